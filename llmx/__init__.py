@@ -1,0 +1,1 @@
+"""llmx: bulk structured extraction with language models."""

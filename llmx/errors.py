@@ -1,0 +1,179 @@
+"""Every error llmx raises on purpose.
+
+    LlmxError
+    ├── UsageError            exit 2   bad input, option, schema, config: nothing was spent
+    ├── RowError              exit 3   this row failed, the others go on
+    │   ├── UnreadableRow              the line is not a row
+    │   ├── RowRefused                 the provider refuses this very row (400, 413, 422)
+    │   ├── InvalidAnswer              still invalid after the re-asks
+    │   ├── TruncatedAnswer            cut by the token limit
+    │   ├── Refusal                    the model declined
+    │   └── RetriesExhausted           transient errors outlasted the retries
+    ├── TransientError        retryable
+    │   ├── RateLimited                429: `retry_after` seconds when the server named a time
+    │   ├── ServerError                5xx, 529, 408, 409
+    │   ├── ConnectionFailed           no connection, reset, half an answer
+    │   └── CallTimeout                no answer in time; may have been billed
+    ├── FatalError                     ends the run
+    │   ├── AuthenticationFailed  exit 4   401, 403
+    │   ├── UnknownModel          exit 2   404
+    │   ├── QuotaSpent            exit 7   no credit left, or a wait longer than allowed
+    │   └── AllInvalid            exit 7   the first 20 rows were all invalid
+    └── OutputFailed          exit 1   the disk's fault, or ours
+
+A transient error never leaves the `retried` layer: it ends as an answer, as RetriesExhausted (this row)
+or as a FatalError (the run).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "AllInvalid",
+    "AuthenticationFailed",
+    "CallTimeout",
+    "ConnectionFailed",
+    "FatalError",
+    "InvalidAnswer",
+    "LlmxError",
+    "OutputFailed",
+    "QuotaSpent",
+    "RateLimited",
+    "Refusal",
+    "RetriesExhausted",
+    "RowError",
+    "RowRefused",
+    "ServerError",
+    "TransientError",
+    "TruncatedAnswer",
+    "UnknownModel",
+    "UnreadableRow",
+    "UsageError",
+]
+
+
+class LlmxError(Exception):
+    """Base of all. The message is lower case, one line: what, and where (`file:line`).
+
+    Args:
+        message: what went wrong, the offending value in `!r`.
+        hint: a command or change that mends it, without the word "hint:"; empty when there is none.
+    """
+
+    exit_code: ClassVar[int] = 1
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    @property
+    def type(self) -> str:
+        """The class's name in snake_case: the `type` of an error row and of the summary's groups."""
+        name = type(self).__name__
+        return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+
+class UsageError(LlmxError):
+    """The command, its input, its schema or its config is wrong; nothing was spent."""
+
+    exit_code = 2
+
+
+class RowError(LlmxError):
+    """One row failed; the others go on.
+
+    Args:
+        raw: the text that was at fault: the line, or the model's answer.
+    """
+
+    exit_code = 3
+
+    def __init__(self, message: str, *, hint: str = "", raw: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.raw = raw
+
+
+class UnreadableRow(RowError):
+    """A line that is not a row: malformed JSON, a ragged CSV row, invalid UTF-8."""
+
+
+class RowRefused(RowError):
+    """The provider refuses this request whatever is done: too long, malformed for it, filtered."""
+
+
+class InvalidAnswer(RowError):
+    """The answer does not fit the schema, re-asks included."""
+
+
+class TruncatedAnswer(RowError):
+    """The answer was cut by the output token limit."""
+
+
+class Refusal(RowError):
+    """The model declined to answer."""
+
+
+class RetriesExhausted(RowError):
+    """Transient errors outlasted the configured retries."""
+
+
+class TransientError(LlmxError):
+    """Worth another attempt.
+
+    Args:
+        retry_after: seconds the server asked to wait, None when it named none.
+    """
+
+    retryable = True
+
+    def __init__(self, message: str, *, hint: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
+class RateLimited(TransientError):
+    """429: too many requests or tokens; it is pacing, not failure."""
+
+
+class ServerError(TransientError):
+    """5xx, 529 overloaded, 408, 409."""
+
+
+class ConnectionFailed(TransientError):
+    """The connection could not be made or broke before the whole answer was there."""
+
+
+class CallTimeout(TransientError):
+    """No answer within the timeout. The provider may have billed it."""
+
+
+class FatalError(LlmxError):
+    """No row can succeed any more: the run ends."""
+
+    exit_code = 7
+
+
+class AuthenticationFailed(FatalError):
+    """The key is missing, wrong, or not allowed to do this."""
+
+    exit_code = 4
+
+
+class UnknownModel(FatalError):
+    """The provider has no such model, or the URL no such path."""
+
+    exit_code = 2
+
+
+class QuotaSpent(FatalError):
+    """No credit is left, or the provider asks for a longer wait than allowed."""
+
+
+class AllInvalid(FatalError):
+    """The first rows to be settled were all invalid: it is the schema or the prompt."""
+
+
+class OutputFailed(LlmxError):
+    """A result, error or state file could not be written."""

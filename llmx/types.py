@@ -1,0 +1,195 @@
+"""The data that flow through llmx: frozen, slotted, without behaviour beyond arithmetic.
+
+Rows flow left to right (`Record` -> `Outcome`), a call flows inward through layers
+(`Request` -> `Completion`). This module imports nothing of llmx but the errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal, Protocol
+
+from llmx.errors import LlmxError
+
+__all__ = [
+    "Completion",
+    "Finish",
+    "Handler",
+    "Layer",
+    "Outcome",
+    "Provider",
+    "Record",
+    "Request",
+    "Source",
+    "Tally",
+    "Usage",
+]
+
+Finish = Literal["stop", "length", "refusal", "other"]
+"""Why the model stopped: it was done, hit the token limit, declined, or anything else."""
+
+Source = Literal["model", "cache", "coalesced"]
+"""Who gave the answer: a call, the exact cache, or the call of an identical row in flight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One input row.
+
+    Args:
+        index: position in the run's input, from 0, counted over all files.
+        data: the row's columns.
+        line: line number in its file, from 1; None where lines mean nothing (Parquet, a text file).
+        origin: the file's name as the user gave it, "-" for stdin.
+        key: the value of the `--key` column as text, None without `--key`.
+    """
+
+    index: int
+    data: Mapping[str, Any]
+    line: int | None = None
+    origin: str = "-"
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens and money of one call, or of several added up.
+
+    Args:
+        input_tokens: all prompt tokens, cached ones included (providers differ; adapters normalise).
+        output_tokens: all generated tokens, reasoning ones included.
+        cached_tokens: prompt tokens read from the provider's cache; included in `input_tokens`.
+        cache_write_tokens: prompt tokens written to the provider's cache; included in `input_tokens`.
+        reasoning_tokens: included in `output_tokens`.
+        cost: US dollars; None when any part of it is unknown, never 0 for unknown.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost: Decimal | None = Decimal(0)
+
+    def __add__(self, other: Usage) -> Usage:
+        unknown = self.cost is None or other.cost is None
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+            None if unknown else (self.cost or Decimal(0)) + (other.cost or Decimal(0)),
+        )
+
+    @property
+    def total_tokens(self) -> int:
+        """Input plus output tokens."""
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one row has really cost so far, failed and re-asked attempts included.
+
+    The one mutable thing that travels with a request: layers add to it as money is spent, so that
+    an error raised half-way loses no count.
+    """
+
+    attempts: int = 0
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call as it will be sent, and what identifies it.
+
+    Args:
+        endpoint: the endpoint's identity: provider name and base URL, e.g. "openai https://api.openai.com/v1".
+        model: the model's name as the provider knows it.
+        body: the whole provider-shaped payload (model, messages, tools or response format, parameters).
+        fingerprint: hex digest over everything that can change the answer (endpoint, model, messages,
+            schema, mode, parameters, sample); never over caps, pacing or paths.
+        sample: which of several answers to the same question this is, from 0.
+        reask: how many re-asks led to this request, 0 for the first.
+        row: the text of the row as the model sees it: what string fields may be copied from.
+        tally: where the row's spending is added up; no part of the request's identity.
+    """
+
+    endpoint: str
+    model: str
+    body: Mapping[str, Any]
+    fingerprint: str
+    sample: int = 0
+    reask: int = 0
+    row: str = ""
+    tally: Tally = field(default_factory=Tally, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One answer.
+
+    Args:
+        text: the answer's JSON text: the message's text, or the tool call's arguments. Not validated.
+        usage: of this call alone; its cost is None when the model's price is unknown.
+        model: the model that answered, as it named itself.
+        finish: why it stopped.
+        body: the provider's whole response as parsed JSON, {} for an answer out of the cache.
+        source: where the answer came from.
+        value: the validated object, set by the `validated` layer and by the cache; None before.
+    """
+
+    text: str
+    usage: Usage
+    model: str
+    finish: Finish = "stop"
+    body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    source: Source = "model"
+    value: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one row ended: exactly one of `value` and `error` is set.
+
+    Args:
+        value: an instance of the user's schema.
+        usage: everything spent on this row, failed attempts included.
+        raw: the last answer's text where the row failed and there was one.
+        attempts: calls made for this row; 0 for cached and coalesced ones.
+        seconds: from when a worker took the row until it was settled.
+    """
+
+    record: Record
+    value: Any = None
+    error: LlmxError | None = None
+    usage: Usage = field(default_factory=Usage)
+    source: Source = "model"
+    model: str = ""
+    raw: str | None = None
+    attempts: int = 0
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether the row ended in the results."""
+        return self.error is None
+
+
+Handler = Callable[[Request], Awaitable[Completion]]
+Layer = Callable[[Handler], Handler]
+
+
+class Provider(Protocol):
+    """A way to a model: sends one request, once, and maps its errors to ours."""
+
+    async def complete(self, request: Request) -> Completion:
+        """Send the request once. Raises only `LlmxError`s."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release connections and memory."""
+        ...
