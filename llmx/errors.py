@@ -18,7 +18,12 @@
     │   ├── AuthenticationFailed  exit 4   401, 403
     │   ├── UnknownModel          exit 2   404
     │   ├── QuotaSpent            exit 7   no credit left, or a wait longer than allowed
+    │   ├── ProviderDown          exit 7   nothing ever came back from it
+    │   ├── RequestRejected       exit 2   the provider refuses what every row sends: the schema, a parameter
     │   └── AllInvalid            exit 7   the first 20 rows were all invalid
+    ├── Interrupted           exit 130, 143  a signal
+    ├── PipeClosed            exit 141       the reader of stdout went away
+    ├── Stopped                        internal: the run is stopping, this row was not settled
     └── OutputFailed          exit 1   the disk's fault, or ours
 
 A transient error never leaves the `retried` layer: it ends as an answer, as RetriesExhausted (this row)
@@ -35,16 +40,21 @@ __all__ = [
     "CallTimeout",
     "ConnectionFailed",
     "FatalError",
+    "Interrupted",
     "InvalidAnswer",
     "LlmxError",
     "OutputFailed",
+    "PipeClosed",
+    "ProviderDown",
     "QuotaSpent",
     "RateLimited",
     "Refusal",
+    "RequestRejected",
     "RetriesExhausted",
     "RowError",
     "RowRefused",
     "ServerError",
+    "Stopped",
     "TransientError",
     "TruncatedAnswer",
     "UnknownModel",
@@ -171,8 +181,40 @@ class QuotaSpent(FatalError):
     """No credit is left, or the provider asks for a longer wait than allowed."""
 
 
+class ProviderDown(FatalError):
+    """Not one call was answered: the address is wrong or the server is down."""
+
+
+class RequestRejected(FatalError):
+    """The provider refuses a part that every row shares: the schema, a tool, a parameter."""
+
+    exit_code = 2
+
+
 class AllInvalid(FatalError):
     """The first rows to be settled were all invalid: it is the schema or the prompt."""
+
+
+class Interrupted(LlmxError):
+    """A signal asked the run to stop.
+
+    Args:
+        signal: its number; the exit code is 128 plus it, by the shells' convention.
+    """
+
+    def __init__(self, signal: int) -> None:
+        super().__init__("interrupted" if signal == 2 else "terminated")
+        self.signal = signal
+
+
+class PipeClosed(LlmxError):
+    """Whoever read our standard output went away, as `head` does; no fault of anybody."""
+
+    exit_code = 141
+
+
+class Stopped(LlmxError):
+    """The run is stopping and this row was not settled; never shown, it only unwinds a worker."""
 
 
 class OutputFailed(LlmxError):

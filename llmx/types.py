@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, Protocol
 
-from llmx.errors import LlmxError
+from llmx.errors import LlmxError, UnreadableRow
 
 __all__ = [
     "Completion",
@@ -24,6 +24,7 @@ __all__ = [
     "Request",
     "Source",
     "Tally",
+    "Unreadable",
     "Usage",
 ]
 
@@ -51,6 +52,23 @@ class Record:
     line: int | None = None
     origin: str = "-"
     key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A line that is not a row: it ends in the errors, the others go on.
+
+    Args:
+        index: as in `Record`; unreadable lines are counted too.
+        error: what is wrong with it.
+        raw: the line itself, shortened where it is longer than a person would read.
+    """
+
+    index: int
+    error: UnreadableRow
+    raw: str
+    line: int | None = None
+    origin: str = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +181,7 @@ class Outcome:
         seconds: from when a worker took the row until it was settled.
     """
 
-    record: Record
+    record: Record | Unreadable
     value: Any = None
     error: LlmxError | None = None
     usage: Usage = field(default_factory=Usage)

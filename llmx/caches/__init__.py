@@ -1,0 +1,46 @@
+"""Caches of answers: `Cache` is the seam, `exact` the one on disk, `NoCache` none at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+__all__ = ["Cache", "CachedAnswer", "NoCache"]
+
+
+@dataclass(frozen=True, slots=True)
+class CachedAnswer:
+    """A valid answer: its JSON text, and the model that gave it."""
+
+    text: str
+    model: str
+
+
+class Cache(Protocol):
+    """Answers by fingerprint. Neither method raises: a cache that fails is a cache that misses."""
+
+    def get(self, fingerprint: str) -> CachedAnswer | None:
+        """The answer, None when there is none (any more)."""
+        ...
+
+    def put(self, fingerprint: str, answer: CachedAnswer) -> None:
+        """Keep the answer."""
+        ...
+
+    def close(self) -> None:
+        """Release files."""
+        ...
+
+
+class NoCache:
+    """Remembers nothing: `--cache off`."""
+
+    def get(self, fingerprint: str) -> CachedAnswer | None:
+        """See `Cache.get`."""
+        return None
+
+    def put(self, fingerprint: str, answer: CachedAnswer) -> None:
+        """See `Cache.put`."""
+
+    def close(self) -> None:
+        """See `Cache.close`."""

@@ -1,0 +1,138 @@
+"""The exact cache: answers on disk by fingerprint, in diskcache, as text and nothing else.
+
+diskcache unpickles what it finds (CVE-2025-69872), so whoever can write to the folder could run code in
+ours. `TextDisk` stores and reads plain SQLite text only and refuses everything else, files included.
+Nothing is evicted by size: every entry was paid for. Only `ttl` ends one.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+from diskcache import Cache as DiskCache
+from diskcache import Disk, Timeout
+from diskcache.core import MODE_RAW
+
+from llmx.caches import CachedAnswer
+from llmx.errors import OutputFailed
+
+__all__ = ["CacheStats", "ExactCache", "TextDisk", "cache_folder"]
+
+
+def cache_folder(home: Path) -> Path:
+    """Where the exact cache lives below llmx's own folder."""
+    return home / "cache"
+
+
+class TextDisk(Disk):  # type: ignore[misc]  # diskcache is untyped
+    """A diskcache Disk for text keys and text values; anything else is refused, never decoded."""
+
+    def put(self, key: Any) -> tuple[str, bool]:
+        """The key as SQLite text."""
+        if not isinstance(key, str):
+            raise TypeError(f"cache keys are text, got {type(key).__name__}")
+        return key, True
+
+    def get(self, key: Any, raw: Any) -> str:
+        """The key as it was put; a pickled one raises ValueError."""
+        if not raw or not isinstance(key, str):
+            raise ValueError("a cache key that is not text")
+        return key
+
+    def store(self, value: Any, read: bool, key: Any = None) -> tuple[int, int, None, str]:
+        """The value inside the database whatever its size: no file names to follow later."""
+        if read or not isinstance(value, str):
+            raise TypeError(f"cache values are text, got {type(value).__name__}")
+        return 0, MODE_RAW, None, value
+
+    def fetch(self, mode: int, filename: str | None, value: Any, read: bool) -> str:
+        """The value as it was stored; a pickle, a file or a blob raises ValueError."""
+        if mode != MODE_RAW or filename is not None or not isinstance(value, str):
+            raise ValueError("a cache value that is not text")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStats:
+    """What `llmx cache stats` shows: entries, and bytes on disk."""
+
+    entries: int
+    size: int
+
+
+class ExactCache:
+    """See the module.
+
+    Args:
+        folder: created with mode 0700.
+        ttl: seconds an answer is kept, None for ever.
+        warn: told once, when the cache fails and the run goes on without it.
+    """
+
+    def __init__(self, folder: Path, *, ttl: float | None, warn: Callable[[str], None]) -> None:
+        self._ttl = ttl
+        self._warn = warn
+        self._broken = False
+        self._folder = folder
+        self._cache = _open(folder)
+
+    def get(self, fingerprint: str) -> CachedAnswer | None:
+        """See `Cache.get`."""
+        try:
+            text = None if self._broken else self._cache.get(fingerprint)
+            if text is None:
+                return None
+            fields = orjson.loads(text)
+            return CachedAnswer(text=fields["text"], model=fields["model"])
+        except (ValueError, KeyError, TypeError):
+            return None  # not written by us: as good as absent, and overwritten by the next answer
+        except (sqlite3.Error, Timeout, OSError) as error:
+            self._give_up(error)
+            return None
+
+    def put(self, fingerprint: str, answer: CachedAnswer) -> None:
+        """See `Cache.put`."""
+        if self._broken:
+            return
+        text = orjson.dumps({"text": answer.text, "model": answer.model}).decode()
+        try:
+            self._cache.set(fingerprint, text, expire=self._ttl)
+        except (sqlite3.Error, Timeout, OSError) as error:
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        self._broken = True
+        self._warn(f"the cache in {self._folder} failed and is not used from here on: {error}")
+
+    def stats(self) -> CacheStats:
+        """Entries and bytes."""
+        return CacheStats(entries=len(self._cache), size=self._cache.volume())
+
+    def clear(self) -> int:
+        """Forget everything; returns the number of entries removed."""
+        return int(self._cache.clear())
+
+    def close(self) -> None:
+        """See `Cache.close`."""
+        self._cache.close()
+
+
+def _open(folder: Path) -> Any:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        previous = os.umask(0o077)
+        try:
+            return DiskCache(str(folder), disk=TextDisk, eviction_policy="none", timeout=10)
+        finally:
+            os.umask(previous)
+    except (sqlite3.Error, OSError, ValueError, TypeError) as error:
+        raise OutputFailed(
+            f"cannot open the cache in {folder}: {error}",
+            hint="`--cache off`, or another folder by LLMX_HOME",
+        ) from error

@@ -1,0 +1,86 @@
+"""A blocking row reader as an async one: one thread reads ahead, a bounded number of rows.
+
+Standard input may be a pipe whose writer is slow; reading it on the event loop would stop every call
+in flight. Rows are handed over as soon as they are there, in the order in which they were read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Iterable
+from typing import Generic, TypeVar
+
+__all__ = ["Feed"]
+
+Row = TypeVar("Row")
+
+
+class Feed(Generic[Row]):
+    """Rows of `rows`, pulled by any number of tasks.
+
+    Args:
+        rows: iterated once, in a thread of its own.
+        ahead: rows read before they are asked for, at least 1: what the feed costs in memory.
+    """
+
+    def __init__(self, rows: Iterable[Row], *, ahead: int = 256) -> None:
+        self._rows = rows
+        self._ready: deque[Row] = deque()
+        self._room = threading.Semaphore(ahead)
+        self._arrived = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._waiting = False
+        self._ended = False
+        self._closed = False
+        self._error: BaseException | None = None
+        # A daemon: a thread that is blocked in a read cannot be ended, and must not hold up the exit.
+        threading.Thread(target=self._read, name="llmx-reader", daemon=True).start()
+
+    async def next(self) -> Row | None:
+        """The next row, None after the last. Raises what the reader raised, once."""
+        while True:
+            if self._ready:
+                self._room.release()
+                return self._ready.popleft()
+            if self._ended:
+                self._raise_once()
+                return None
+            self._arrived.clear()
+            self._waiting = True
+            if not self._ready and not self._ended:  # neither came between the look and the flag
+                await self._arrived.wait()
+
+    def _raise_once(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def close(self) -> None:
+        """Read no further."""
+        self._closed = True
+        self._room.release()
+
+    def _read(self) -> None:
+        try:
+            for row in self._rows:
+                self._room.acquire()
+                if self._closed:
+                    return
+                self._ready.append(row)
+                self._wake()
+        except BaseException as error:  # noqa: BLE001  # carried to the consumer's thread
+            self._error = error
+        finally:
+            self._ended = True
+            self._wake(always=True)
+
+    def _wake(self, *, always: bool = False) -> None:
+        if not (self._waiting or always):
+            return
+        self._waiting = False
+        try:
+            self._loop.call_soon_threadsafe(self._arrived.set)
+        except RuntimeError:
+            self._closed = True  # the loop is closed: nobody reads on

@@ -1,0 +1,47 @@
+"""The exact cache as a layer: a known request is answered without a call.
+
+Only valid answers are stored, and a stored one is validated again when it is read: the user's
+validators may have changed, which no fingerprint can see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from llmx.caches import Cache, CachedAnswer
+from llmx.types import Completion, Handler, Layer, Request, Usage
+
+__all__ = ["cached"]
+
+
+def cached(cache: Cache, parse: Callable[[str], Any]) -> Layer:
+    """A layer over `cache`.
+
+    Args:
+        parse: turns an answer's JSON text into the user's object; raises ValueError when it does not fit.
+    """
+
+    def layer(handler: Handler) -> Handler:
+        async def call(request: Request) -> Completion:
+            if (hit := _look_up(cache, request, parse)) is not None:
+                return hit
+            completion = await handler(request)
+            cache.put(request.fingerprint, CachedAnswer(completion.text, completion.model))
+            return completion
+
+        return call
+
+    return layer
+
+
+def _look_up(cache: Cache, request: Request, parse: Callable[[str], Any]) -> Completion | None:
+    answer = cache.get(request.fingerprint)
+    if answer is None:
+        return None
+    hit = Completion(text=answer.text, usage=Usage(), model=answer.model, source="cache")
+    try:
+        return replace(hit, value=parse(answer.text))
+    except ValueError:
+        return None

@@ -1,0 +1,52 @@
+"""Identical requests in flight are one call.
+
+Outermost of all layers: the answer is in the cache before its leader leaves, so an identical request
+finds it in one place or the other. A follower costs nothing; a leader that is cancelled or stopped
+hands over to one of its followers, and cancelling a follower leaves the leader alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from llmx.errors import Stopped
+from llmx.types import Completion, Handler, Layer, Request
+
+__all__ = ["coalesced"]
+
+
+def coalesced() -> Layer:
+    """A layer that lets one request of each fingerprint through at a time; the others share its end."""
+    leaders: dict[str, asyncio.Future[Completion]] = {}
+
+    def layer(handler: Handler) -> Handler:
+        async def call(request: Request) -> Completion:
+            while (leader := leaders.get(request.fingerprint)) is not None:
+                await asyncio.wait([leader])
+                if not leader.cancelled():
+                    return replace(leader.result(), source="coalesced")
+            return await _lead(request, handler, leaders)
+
+        return call
+
+    return layer
+
+
+async def _lead(
+    request: Request, handler: Handler, leaders: dict[str, asyncio.Future[Completion]]
+) -> Completion:
+    future = leaders[request.fingerprint] = asyncio.get_running_loop().create_future()
+    try:
+        completion = await handler(request)
+        future.set_result(completion)
+        return completion
+    except (asyncio.CancelledError, Stopped):
+        future.cancel()
+        raise
+    except Exception as error:
+        future.set_exception(error)
+        future.exception()  # retrieved here: a leader without followers must not log "never retrieved"
+        raise
+    finally:
+        del leaders[request.fingerprint]

@@ -1,0 +1,193 @@
+"""Pacing of one endpoint: requests and tokens per minute, one pause for all, a careful start.
+
+Admission is first come first served: one request at a time passes the limiters, the others queue in
+order, so that a long row never starves behind short ones (aiolimiter's own waiters are ordered by amount).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+
+from aiolimiter import AsyncLimiter
+
+from llmx.clock import Clock
+from llmx.errors import RateLimited
+from llmx.events import Observer, Paused
+from llmx.layers.stop import Stop
+from llmx.types import Completion, Handler, Layer, Request
+
+__all__ = ["Bucket", "Health", "Limiter", "TokenEstimate", "rate_limited"]
+
+WINDOW = 60.25
+"""Seconds in which a limit per minute is held: the quarter second is for the network's jitter."""
+
+BURST = 0.25
+"""Seconds' worth of a limit that may be used at once."""
+
+CAREFUL_START = 3
+"""Calls in flight until an endpoint's first good answer: what a dead key can cost at most."""
+
+
+class Health:
+    """What an endpoint has answered so far, in the clock's seconds."""
+
+    def __init__(self) -> None:
+        self.answered = False
+        self.last_answer = -math.inf
+
+    def good(self, now: float) -> None:
+        """Note a good answer."""
+        self.answered = True
+        self.last_answer = now
+
+
+class Bucket:
+    """A limit per minute as a leaky bucket of a quarter second's worth.
+
+    In any half-open window of T seconds a bucket of capacity C and rate R admits at most C + R*T,
+    so R is (limit - C) / WINDOW; single units may add one, for the first fills the bucket it needs.
+
+    Args:
+        per_minute: the limit; above 1 for tokens.
+        unit: whether amounts are always 1 (requests) or vary (tokens).
+    """
+
+    def __init__(self, per_minute: float, *, unit: bool) -> None:
+        capacity = max(1.0, per_minute / 60 * BURST)
+        if unit:
+            capacity = float(int(capacity))
+        rate = (per_minute - capacity + (1 if unit else 0)) / WINDOW
+        self.capacity = capacity
+        self._limiter = AsyncLimiter(capacity, capacity / rate)
+
+    async def acquire(self, amount: float) -> None:
+        """Wait until `amount` fits; what is larger than the bucket is taken in bucketfuls."""
+        while amount > 0:
+            portion = min(amount, self.capacity)
+            await self._limiter.acquire(portion)
+            amount -= portion
+
+
+class TokenEstimate:
+    """Tokens a request will use, learnt from those that came before.
+
+    The first guess is a token for four bytes of the body (OpenAI, "What are tokens and how to count
+    them?") and `first_output` tokens of answer; then the running ratio of used to guessed corrects it.
+    """
+
+    def __init__(self, first_output: int = 256) -> None:
+        self._first_output = first_output
+        self._guessed = 0.0
+        self._used = 0.0
+
+    def guess(self, size: int) -> float:
+        """Tokens for a request body of `size` bytes."""
+        raw = size / 4 + self._first_output
+        return raw if self._guessed == 0 else raw * self._used / self._guessed
+
+    def learn(self, size: int, used: int) -> None:
+        """Note that a request of `size` bytes used `used` tokens in all."""
+        self._guessed += size / 4 + self._first_output
+        self._used += used
+
+
+class Limiter:
+    """Admission to one endpoint.
+
+    Args:
+        rpm, tpm: limits per minute, None for none.
+        concurrency: the most requests that are ever under way, set free together by the first good answer.
+        size: bytes of a request's body, for the token estimate.
+    """
+
+    def __init__(
+        self,
+        *,
+        rpm: float | None,
+        tpm: float | None,
+        concurrency: int,
+        health: Health,
+        clock: Clock,
+        stop: Stop,
+        size: Callable[[Request], int],
+    ) -> None:
+        self._requests = Bucket(rpm, unit=True) if rpm else None
+        self._tokens = Bucket(tpm, unit=False) if tpm else None
+        self._estimate = TokenEstimate()
+        self._concurrency = concurrency
+        self._size = size
+        self._health = health
+        self._clock = clock
+        self._stop = stop
+        self._turn = asyncio.Lock()
+        self._start = asyncio.Semaphore(CAREFUL_START)
+        self._paused_until = -math.inf
+
+    async def admit(self, request: Request) -> None:
+        """Return when the request may be sent. Raises Stopped when the run stops first."""
+        with self._stop.interruptible():
+            async with self._turn:
+                await self._unpaused()
+                if self._requests is not None:
+                    await self._requests.acquire(1)
+                if self._tokens is not None:
+                    await self._tokens.acquire(self._estimate.guess(self._size(request)))
+                await self._unpaused()
+
+    async def _unpaused(self) -> None:
+        while (wait := self._paused_until - self._clock.now()) > 0:
+            await self._clock.sleep(wait)
+
+    def pause(self, seconds: float) -> bool:
+        """Hold everyone for `seconds` from now; False when a longer pause is already on."""
+        until = self._clock.now() + seconds
+        longer = until > self._paused_until
+        self._paused_until = max(self._paused_until, until)
+        return longer
+
+    def settle(self, request: Request, completion: Completion) -> None:
+        """Note a good answer: the careful start is over, the token estimate learns."""
+        if not self._health.answered:
+            for _ in range(self._concurrency):
+                self._start.release()
+        self._health.good(self._clock.now())
+        if self._tokens is not None:
+            self._estimate.learn(self._size(request), completion.usage.total_tokens)
+
+    async def enter(self) -> bool:
+        """Take one of the places of the careful start; False when it is over and none is needed."""
+        if self._health.answered:
+            return False
+        with self._stop.interruptible():
+            await self._start.acquire()
+        return True
+
+    def leave(self) -> None:
+        """Give the place back."""
+        self._start.release()
+
+
+def rate_limited(limiter: Limiter, *, observer: Observer) -> Layer:
+    """A layer that sends nothing before `limiter` admits it; a 429 with a time pauses everyone."""
+
+    def layer(handler: Handler) -> Handler:
+        async def call(request: Request) -> Completion:
+            holds_place = await limiter.enter()
+            try:
+                await limiter.admit(request)
+                completion = await handler(request)
+                limiter.settle(request, completion)
+                return completion
+            except RateLimited as error:
+                if error.retry_after and limiter.pause(error.retry_after):
+                    observer(Paused(request.endpoint, error.retry_after))
+                raise
+            finally:
+                if holds_place:
+                    limiter.leave()
+
+        return call
+
+    return layer

@@ -1,0 +1,32 @@
+"""Counts what is spent: every attempt and its usage, on the row's tally and as events."""
+
+from __future__ import annotations
+
+from llmx.clock import Clock
+from llmx.errors import LlmxError
+from llmx.events import AttemptFailed, AttemptStarted, AttemptSucceeded, Observer
+from llmx.types import Completion, Handler, Layer, Request
+
+__all__ = ["metered"]
+
+
+def metered(*, clock: Clock, observer: Observer) -> Layer:
+    """A layer that tells of every attempt and adds its usage to the request's tally."""
+
+    def layer(handler: Handler) -> Handler:
+        async def call(request: Request) -> Completion:
+            started = clock.now()
+            request.tally.attempts += 1
+            observer(AttemptStarted(request.endpoint))
+            try:
+                completion = await handler(request)
+            except LlmxError as error:
+                observer(AttemptFailed(request.endpoint, error, clock.now() - started))
+                raise
+            request.tally.usage += completion.usage
+            observer(AttemptSucceeded(request.endpoint, completion.usage, clock.now() - started))
+            return completion
+
+        return call
+
+    return layer

@@ -1,0 +1,165 @@
+"""Retries: the only owner of them. Transient errors only, full jitter, Retry-After respected.
+
+A 429 is pacing, not failure: it uses up no attempt, `patience` bounds it. A timeout is retried once,
+because the call may have been billed. tenacity is entered only after a first failure, so that the
+common case costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+from tenacity.wait import wait_random_exponential
+
+from llmx.clock import Clock
+from llmx.errors import (
+    CallTimeout,
+    ConnectionFailed,
+    LlmxError,
+    ProviderDown,
+    QuotaSpent,
+    RateLimited,
+    RetriesExhausted,
+    TransientError,
+)
+from llmx.events import Observer, RetryScheduled
+from llmx.layers.limit import Health
+from llmx.layers.stop import Stop
+from llmx.types import Completion, Handler, Layer, Request
+
+__all__ = ["RetryPolicy", "retried"]
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how long.
+
+    Args:
+        retries: attempts after the first for errors other than 429, 0 or more.
+        patience: seconds that an endpoint may answer nothing but 429 before the run stops.
+        max_wait: seconds; a Retry-After beyond it is told, not slept.
+        base, cap: full jitter draws the wait from [0, min(cap, base * 2**n)] seconds
+            (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015).
+    """
+
+    retries: int = 5
+    patience: float = 600.0
+    max_wait: float = 600.0
+    base: float = 0.5
+    cap: float = 60.0
+
+
+def retried(policy: RetryPolicy, *, health: Health, clock: Clock, stop: Stop, observer: Observer) -> Layer:
+    """A layer from which no transient error leaves: it ends as an answer, RetriesExhausted or a FatalError."""
+
+    async def sleep(seconds: float) -> None:
+        with stop.interruptible():
+            await clock.sleep(seconds)
+
+    def layer(handler: Handler) -> Handler:
+        async def call(request: Request) -> Completion:
+            try:
+                return await handler(request)
+            except TransientError as error:
+                series = _Series(policy, health, clock, observer, first=error)
+            return await series.run(lambda: handler(request), sleep)
+
+        return call
+
+    return layer
+
+
+class _Series:
+    """The attempts at one request from its first failure on."""
+
+    def __init__(
+        self, policy: RetryPolicy, health: Health, clock: Clock, observer: Observer, *, first: TransientError
+    ) -> None:
+        self._policy = policy
+        self._health = health
+        self._clock = clock
+        self._observer = observer
+        self._started = clock.now()
+        self._pending: TransientError | None = first
+        self._failures = 0
+        self._timeouts = 0
+
+    async def run(
+        self, send: Callable[[], Awaitable[Completion]], sleep: Callable[[float], Awaitable[None]]
+    ) -> Completion:
+        async def attempt() -> Completion:
+            if (first := self._pending) is not None:  # counts as tenacity's first attempt
+                self._pending = None
+                raise first
+            return await send()
+
+        retrying = AsyncRetrying(
+            sleep=sleep,
+            retry=retry_if_exception_type(TransientError),
+            stop=self._is_over,
+            wait=_Wait(self._policy),
+            before_sleep=self._tell,
+            reraise=True,
+        )
+        try:
+            return await retrying(attempt)
+        except TransientError as error:
+            raise self._verdict(error) from error
+
+    def _is_over(self, state: RetryCallState) -> bool:
+        error = _failure(state)
+        self._failures += not isinstance(error, RateLimited)
+        self._timeouts += isinstance(error, CallTimeout)
+        _check_wait(error, self._policy.max_wait)
+        if isinstance(error, RateLimited):
+            self._check_patience()
+            return False
+        return self._failures > self._policy.retries or self._timeouts > 1
+
+    def _check_patience(self) -> None:
+        quiet = self._clock.now() - max(self._started, self._health.last_answer)
+        if quiet > self._policy.patience:
+            raise QuotaSpent(
+                f"refused with 429 for {quiet:,.0f} s, more than --patience",
+                hint="a longer --patience, a lower --rpm or --tpm, or run the same command again later",
+            )
+
+    def _tell(self, state: RetryCallState) -> None:
+        self._observer(RetryScheduled(_failure(state), state.upcoming_sleep))
+
+    def _verdict(self, error: TransientError) -> LlmxError:
+        if isinstance(error, ConnectionFailed) and not self._health.answered:
+            return ProviderDown(
+                str(error), hint=error.hint or "check the address (--base-url) and the network"
+            )
+        count = f"{self._failures} attempt{'s' if self._failures != 1 else ''}"
+        return RetriesExhausted(f"{error} ({count})", hint=error.hint)
+
+
+def _failure(state: RetryCallState) -> TransientError:
+    assert state.outcome is not None
+    error = state.outcome.exception()
+    assert isinstance(error, TransientError)
+    return error
+
+
+def _check_wait(error: TransientError, max_wait: float) -> None:
+    if error.retry_after is not None and error.retry_after > max_wait:
+        raise QuotaSpent(
+            f"the provider asks to wait {error.retry_after:,.0f} s, more than --max-wait",
+            hint=f"--max-wait {error.retry_after:.0f}s, or run the same command again later",
+        )
+
+
+class _Wait(wait_random_exponential):
+    """Full jitter, on top of what the server asked for: nobody comes back before, nor all at once."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        super().__init__(multiplier=policy.base, max=policy.cap)
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        asked = _failure(retry_state).retry_after
+        jitter = super().__call__(retry_state)
+        return jitter if asked is None else asked + min(jitter, 1.0)

@@ -1,0 +1,113 @@
+"""Validation: an answer that does not fit is shown its error and asked again, a bounded number of times.
+
+A re-ask is a request like any other: it passes through the layers below (journal, pacing, retries).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+from llmx.errors import InvalidAnswer, Refusal, RowError, TruncatedAnswer
+from llmx.events import Observer, Reasked
+from llmx.types import Completion, Handler, Layer, Request
+
+__all__ = ["Dialogue", "validated"]
+
+
+class Dialogue(Protocol):
+    """How an answer is read and a correction is phrased in one provider's format."""
+
+    def parse(self, completion: Completion) -> Any:
+        """The user's object. Raises ValueError (of which pydantic's ValidationError is one)."""
+        ...
+
+    def reask(self, body: Mapping[str, Any], completion: Completion, error: Exception) -> dict[str, Any]:
+        """A new body that shows the model its answer and the error."""
+        ...
+
+    def raised(self, body: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The same body with twice the output limit; None when the user set the limit."""
+        ...
+
+
+def validated(
+    dialogue: Dialogue, *, reasks: int, rekey: Callable[[Request], Request], observer: Observer
+) -> Layer:
+    """A layer that returns completions with their `value`, or raises a RowError that keeps the raw answer.
+
+    Args:
+        reasks: further requests after the first, in total, 0 or more.
+        rekey: gives a changed request its own fingerprint.
+    """
+
+    def layer(handler: Handler) -> Handler:
+        async def call(request: Request) -> Completion:
+            while True:
+                completion = await handler(request)
+                try:
+                    return replace(completion, value=_value(dialogue, completion))
+                except _Unfit as unfit:
+                    body = _next_body(dialogue, request, completion, unfit)
+                    if body is None or request.reask >= reasks:
+                        raise unfit.verdict from unfit.problem
+                    observer(Reasked(str(unfit.verdict)))
+                    request = rekey(replace(request, body=body, reask=request.reask + 1))
+
+        return call
+
+    return layer
+
+
+class _Unfit(Exception):
+    """An answer that cannot be used: the verdict if no re-ask is left, and what the model is shown."""
+
+    def __init__(self, verdict: RowError, problem: Exception | None = None) -> None:
+        super().__init__(str(verdict))
+        self.verdict = verdict
+        self.problem = problem
+
+
+def _value(dialogue: Dialogue, completion: Completion) -> Any:
+    if completion.finish == "refusal":
+        raise _Unfit(Refusal(f"the model declined: {_clip(completion.text)!r}", raw=completion.text))
+    if completion.finish == "length":
+        message = f"the answer was cut after {completion.usage.output_tokens:,} output tokens"
+        hint = "a larger --max-output-tokens"
+        raise _Unfit(TruncatedAnswer(message, hint=hint, raw=completion.text))
+    try:
+        return dialogue.parse(completion)
+    except ValueError as problem:
+        raise _Unfit(InvalidAnswer(describe(problem), raw=completion.text), problem) from None
+    except Exception as bug:  # noqa: BLE001  # a user's validator may raise anything; it is no verdict
+        message = f"a validator of the schema raised {type(bug).__name__}: {_clip(str(bug))}"
+        raise _Unfit(InvalidAnswer(message, raw=completion.text)) from None
+
+
+def _next_body(
+    dialogue: Dialogue, request: Request, completion: Completion, unfit: _Unfit
+) -> dict[str, Any] | None:
+    """What to send next, None when asking again cannot help."""
+    if completion.finish == "length":
+        # Cut twice, the second time with twice the room: a repetition loop, not a long answer.
+        return None if request.reask else dialogue.raised(request.body)
+    if unfit.problem is None:
+        return None
+    return dialogue.reask(request.body, completion, unfit.problem)
+
+
+def describe(problem: Exception) -> str:
+    """One line for a validation error: the first three places and what is wrong there."""
+    errors = getattr(problem, "errors", None)
+    if not callable(errors):
+        return _clip(str(problem))
+    found = errors(include_url=False, include_context=False, include_input=False)
+    parts = [f"{'.'.join(map(str, e['loc'])) or 'answer'}: {e['msg']}" for e in found[:3]]
+    more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
+    return _clip("; ".join(parts) + more)
+
+
+def _clip(text: str, limit: int = 300) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"

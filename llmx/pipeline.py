@@ -1,0 +1,254 @@
+"""The pipeline: rows in, outcomes out, in order, with a bounded number of rows under way.
+
+`amap` is the engine (workers that pull one lazy feed, a shelf that restores order), `run` the short
+function that wires it. Nothing here knows a file format, a provider or a terminal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import aclosing
+from typing import Generic, TypeVar
+
+from llmx.clock import Clock
+from llmx.errors import AllInvalid, FatalError, RowError, Stopped, UnreadableRow
+from llmx.events import Event, Observer, RowSettled
+from llmx.feed import Feed
+from llmx.layers.stop import Stop
+from llmx.types import Completion, Handler, Outcome, Record, Request, Unreadable
+
+__all__ = ["FIRST_ROWS", "FirstRows", "amap", "run", "settler"]
+
+Row = TypeVar("Row")
+Result = TypeVar("Result")
+
+FIRST_ROWS = 20
+"""Rows after which a run of nothing but failures is stopped: it is the schema or the prompt."""
+
+WINDOW = 1_000
+"""Rows that may be under way or waiting for an earlier one, unless concurrency asks for more."""
+
+
+async def run(
+    rows: Iterable[Record | Unreadable],
+    *,
+    settle: Callable[[Record | Unreadable], Awaitable[Outcome]],
+    write: Callable[[Outcome], None],
+    concurrency: int,
+    ordered: bool,
+    stop: Stop,
+) -> None:
+    """Settle every row and write its outcome; a stop leaves the rows not yet begun alone.
+
+    Raises:
+        Exception: what `rows`, `settle` or `write` raised; the calls in flight are then cancelled.
+    """
+    async with aclosing(amap(settle, rows, concurrency=concurrency, ordered=ordered, stop=stop)) as outcomes:
+        async for outcome in outcomes:
+            write(outcome)
+
+
+def settler(
+    prepare: Callable[[Record], Request],
+    handler: Handler,
+    *,
+    clock: Clock,
+    stop: Stop,
+    observer: Observer,
+) -> Callable[[Record | Unreadable], Awaitable[Outcome]]:
+    """A function that brings one row to its end: a value or an error, with everything it cost.
+
+    A fatal error throws the stop switch before any other task can run, so no call follows it.
+    """
+
+    async def settle(row: Record | Unreadable) -> Outcome:
+        outcome = await end(row)
+        observer(RowSettled(outcome))
+        return outcome
+
+    async def end(row: Record | Unreadable) -> Outcome:
+        started = clock.now()
+        if isinstance(row, Unreadable):
+            return Outcome(row, error=row.error, raw=row.raw)
+        try:
+            request = prepare(row)
+        except RowError as error:
+            return Outcome(row, error=error)
+        try:
+            completion = await handler(request)
+        except RowError as error:
+            return _failed(row, request, error, clock.now() - started)
+        except FatalError as error:
+            stop.set(error)
+            raise Stopped(str(error)) from error
+        return _succeeded(row, request, completion, clock.now() - started)
+
+    return settle
+
+
+def _succeeded(row: Record, request: Request, completion: Completion, seconds: float) -> Outcome:
+    return Outcome(
+        row,
+        value=completion.value,
+        usage=request.tally.usage,
+        source=completion.source,
+        model=completion.model,
+        attempts=request.tally.attempts,
+        seconds=seconds,
+    )
+
+
+def _failed(row: Record, request: Request, error: RowError, seconds: float) -> Outcome:
+    return Outcome(
+        row,
+        error=error,
+        usage=request.tally.usage,
+        model=request.model,
+        raw=error.raw,
+        attempts=request.tally.attempts,
+        seconds=seconds,
+    )
+
+
+class FirstRows:
+    """An observer that stops the run when its first rows that reached a model have all failed."""
+
+    def __init__(self, stop: Stop, *, rows: int = FIRST_ROWS) -> None:
+        self._stop = stop
+        self._left: int | None = rows
+        self._rows = rows
+
+    def __call__(self, event: Event) -> None:
+        """Count rows until one is good or enough have failed."""
+        if self._left is None or not isinstance(event, RowSettled):
+            return
+        error = event.outcome.error
+        if isinstance(error, UnreadableRow):
+            return
+        if error is None:
+            self._left = None
+            return
+        self._left -= 1
+        if self._left == 0:
+            message = f"the first {self._rows} rows all failed, the last with: {error}"
+            hint = "mend the schema or the prompt; `llmx extract … --dry-run` shows the request"
+            self._stop.set(AllInvalid(message, hint=hint))
+
+
+async def amap(
+    function: Callable[[Row], Awaitable[Result]],
+    rows: Iterable[Row],
+    *,
+    concurrency: int,
+    ordered: bool,
+    stop: Stop,
+    window: int | None = None,
+) -> AsyncGenerator[Result]:
+    """Yield `function(row)` for every row, `concurrency` of them at a time.
+
+    Args:
+        function: raises Stopped for a row that is not to be settled; anything else it raises ends the map.
+        ordered: in the order of the rows; else as they are done.
+        stop: when it is thrown no further row is taken; those under way end.
+        window: rows that may be taken but not yet yielded: what memory is bounded by.
+    """
+    feed = Feed(rows)
+    shelf = _Shelf[Result](ordered=ordered, window=window or max(WINDOW, 4 * concurrency))
+    workers = [asyncio.create_task(_work(function, feed, shelf, stop)) for _ in range(concurrency)]
+    shelf.ends_with(workers)
+    try:
+        async for result in shelf:
+            yield result
+    finally:
+        feed.close()
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+
+async def _work(
+    function: Callable[[Row], Awaitable[Result]], feed: Feed[Row], shelf: _Shelf[Result], stop: Stop
+) -> None:
+    try:
+        while True:
+            with stop.interruptible():
+                await shelf.room()
+                row = await feed.next()
+            if row is None:
+                return
+            place = shelf.place()
+            try:
+                shelf.put(place, [await function(row)])
+            except Stopped:
+                shelf.put(place, [])
+                return
+    except Stopped:
+        return
+
+
+class _Shelf(Generic[Result]):
+    """Where results wait for the rows before them; iterating it yields them.
+
+    Args:
+        ordered: whether they wait at all.
+        window: places that may be taken and not yet yielded.
+    """
+
+    def __init__(self, *, ordered: bool, window: int) -> None:
+        self._ordered = ordered
+        self._window = window
+        self._taken = 0
+        self._passed = 0
+        self._held: dict[int, list[Result]] = {}
+        self._ready: deque[Result] = deque()
+        self._changed = asyncio.Event()
+        self._space = asyncio.Event()
+        self._running = 0
+        self._error: BaseException | None = None
+
+    def place(self) -> int:
+        """The next place, in the order in which rows were taken."""
+        self._taken += 1
+        return self._taken - 1
+
+    async def room(self) -> None:
+        """Return when a row may be taken."""
+        while self._taken - self._passed >= self._window:
+            self._space.clear()
+            await self._space.wait()
+
+    def put(self, place: int, results: list[Result]) -> None:
+        """Fill a place with one result, or with none for a row that was not settled."""
+        self._held[place if self._ordered else self._passed] = results
+        while (passing := self._held.pop(self._passed, None)) is not None:
+            self._ready.extend(passing)
+            self._passed += 1
+        self._space.set()
+        self._changed.set()
+
+    def ends_with(self, workers: list[asyncio.Task[None]]) -> None:
+        """The shelf ends when all workers have ended, or with the first error of one."""
+        self._running = len(workers)
+        for worker in workers:
+            worker.add_done_callback(self._left)
+
+    def _left(self, worker: asyncio.Task[None]) -> None:
+        self._running -= 1
+        if not worker.cancelled() and self._error is None:
+            self._error = worker.exception()
+        self._changed.set()
+
+    def __aiter__(self) -> _Shelf[Result]:
+        return self
+
+    async def __anext__(self) -> Result:
+        while not self._ready:
+            if self._error is not None:
+                raise self._error
+            if not self._running:
+                raise StopAsyncIteration
+            self._changed.clear()
+            await self._changed.wait()
+        return self._ready.popleft()

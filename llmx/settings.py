@@ -1,0 +1,179 @@
+"""What a run was asked to do: one validated, immutable value, the same for CLI and library.
+
+The names are the command line's long options with underscores. Where they come from (flags, variables,
+config files) is not this module's business; what is wrong with them is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from llmx.errors import UsageError
+from llmx.text import nearest
+
+__all__ = ["FORMATS", "MaxFailures", "Settings", "parse_duration"]
+
+Format = Literal["jsonl", "csv", "tsv", "parquet", "text"]
+FORMATS: tuple[str, ...] = get_args(Format)
+
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def parse_duration(value: object) -> object:
+    """Seconds for "90", "90s", "1.5m", "2h", "30d", "250ms"; what is no text is passed through.
+
+    Raises:
+        ValueError: the text is no duration.
+    """
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*", value)
+    if match is None:
+        raise ValueError(f"{value!r} is no duration; write 90, 90s, 10m, 2h or 30d")
+    return float(match[1]) * UNITS[match[2] or "s"]
+
+
+@dataclass(frozen=True, slots=True)
+class MaxFailures:
+    """How many rows may fail before the exit code says so: a count, or a share of all rows.
+
+    Args:
+        limit: rows, or per cent (0 to 100) of all rows when `percent` is set.
+    """
+
+    limit: float = 0
+    percent: bool = False
+
+    def exceeded(self, failed: int, total: int) -> bool:
+        """Whether `failed` of `total` rows are too many."""
+        return failed > (self.limit / 100 * total if self.percent else self.limit)
+
+
+def _parse_max_failures(value: object) -> object:
+    if isinstance(value, int):
+        value = str(value)
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)%|(\d+)", value.strip())
+    if match is None or float(match[1] or 0) > 100:
+        raise ValueError(f"{value!r} is neither a number of rows nor a percentage such as 5%")
+    return MaxFailures(float(match[1]), True) if match[1] else MaxFailures(int(match[2]))
+
+
+def _parse_names(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    names = [name.strip() for name in value.split(",")]
+    if not all(names):
+        raise ValueError(f"{value!r} has an empty name; write them apart by commas")
+    return names
+
+
+Seconds = Annotated[float, BeforeValidator(parse_duration), Field(gt=0)]
+Names = Annotated[list[str], BeforeValidator(_parse_names)]
+
+
+class Settings(BaseModel):
+    """See docs/cli.md for each option; None always means "not given"."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        arbitrary_types_allowed=True,
+        populate_by_name=True,
+        protected_namespaces=(),
+    )
+
+    inputs: list[str] = []
+    schema_: Any = Field(alias="schema")
+    model: str | None = None
+    base_url: str | None = None
+    mode: Literal["auto", "json_schema", "tools", "json"] = "auto"
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    max_output_tokens: int | None = Field(default=None, ge=1)
+    key_file: Path | None = None
+    spans: bool = False
+
+    input: Names | None = None
+    prompt: str | None = None
+    system: str | None = None
+    examples: str | None = None
+
+    input_format: Format | None = None
+    output_format: Format | None = None
+    limit: int | None = Field(default=None, ge=0)
+    sample: int | None = Field(default=None, ge=1)
+    seed: int = 0
+    key: str | None = None
+    keep: Names = ["all"]
+    prefix: str = ""
+    into: str | None = None
+    explode: str | None = None
+    meta: bool = False
+
+    output: str = "-"
+    errors: str | None = None
+    order: Literal["input", "done"] = "input"
+    summary: str | None = None
+    csv_safe: bool = False
+
+    concurrency: int | None = Field(default=None, ge=1, le=10_000)
+    rpm: float | None = Field(default=None, ge=1)
+    tpm: float | None = Field(default=None, ge=60)
+    retries: int = Field(default=5, ge=0)
+    reasks: int = Field(default=2, ge=0)
+    timeout: Seconds = 120.0
+    patience: Seconds = 600.0
+    max_wait: Seconds = 600.0
+
+    dry_run: bool = False
+    cache: Literal["exact", "off"] = "exact"
+    cache_ttl: Seconds | None = 30 * 86400.0
+    max_failures: Annotated[MaxFailures, BeforeValidator(_parse_max_failures)] = MaxFailures()
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Settings:
+        """Validated settings.
+
+        Args:
+            values: by option name, underscores for dashes; None for what was not given.
+
+        Raises:
+            UsageError: one line naming the option, its value and what it takes.
+        """
+        given = {name: value for name, value in values.items() if value is not None}
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            raise _usage_error(error) from error
+
+
+def _usage_error(error: ValidationError) -> UsageError:
+    first = error.errors(include_url=False)[0]
+    option = "--" + str(first["loc"][0]).replace("_", "-")
+    if first["type"] == "extra_forbidden":
+        options = [_option(name) for name in Settings.model_fields]
+        return UsageError(f"no option {option}", hint=_did_you_mean(option, options))
+    if first["type"] == "missing":
+        return UsageError(f"{option} is required", hint="llmx schema list")
+    if first["type"] == "literal_error":
+        choices = re.findall(r"'([^']+)'", first["ctx"]["expected"])
+        hint = _did_you_mean(str(first["input"]), choices)
+        return UsageError(f"{option}: {first['input']!r} is not one of {', '.join(choices)}", hint=hint)
+    problem = first["msg"].removeprefix("Value error, ")
+    return UsageError(f"{option} {first['input']!r}: {problem[0].lower()}{problem[1:]}")
+
+
+def _option(name: str) -> str:
+    return "--" + name.rstrip("_").replace("_", "-")
+
+
+def _did_you_mean(name: str, candidates: list[str]) -> str:
+    close = nearest(name, candidates)
+    return f"did you mean {close}?" if close else ""
