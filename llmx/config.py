@@ -64,7 +64,8 @@ def _table(path: Path) -> Mapping[str, Any]:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     if path.name != "pyproject.toml":
         return document
-    table = document.get("tool", {}).get("llmx", {})
+    tools = document.get("tool")
+    table = tools.get("llmx") if isinstance(tools, dict) else None
     return table if isinstance(table, dict) else {}
 
 

@@ -71,7 +71,7 @@ class LlmxError(Exception):
         hint: a command or change that mends it, without the word "hint:"; empty when there is none.
     """
 
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
     retryable: ClassVar[bool] = False
 
     def __init__(self, message: str, *, hint: str = "") -> None:
@@ -204,7 +204,7 @@ class Interrupted(LlmxError):
 
     def __init__(self, signal: int) -> None:
         super().__init__("interrupted" if signal == 2 else "terminated")
-        self.signal = signal
+        self.exit_code = 128 + signal
 
 
 class PipeClosed(LlmxError):

@@ -22,7 +22,6 @@ __all__ = [
     "RetryScheduled",
     "RowSettled",
     "RunStarted",
-    "RunStopping",
     "fan_out",
 ]
 
@@ -91,13 +90,6 @@ class RowSettled:
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class RunStopping:
-    """No new calls from here on; those in flight finish."""
-
-    reason: str
-
-
 Event = (
     RunStarted
     | AttemptStarted
@@ -107,7 +99,6 @@ Event = (
     | Paused
     | Reasked
     | RowSettled
-    | RunStopping
 )
 
 

@@ -41,10 +41,11 @@ class Feed(Generic[Row]):
     async def next(self) -> Row | None:
         """The next row, None after the last. Raises what the reader raised, once."""
         while True:
+            ended = self._ended  # looked at first: the last row is there before the end is
             if self._ready:
                 self._room.release()
                 return self._ready.popleft()
-            if self._ended:
+            if ended:
                 self._raise_once()
                 return None
             self._arrived.clear()

@@ -201,6 +201,7 @@ class _Shelf(Generic[Result]):
         self._window = window
         self._taken = 0
         self._passed = 0
+        self._gone = 0
         self._held: dict[int, list[Result]] = {}
         self._ready: deque[Result] = deque()
         self._changed = asyncio.Event()
@@ -215,7 +216,7 @@ class _Shelf(Generic[Result]):
 
     async def room(self) -> None:
         """Return when a row may be taken."""
-        while self._taken - self._passed >= self._window:
+        while self._taken - self._gone >= self._window:
             self._space.clear()
             await self._space.wait()
 
@@ -225,8 +226,13 @@ class _Shelf(Generic[Result]):
         while (passing := self._held.pop(self._passed, None)) is not None:
             self._ready.extend(passing)
             self._passed += 1
-        self._space.set()
+            if not passing:
+                self._free()
         self._changed.set()
+
+    def _free(self) -> None:
+        self._gone += 1
+        self._space.set()
 
     def ends_with(self, workers: list[asyncio.Task[None]]) -> None:
         """The shelf ends when all workers have ended, or with the first error of one."""
@@ -236,8 +242,8 @@ class _Shelf(Generic[Result]):
 
     def _left(self, worker: asyncio.Task[None]) -> None:
         self._running -= 1
-        if not worker.cancelled() and self._error is None:
-            self._error = worker.exception()
+        if self._error is None:
+            self._error = _end_of(worker)
         self._changed.set()
 
     def __aiter__(self) -> _Shelf[Result]:
@@ -251,4 +257,12 @@ class _Shelf(Generic[Result]):
                 raise StopAsyncIteration
             self._changed.clear()
             await self._changed.wait()
+        self._free()
         return self._ready.popleft()
+
+
+def _end_of(worker: asyncio.Task[None]) -> BaseException | None:
+    """Why a worker failed. Cancelled by somebody else, it leaves a row unsettled: that must not pass for an end."""
+    if worker.cancelled():
+        return RuntimeError("a call was cancelled, but not by the run")
+    return worker.exception()

@@ -86,6 +86,7 @@ class Settings(BaseModel):
         frozen=True,
         extra="forbid",
         arbitrary_types_allowed=True,
+        allow_inf_nan=False,
         populate_by_name=True,
         protected_namespaces=(),
     )

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
-__all__ = ["nearest"]
+__all__ = ["harmless", "nearest"]
+
+# C0 and C1 controls and DEL, which drive terminals, and the bidirectional controls, which reorder what is
+# read (Trojan Source, CVE-2021-42574). Tab stays.
+_CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+
+
+def harmless(text: str) -> str:
+    """The text on one line without what a terminal would obey."""
+    return _CONTROLS.sub(" ", text)
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:

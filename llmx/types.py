@@ -59,16 +59,16 @@ class Unreadable:
     """A line that is not a row: it ends in the errors, the others go on.
 
     Args:
-        index: as in `Record`; unreadable lines are counted too.
-        error: what is wrong with it.
-        raw: the line itself, shortened where it is longer than a person would read.
+        index, line, origin: as in `Record`; unreadable lines are counted too.
+        error: why; its message names file and line.
+        raw: the text at fault, its beginning only where it is longer than a row may be.
     """
 
     index: int
+    line: int | None
+    origin: str
     error: UnreadableRow
     raw: str
-    line: int | None = None
-    origin: str = "-"
 
 
 @dataclass(frozen=True, slots=True)

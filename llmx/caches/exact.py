@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ from typing import Any
 import orjson
 from diskcache import Cache as DiskCache
 from diskcache import Disk, Timeout
-from diskcache.core import MODE_RAW
+from diskcache.core import DBNAME, MODE_RAW
 
 from llmx.caches import CachedAnswer
 from llmx.errors import OutputFailed
 
 __all__ = ["CacheStats", "ExactCache", "TextDisk", "cache_folder"]
+
+DAMAGED = f"{DBNAME}.damaged"
 
 
 def cache_folder(home: Path) -> Path:
@@ -57,6 +60,9 @@ class TextDisk(Disk):  # type: ignore[misc]  # diskcache is untyped
             raise ValueError("a cache value that is not text")
         return value
 
+    def remove(self, file_path: str) -> None:
+        """Nothing: we own no value files, so a file name found in the database is somebody else's."""
+
 
 @dataclass(frozen=True, slots=True)
 class CacheStats:
@@ -80,7 +86,7 @@ class ExactCache:
         self._warn = warn
         self._broken = False
         self._folder = folder
-        self._cache = _open(folder)
+        self._cache = _open(folder, warn)
 
     def get(self, fingerprint: str) -> CachedAnswer | None:
         """See `Cache.get`."""
@@ -88,8 +94,7 @@ class ExactCache:
             text = None if self._broken else self._cache.get(fingerprint)
             if text is None:
                 return None
-            fields = orjson.loads(text)
-            return CachedAnswer(text=fields["text"], model=fields["model"])
+            return _answer(text)
         except (ValueError, KeyError, TypeError):
             return None  # not written by us: as good as absent, and overwritten by the next answer
         except (sqlite3.Error, Timeout, OSError) as error:
@@ -100,9 +105,11 @@ class ExactCache:
         """See `Cache.put`."""
         if self._broken:
             return
-        text = orjson.dumps({"text": answer.text, "model": answer.model}).decode()
         try:
+            text = orjson.dumps({"text": answer.text, "model": answer.model}).decode()
             self._cache.set(fingerprint, text, expire=self._ttl)
+        except TypeError:
+            return  # a lone surrogate, which no file of ours can hold
         except (sqlite3.Error, Timeout, OSError) as error:
             self._give_up(error)
 
@@ -111,28 +118,60 @@ class ExactCache:
         self._warn(f"the cache in {self._folder} failed and is not used from here on: {error}")
 
     def stats(self) -> CacheStats:
-        """Entries and bytes."""
-        return CacheStats(entries=len(self._cache), size=self._cache.volume())
+        """Entries and bytes. Raises OutputFailed."""
+        with _telling(self._folder):
+            return CacheStats(entries=len(self._cache), size=self._cache.volume())
 
     def clear(self) -> int:
-        """Forget everything; returns the number of entries removed."""
-        return int(self._cache.clear())
+        """Forget everything; returns the number of entries removed. Raises OutputFailed."""
+        with _telling(self._folder):
+            return int(self._cache.clear())
 
     def close(self) -> None:
         """See `Cache.close`."""
         self._cache.close()
 
 
-def _open(folder: Path) -> Any:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        previous = os.umask(0o077)
+def _answer(text: str) -> CachedAnswer:
+    fields = orjson.loads(text)
+    answer = CachedAnswer(text=fields["text"], model=fields["model"])
+    if not (isinstance(answer.text, str) and isinstance(answer.model, str)):
+        raise TypeError("a cached answer that is not text")
+    return answer
+
+
+def _open(folder: Path, warn: Callable[[str], None]) -> Any:
+    with _telling(folder):
         try:
-            return DiskCache(str(folder), disk=TextDisk, eviction_policy="none", timeout=10)
-        finally:
-            os.umask(previous)
-    except (sqlite3.Error, OSError, ValueError, TypeError) as error:
-        raise OutputFailed(
-            f"cannot open the cache in {folder}: {error}",
-            hint="`--cache off`, or another folder by LLMX_HOME",
-        ) from error
+            return _connect(folder)
+        except sqlite3.OperationalError:
+            raise  # locked, read-only, no room: the file itself may be well
+        except (sqlite3.Error, ValueError, TypeError) as error:
+            warn(f"the cache in {folder} is damaged; it is kept as {DAMAGED} and a new one begun: {error}")
+        _set_aside(folder)
+        return _connect(folder)
+
+
+def _connect(folder: Path) -> Any:
+    previous = os.umask(0o077)  # for the folders above, too, where we make them
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return DiskCache(str(folder), disk=TextDisk, eviction_policy="none", timeout=10)
+    finally:
+        os.umask(previous)
+
+
+def _set_aside(folder: Path) -> None:
+    (folder / DBNAME).replace(folder / DAMAGED)
+    for suffix in ("-wal", "-shm"):  # they belong to the damaged file: a new one must not replay them
+        (folder / (DBNAME + suffix)).unlink(missing_ok=True)
+
+
+@contextmanager
+def _telling(folder: Path) -> Iterator[None]:
+    """What SQLite or the disk refuses, as an error of ours."""
+    try:
+        yield
+    except (sqlite3.Error, Timeout, OSError) as error:
+        hint = "`--cache off`, or another folder by LLMX_HOME"
+        raise OutputFailed(f"cannot use the cache in {folder}: {error}", hint=hint) from error

@@ -46,19 +46,21 @@ class Health:
 class Bucket:
     """A limit per minute as a leaky bucket of a quarter second's worth.
 
-    In any half-open window of T seconds a bucket of capacity C and rate R admits at most C + R*T,
-    so R is (limit - C) / WINDOW; single units may add one, for the first fills the bucket it needs.
+    In any half-open window of T seconds a bucket of capacity C and rate R admits at most C + R*T.
+    Requests are whole, so with R = (limit - C + 1) / WINDOW that is less than limit + 1, which is limit.
+    Tokens may be taken before a window and sent within it, one row's worth of at most C: R = (limit - 2*C) / WINDOW.
 
     Args:
-        per_minute: the limit; above 1 for tokens.
+        per_minute: the limit; for requests at least 1, a fraction of one is of no use; for tokens above 2.
         unit: whether amounts are always 1 (requests) or vary (tokens).
     """
 
     def __init__(self, per_minute: float, *, unit: bool) -> None:
-        capacity = max(1.0, per_minute / 60 * BURST)
+        limit = math.floor(per_minute) if unit else per_minute
+        capacity = max(1.0, limit / 60 * BURST)
         if unit:
-            capacity = float(int(capacity))
-        rate = (per_minute - capacity + (1 if unit else 0)) / WINDOW
+            capacity = float(math.floor(capacity))
+        rate = (limit - capacity + 1 if unit else limit - 2 * capacity) / WINDOW
         self.capacity = capacity
         self._limiter = AsyncLimiter(capacity, capacity / rate)
 
@@ -129,12 +131,18 @@ class Limiter:
         """Return when the request may be sent. Raises Stopped when the run stops first."""
         with self._stop.interruptible():
             async with self._turn:
-                await self._unpaused()
-                if self._requests is not None:
-                    await self._requests.acquire(1)
                 if self._tokens is not None:
                     await self._tokens.acquire(self._estimate.guess(self._size(request)))
-                await self._unpaused()
+                await self._slot()
+
+    async def _slot(self) -> None:
+        """Take one request of the limit, last of all: one taken before a longer wait has leaked away since."""
+        while True:
+            await self._unpaused()
+            if self._requests is not None:
+                await self._requests.acquire(1)
+            if self._clock.now() >= self._paused_until:
+                return
 
     async def _unpaused(self) -> None:
         while (wait := self._paused_until - self._clock.now()) > 0:

@@ -13,7 +13,7 @@ from llmx.errors import InvalidAnswer, Refusal, RowError, TruncatedAnswer
 from llmx.events import Observer, Reasked
 from llmx.types import Completion, Handler, Layer, Request
 
-__all__ = ["Dialogue", "validated"]
+__all__ = ["Dialogue", "describe", "validated"]
 
 
 class Dialogue(Protocol):
@@ -44,14 +44,17 @@ def validated(
 
     def layer(handler: Handler) -> Handler:
         async def call(request: Request) -> Completion:
+            doubled = False
             while True:
                 completion = await handler(request)
                 try:
                     return replace(completion, value=_value(dialogue, completion))
                 except _Unfit as unfit:
-                    body = _next_body(dialogue, request, completion, unfit)
-                    if body is None or request.reask >= reasks:
+                    left = request.reask < reasks
+                    body = _next_body(dialogue, request, completion, unfit, doubled) if left else None
+                    if body is None:
                         raise unfit.verdict from unfit.problem
+                    doubled = doubled or completion.finish == "length"
                     observer(Reasked(str(unfit.verdict)))
                     request = rekey(replace(request, body=body, reask=request.reask + 1))
 
@@ -86,12 +89,12 @@ def _value(dialogue: Dialogue, completion: Completion) -> Any:
 
 
 def _next_body(
-    dialogue: Dialogue, request: Request, completion: Completion, unfit: _Unfit
+    dialogue: Dialogue, request: Request, completion: Completion, unfit: _Unfit, doubled: bool
 ) -> dict[str, Any] | None:
     """What to send next, None when asking again cannot help."""
     if completion.finish == "length":
         # Cut twice, the second time with twice the room: a repetition loop, not a long answer.
-        return None if request.reask else dialogue.raised(request.body)
+        return None if doubled else dialogue.raised(request.body)
     if unfit.problem is None:
         return None
     return dialogue.reask(request.body, completion, unfit.problem)

@@ -1,0 +1,24 @@
+"""Providers: from `--model` to something that makes calls, and their errors in our words.
+
+`connect` is the way in. Importing this package imports no SDK: they are loaded when connecting.
+"""
+
+from __future__ import annotations
+
+from llmx.providers.catalog import CATALOG, CatalogEntry, ModelName, parse_model, suggestions
+from llmx.providers.codec import Codec
+from llmx.providers.endpoints import DEFAULT_CAP, Endpoint, connect
+from llmx.providers.keys import has_key
+
+__all__ = [
+    "CATALOG",
+    "DEFAULT_CAP",
+    "CatalogEntry",
+    "Codec",
+    "Endpoint",
+    "ModelName",
+    "connect",
+    "has_key",
+    "parse_model",
+    "suggestions",
+]

@@ -1,0 +1,31 @@
+"""Rows in and rows out: readers, writers, and the shape of an output row.
+
+`open_source` turns files, folders and stdin into one lazy iterator of records; `open_sink` writes rows
+so that an output file is absent, old or complete. Nothing here knows of models, prompts or runs.
+"""
+
+from __future__ import annotations
+
+from llmx.records.formats import FORMATS, SINK_FORMATS
+from llmx.records.lines import MAX_ROW_BYTES
+from llmx.records.reader import Unreadable
+from llmx.records.shape import Shape, error_row
+from llmx.records.sink import Sink, check_output, open_sink
+from llmx.records.source import RecordSource, open_source
+from llmx.records.values import flatten, to_json
+
+__all__ = [
+    "FORMATS",
+    "MAX_ROW_BYTES",
+    "SINK_FORMATS",
+    "RecordSource",
+    "Shape",
+    "Sink",
+    "Unreadable",
+    "check_output",
+    "error_row",
+    "flatten",
+    "open_sink",
+    "open_source",
+    "to_json",
+]

@@ -1,0 +1,30 @@
+"""Schemas: loading them from whatever the user has, and what each provider is sent of them.
+
+Everything here happens before the first call. It does not build requests: a provider's adapter asks
+for the wire form of a schema and puts it where its API wants it.
+"""
+
+from __future__ import annotations
+
+from llmx.schemas.dialects import Dialect, Finding, WireSchema
+from llmx.schemas.inline import parse_inline
+from llmx.schemas.lint import lint
+from llmx.schemas.load import load_schema, schema_of
+from llmx.schemas.ready import ready_made
+from llmx.schemas.schema import Schema
+from llmx.schemas.wire import DIALECTS, supports, wire_schema
+
+__all__ = [
+    "DIALECTS",
+    "Dialect",
+    "Finding",
+    "Schema",
+    "WireSchema",
+    "lint",
+    "load_schema",
+    "parse_inline",
+    "ready_made",
+    "schema_of",
+    "supports",
+    "wire_schema",
+]

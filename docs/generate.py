@@ -1,0 +1,73 @@
+"""Write docs/cli.md from the commands themselves: `python docs/generate.py`, or `--check` to compare."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from llmx.cli.app import build_app
+
+TARGET = Path(__file__).with_name("cli.md")
+
+HEADER = """\
+# Command line
+
+Made from the commands' own help by `python docs/generate.py`; a test compares the two.
+
+Rows go to standard output (or `-o`), everything else to standard error. Every option of `llmx extract` can
+also be given as the environment variable in its row, or as a key of `llmx.toml` or `[tool.llmx]` in
+`pyproject.toml` (the long name without dashes in front). A flag wins over a variable, a variable over the
+project's file, that over the user's. Exit codes are in [errors.md](errors.md).
+"""
+
+
+def commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Every command with its full name, depth first."""
+    yield path, command
+    for name, child in getattr(command, "commands", {}).items():
+        yield from commands(child, f"{path} {name}")
+
+
+def section(path: str, command: Any) -> str:
+    """One command: its description, usage, arguments and options."""
+    context = typer.Context(command, info_name=path)
+    usage = command.get_usage(context).removeprefix("Usage: ")
+    lines = [f"## `{path}`", "", " ".join((command.help or "").split()), "", f"    {usage}", ""]
+    rows = [row(param) for param in command.params if param.name != "help"]
+    if rows:
+        lines += ["| | variable | |", "|---|---|---|", *rows, ""]
+    return "\n".join(lines)
+
+
+def row(param: Any) -> str:
+    """One argument or option as a table row."""
+    names = ", ".join(f"`{name}`" for name in [*param.opts, *param.secondary_opts])
+    if param.param_type_name == "argument":
+        names = f"`{param.metavar or param.name.upper()}`"
+    elif param.metavar and not param.is_flag:
+        names += f" {param.metavar}".replace("|", "\\|")
+    variable = f"`{param.envvar}`" if param.envvar else ""
+    return f"| {names} | {variable} | {(param.help or '').replace('|', chr(92) + '|')} |"
+
+
+def document() -> str:
+    """The whole page."""
+    app = typer.main.get_command(build_app())
+    return "\n".join([HEADER, *(section(path, command) for path, command in commands(app, "llmx"))])
+
+
+def main() -> int:
+    """Write the page, or with --check say whether it is as written; returns an exit code."""
+    text = document()
+    if "--check" in sys.argv:
+        return 0 if TARGET.read_text(encoding="utf-8") == text else 1
+    TARGET.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

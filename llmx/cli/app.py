@@ -1,0 +1,132 @@
+"""The command line's frame: commands, one way to say an error, one exit code.
+
+Importing this module imports typer and nothing heavier; every command imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from llmx._version import __version__
+from llmx.cli.cache import cache
+from llmx.cli.doctor import doctor
+from llmx.cli.extract import extract
+from llmx.cli.init import init
+from llmx.cli.mock import mock
+from llmx.cli.models import models
+from llmx.cli.schema import schema
+from llmx.environment import Environment
+from llmx.errors import LlmxError
+from llmx.text import nearest
+
+__all__ = ["build_app", "main"]
+
+
+def build_app() -> typer.Typer:
+    """The app with all its commands."""
+    app = typer.Typer(
+        name="llmx",
+        help="Turn rows into validated, typed rows with a language model.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for command in (extract, models, doctor, init, mock):
+        app.command()(command)
+    app.add_typer(schema)
+    app.add_typer(cache)
+    return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"llmx {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Turn rows into validated, typed rows with a language model."""
+
+
+def main(argv: Sequence[str], env: Environment | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the arguments after the program's name.
+        env: streams and variables, the process's own by default.
+
+    Returns:
+        The exit code: 0, or see docs/errors.md. Never raises but for our own bugs.
+    """
+    env = env or Environment()
+    try:
+        command = typer.main.get_command(build_app())
+        extra: dict[str, Any] = {"default_map": {"extract": _config(command, env)}} if "extract" in argv[:1] else {}
+        code = command.main(args=list(argv), prog_name="llmx", standalone_mode=False, obj=env, **extra)
+        return code if isinstance(code, int) else 0
+    except LlmxError as error:
+        return _say(env, str(error), error.hint, error.exit_code)
+    except typer.TyperException as error:
+        return _say_usage(env, error)
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except BrokenPipeError:
+        _silence_stdout()
+        return 141
+
+
+def _config(command: Any, env: Environment) -> dict[str, Any]:
+    from llmx.config import load_config
+
+    options = {param.name.rstrip("_").replace("_", "-") for param in command.commands["extract"].params}
+    return load_config(env, options - {"inputs", "help"})
+
+
+def _say(env: Environment, message: str, hint: str, code: int) -> int:
+    print(f"error: {message}", file=env.stderr)
+    if hint:
+        print(f"hint: {hint}", file=env.stderr)
+    return code
+
+
+def _say_usage(env: Environment, error: typer.TyperException) -> int:
+    """typer's own errors in our words; its "no arguments" error is the help text itself."""
+    message = error.format_message()
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(message, file=env.stderr)
+        return error.exit_code
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "llmx"
+    hint = _suggestion(error, context) or f"{path} --help"
+    lowered = message[0].lower() + message[1:].split(" (Possible options")[0].rstrip(".")
+    return _say(env, lowered, hint, error.exit_code)
+
+
+def _suggestion(error: typer.TyperException, context: Any) -> str | None:
+    if context is None:
+        return None
+    wrong = getattr(error, "option_name", None)
+    if wrong is not None:
+        known = [name for param in context.command.params for name in getattr(param, "opts", [])]
+    else:
+        wrong, known = context.protected_args[0] if context.protected_args else "", []
+    close = nearest(str(wrong), known)
+    return f"did you mean {close}?" if close else None
+
+
+def _silence_stdout() -> None:
+    """Keep the interpreter from complaining, at exit, about what could not be flushed."""
+    try:
+        sys.stdout.close()
+    except OSError:
+        return

@@ -1,0 +1,92 @@
+"""`llmx doctor`: what works here, and what is missing for what does not."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from llmx._version import __version__
+from llmx.environment import Environment
+
+__all__ = ["doctor"]
+
+EXTRAS = {
+    "xllamacpp": "the embedded model (-m local)",
+    "pyarrow": "Parquet input and output",
+    "zstandard": ".zst input and output",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line: whether it is fine, what it is about, what was found, what would mend it.
+
+    `needed` says that llmx cannot work without it.
+    """
+
+    fine: bool
+    subject: str
+    found: str
+    hint: str = ""
+    needed: bool = False
+
+
+def doctor(context: typer.Context) -> int:
+    """Check versions, keys, folders, config files and optional packages; calls no provider."""
+    checks = list(_checks(context.obj))
+    for check in checks:
+        mark = "ok" if check.fine else "!!" if check.needed else "--"
+        typer.echo(
+            f"{mark}  {check.subject}: {check.found}" + (f"  hint: {check.hint}" if check.hint else "")
+        )
+    return 1 if any(check.needed and not check.fine for check in checks) else 0
+
+
+def _checks(env: Environment) -> Iterator[Check]:
+    yield Check(True, "llmx", f"{__version__}, Python {platform.python_version()}, {platform.system()}")
+    yield from _packages()
+    yield _home(env.home)
+    yield from _config(env)
+    yield from _keys(env)
+
+
+def _packages() -> Iterator[Check]:
+    for name in ("openai", "anthropic", "instructor"):
+        yield Check(True, name, importlib.metadata.version(name))
+    for name, use in EXTRAS.items():
+        try:
+            yield Check(True, name, f"{importlib.metadata.version(name)}, {use}")
+        except importlib.metadata.PackageNotFoundError:
+            yield Check(False, name, f"not installed: {use}", f"pip install {name}")
+
+
+def _home(home: Path) -> Check:
+    nearest = next(folder for folder in (home, *home.parents) if folder.exists())
+    writable = nearest.is_dir() and os.access(nearest, os.W_OK)
+    found = f"{home}, {'writable' if writable else 'not writable'}"
+    return Check(writable, "home", found, "" if writable else "set LLMX_HOME to another folder", needed=True)
+
+
+def _config(env: Environment) -> Iterator[Check]:
+    from llmx.config import project_file, user_file
+
+    for name, path in (("user config", user_file(env)), ("project config", project_file(env.cwd))):
+        if path is not None and path.is_file():
+            yield Check(True, name, str(path))
+
+
+def _keys(env: Environment) -> Iterator[Check]:
+    """Which keys are set; their values are never shown."""
+    from llmx.providers import CATALOG
+
+    for name in ("openai", "anthropic"):
+        keys = CATALOG[name].keys
+        set_ = [key for key in keys if env.variables.get(key)]
+        hint = "" if set_ else f"export {keys[0]}=…"
+        yield Check(bool(set_), f"{name} key", f"{set_[0]} is set" if set_ else "not set", hint)

@@ -1,0 +1,178 @@
+"""`llmx extract`: the main job. Declares the options, runs the job, says how it went."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from llmx.cli.options import option
+
+__all__ = ["extract"]
+
+Text = str | None
+
+
+def extract(
+    context: typer.Context,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[INPUT...|-]", help="Files, folders of text files, or - for stdin."),
+    ] = None,
+    schema: Annotated[
+        Text,
+        option(
+            "--schema",
+            "-s",
+            metavar="SPEC",
+            help="What to extract: a ready-made name, path.py:Model, module:Model, schema.json, or inline "
+            "such as 'name, age int, tone good|bad'.",
+        ),
+    ] = None,
+    model: Annotated[
+        Text,
+        option(
+            "--model",
+            "-m",
+            metavar="P/NAME",
+            help="openai/…, anthropic/…, local, local//file.gguf, or any provider that instructor knows.",
+        ),
+    ] = None,
+    base_url: Annotated[
+        Text,
+        option("--base-url", metavar="URL", help="An OpenAI-compatible server (or Anthropic-compatible)."),
+    ] = None,
+    mode: Annotated[
+        Text,
+        option(
+            "--mode", metavar="MODE", help="How the schema is sent: auto, json_schema, tools, json. [auto]"
+        ),
+    ] = None,
+    temperature: Annotated[
+        float | None, option("--temperature", metavar="T", help="0 to 2; not sent by default.")
+    ] = None,
+    max_output_tokens: Annotated[
+        int | None,
+        option(
+            "--max-output-tokens",
+            metavar="N",
+            help="Cap of one answer; an answer cut by the default cap is asked for once more with twice that. [4096]",
+        ),
+    ] = None,
+    key_file: Annotated[
+        Text,
+        option("--key-file", metavar="PATH", help="A file of lines such as OPENAI_API_KEY=…, mode 0600."),
+    ] = None,
+    spans: Annotated[
+        bool | None,
+        option("--spans/--no-spans", help="local: free text fields are copied from the row, word for word."),
+    ] = None,
+    input: Annotated[
+        Text,
+        option(
+            "--input",
+            metavar="COLS",
+            help="The columns the model sees, apart by commas. "
+            "[all but --key, names that begin with _, and gold]",
+        ),
+    ] = None,
+    prompt: Annotated[
+        Text,
+        option("--prompt", "-p", metavar="TEXT|@FILE", help="Jinja2 template over the row's columns."),
+    ] = None,
+    system: Annotated[
+        Text,
+        option("--system", metavar="TEXT|@FILE", help="System text. [made from the schema's descriptions]"),
+    ] = None,
+    examples: Annotated[
+        Text,
+        option("--examples", metavar="FILE", help="Few-shot rows: columns, and the answer under gold."),
+    ] = None,
+    input_format: Annotated[
+        Text, option("--input-format", metavar="F", help="jsonl, csv, tsv, parquet, text. [by suffix]")
+    ] = None,
+    output_format: Annotated[
+        Text, option("--output-format", metavar="F", help="jsonl, csv, tsv, parquet. [by suffix]")
+    ] = None,
+    limit: Annotated[int | None, option("--limit", "-n", metavar="N", help="Only the first N rows.")] = None,
+    sample: Annotated[int | None, option("--sample", metavar="N", help="N rows at random, in order.")] = None,
+    seed: Annotated[int | None, option("--seed", metavar="N", help="Of --sample. [0]")] = None,
+    key: Annotated[Text, option("--key", metavar="COL", help="The column that identifies a row.")] = None,
+    keep: Annotated[
+        Text, option("--keep", metavar="all|none|COLS", help="Input columns kept in the output. [all]")
+    ] = None,
+    prefix: Annotated[Text, option("--prefix", metavar="P", help="Fields become Pname.")] = None,
+    into: Annotated[Text, option("--into", metavar="FIELD", help="The whole object under one field.")] = None,
+    explode: Annotated[
+        Text,
+        option("--explode", metavar="FIELD", help="One output row per element of a list, numbered by _item."),
+    ] = None,
+    meta: Annotated[
+        bool | None, option("--meta/--no-meta", help="Add _llmx: model, source, attempts, cost.")
+    ] = None,
+    output: Annotated[Text, option("--output", "-o", metavar="PATH|-", help="Where rows go. [-]")] = None,
+    errors: Annotated[
+        Text,
+        option("--errors", metavar="PATH", help="Where failed rows go. [-o out.jsonl: out.errors.jsonl]"),
+    ] = None,
+    order: Annotated[Text, option("--order", metavar="input|done", help="Of the output. [input]")] = None,
+    summary: Annotated[
+        Text, option("--summary", metavar="PATH", help="Write the run's figures as JSON.")
+    ] = None,
+    csv_safe: Annotated[
+        bool | None,
+        option("--csv-safe/--no-csv-safe", help="Quote cells that a spreadsheet would run as formulas."),
+    ] = None,
+    concurrency: Annotated[
+        int | None,
+        option(
+            "--concurrency",
+            "-c",
+            metavar="N",
+            help="Calls in flight; 3 until the first answer. [32, local 1]",
+        ),
+    ] = None,
+    rpm: Annotated[float | None, option("--rpm", metavar="N", help="Requests per minute at most.")] = None,
+    tpm: Annotated[float | None, option("--tpm", metavar="N", help="Tokens per minute at most.")] = None,
+    retries: Annotated[
+        int | None,
+        option(
+            "--retries", metavar="N", help="Of one request after a transient error; 429s are not counted. [5]"
+        ),
+    ] = None,
+    reasks: Annotated[
+        int | None, option("--reasks", metavar="N", help="Times the model is shown its error. [2]")
+    ] = None,
+    timeout: Annotated[
+        Text,
+        option("--timeout", metavar="SECONDS", help="Of one call; retried once, it may be billed. [120]"),
+    ] = None,
+    patience: Annotated[
+        Text, option("--patience", metavar="TIME", help="How long a provider may say nothing but 429. [10m]")
+    ] = None,
+    max_wait: Annotated[
+        Text, option("--max-wait", metavar="TIME", help="The longest Retry-After that is waited for. [10m]")
+    ] = None,
+    dry_run: Annotated[
+        bool | None, option("--dry-run", help="Show the plan and the first request; call nobody.")
+    ] = None,
+    cache: Annotated[
+        Text, option("--cache", metavar="exact|off", help="Reuse of earlier answers. [exact]")
+    ] = None,
+    cache_ttl: Annotated[
+        Text, option("--cache-ttl", metavar="TIME", help="How long an answer is kept. [30d]")
+    ] = None,
+    max_failures: Annotated[
+        Text,
+        option("--max-failures", metavar="N|P%", help="Failed rows up to which the exit code is 0. [0]"),
+    ] = None,
+) -> int:
+    """Turn rows into validated, typed rows with a language model.
+
+    Rows go to stdout or -o, everything else to stderr. Every option --some-thing has a variable
+    LLMX_SOME_THING and a key some-thing in llmx.toml. Docs: docs/cli.md, exit codes: docs/errors.md.
+    """
+    from llmx.cli.running import run_command
+
+    given: dict[str, Any] = {name: value for name, value in context.params.items() if value is not None}
+    return run_command(given, context)

@@ -1,0 +1,150 @@
+"""What `llmx extract` does once its options are known: signals, talk on stderr, the summary, the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+import typer
+
+from llmx.clock import SystemClock
+from llmx.environment import Environment
+from llmx.errors import Interrupted, LlmxError, OutputFailed, PipeClosed, UsageError
+from llmx.job import Plan, Report, execute, first_request, plan
+from llmx.layers.stop import Stop
+from llmx.report.progress import Terminal
+from llmx.report.summary import Figures, figures_as_json, figures_as_lines
+from llmx.settings import Settings
+
+__all__ = ["run_command"]
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run_command(given: Mapping[str, Any], context: typer.Context) -> int:
+    """Run the job that the options describe; returns its exit code."""
+    env: Environment = context.obj
+    _warn_of_unknown_variables(env, context)
+    if not given.get("inputs") and env.stdin.isatty():
+        print(context.get_usage(), file=env.stderr)
+        raise UsageError("no INPUT, and standard input is a terminal", hint="llmx extract --help")
+    settings = Settings.of({**given, "inputs": given.get("inputs") or ["-"]})
+    planned = plan(settings, env)
+    terminal = Terminal(env.stderr, rows_on_terminal=settings.output == "-" and env.stdout.isatty())
+    if settings.dry_run:
+        return asyncio.run(_dry_run(planned, terminal))
+    return asyncio.run(_run(planned, terminal))
+
+
+def _warn_of_unknown_variables(env: Environment, context: typer.Context) -> None:
+    known = {param.envvar for param in context.command.params if getattr(param, "envvar", None)}
+    for name in sorted(env.variables):
+        if name.startswith("LLMX_") and name not in known | {"LLMX_HOME"}:
+            print(f"warning: {name} is set but no option reads it", file=env.stderr)
+
+
+async def _dry_run(planned: Plan, terminal: Terminal) -> int:
+    body = await first_request(planned)
+    terminal.say(planned.announcement)
+    if body is None:
+        terminal.say("no readable row in the input: nothing would be sent")
+        return 0
+    terminal.say("the first request, as it would be sent:")
+    planned.env.stdout.write(orjson.dumps(body, option=orjson.OPT_INDENT_2) + b"\n")
+    planned.env.stdout.flush()
+    return 0
+
+
+async def _run(planned: Plan, terminal: Terminal) -> int:
+    clock = SystemClock()
+    figures = Figures(clock)
+    stop = Stop(figures.stopped)
+    task = asyncio.create_task(execute(planned, stop=stop, figures=figures, talk=terminal, clock=clock))
+    _on_signals(task, stop)
+    try:
+        report = await task
+    except asyncio.CancelledError:
+        # The second signal: the run's own clean-up has happened on the way here.
+        report = Report(figures, stop.reasons, None, stop.reasons[0].exit_code if stop.reasons else 130)
+    _conclude(planned, report, terminal)
+    return report.exit_code
+
+
+def _on_signals(task: asyncio.Task[Report], stop: Stop) -> None:
+    def receive(number: int) -> None:
+        if stop.reason is not None:
+            task.cancel()
+        stop.set(Interrupted(number))
+
+    for number in SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, receive, number)
+
+
+def _conclude(planned: Plan, report: Report, terminal: Terminal) -> None:
+    """The summary; quiet when the reader of our rows is gone, for it is mostly a person's `head`."""
+    figures, settings = report.figures, planned.settings
+    if settings.summary is not None:
+        _write_summary(planned, report)
+    if any(isinstance(reason, PipeClosed) for reason in report.reasons):
+        _detach_stdout(planned.env)
+        return
+    for line in figures_as_lines(figures) if figures.settled else ["0 rows: nothing to do"]:
+        terminal.say(line)
+    if report.errors_path is not None:
+        terminal.say(f"failed rows: {_short(report.errors_path, planned.env)}")
+    if report.reasons:
+        _tell_reasons(report.reasons, planned, terminal)
+    elif figures.failed and report.exit_code == 0:
+        terminal.say(f"warning: {figures.failed:,} failed rows are within --max-failures")
+
+
+def _tell_reasons(reasons: list[LlmxError], planned: Plan, terminal: Terminal) -> None:
+    first = reasons[0]
+    if isinstance(first, Interrupted):
+        terminal.say(f"{first}; the rows so far are kept")
+    else:
+        terminal.say(f"error: {first}")
+        if first.hint:
+            terminal.say(f"hint: {first.hint}")
+    if planned.settings.output != "-":
+        terminal.say(f"rows so far: {planned.settings.output}.partial")
+    # Answers are in the exact cache, so the same command pays only for what is missing.
+    terminal.say(f"resume: {shlex.join(['llmx', *sys.argv[1:]])}")
+
+
+def _short(path: Path, env: Environment) -> str:
+    return str(path.relative_to(env.cwd)) if path.is_relative_to(env.cwd) else str(path)
+
+
+def _write_summary(planned: Plan, report: Report) -> None:
+    path = planned.env.cwd / str(planned.settings.summary)
+    document = {
+        **figures_as_json(report.figures),
+        "exit_code": report.exit_code,
+        "stopped": str(report.reasons[0]) if report.reasons else None,
+        "schema": planned.schema.name,
+        "output": planned.settings.output,
+        "errors_file": None if report.errors_path is None else _short(report.errors_path, planned.env),
+    }
+    try:
+        path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+    except OSError as error:
+        raise OutputFailed(
+            f"cannot write the summary {planned.settings.summary!r}: {error.strerror}"
+        ) from error
+
+
+def _detach_stdout(env: Environment) -> None:
+    """Point stdout elsewhere, or the interpreter complains at exit about what it cannot flush."""
+    import os
+
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), env.stdout.fileno())
+    except (OSError, ValueError):
+        return

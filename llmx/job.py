@@ -1,0 +1,416 @@
+"""The composition root: from settings to a run. The only module that knows all the parts.
+
+`plan` makes every check that can be made before a call, `first_request` shows what would be sent,
+`execute` runs files to files, `engine` is what it shares with the library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+from pydantic import ValidationError
+
+from llmx.caches import Cache, NoCache
+from llmx.caches.fingerprint import fingerprint, rekeyed
+from llmx.clock import Clock
+from llmx.environment import Environment
+from llmx.errors import LlmxError, UsageError
+from llmx.events import Observer, RunStarted, fan_out
+from llmx.layers import compose
+from llmx.layers.cache import cached
+from llmx.layers.coalesce import coalesced
+from llmx.layers.limit import Health, Limiter, rate_limited
+from llmx.layers.meter import metered
+from llmx.layers.retry import RetryPolicy, retried
+from llmx.layers.stop import Stop
+from llmx.layers.timeout import timed
+from llmx.layers.validate import describe, validated
+from llmx.outputs import Outputs, errors_path
+from llmx.pipeline import FirstRows, run, settler
+from llmx.prompts import Example, Prompt, default_system, input_columns
+from llmx.providers import Endpoint, connect
+from llmx.records import RecordSource, Shape, check_output, open_sink, open_source
+from llmx.report.summary import Figures
+from llmx.schemas import Schema, load_schema, schema_of
+from llmx.settings import Settings
+from llmx.types import Handler, Outcome, Record, Request, Unreadable
+
+__all__ = ["Engine", "Plan", "Report", "engine", "execute", "first_request", "plan"]
+
+CONCURRENCY = 32
+"""Calls in flight when nothing else is asked for: enough for 10 rows/s at 3 s a call."""
+
+Settle = Callable[[Record | Unreadable], Awaitable[Outcome]]
+
+
+class Talk(Protocol):
+    """Where a run speaks to a person: a terminal, or nowhere."""
+
+    def say(self, text: str) -> None:
+        """One line."""
+        ...
+
+    def downloading(self, done: int, total: int | None) -> None:
+        """Bytes of the embedded model's weights; `total` is None while unknown."""
+        ...
+
+    def showing(self, figures: Figures) -> AbstractAsyncContextManager[None]:
+        """Show the figures for as long as the context lasts."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run that has passed every check that needs no provider."""
+
+    settings: Settings
+    env: Environment
+    schema: Schema
+    source: RecordSource
+    prompt: Prompt
+    shape: Shape
+    shown: list[str]
+
+    @property
+    def announcement(self) -> str:
+        """How many rows there are, as far as that is known, and what the model will see of them."""
+        total, columns = self.source.total(), self.source.columns
+        rows = "rows" if total is None else f"{total:,} row{'s' if total != 1 else ''}"
+        hidden = [name for name in columns if name not in self.shown]
+        if self.settings.prompt is not None:
+            return f"{rows}; the model sees what --prompt makes of {', '.join(columns)}"
+        seen = f"{rows}; the model sees: {', '.join(self.shown)}"
+        return f"{seen} (not: {', '.join(hidden)})" if hidden else seen
+
+
+def plan(settings: Settings, env: Environment) -> Plan:
+    """Check everything that can be checked before the first call.
+
+    Raises:
+        UsageError: input, schema, columns, prompt or output are wrong.
+    """
+    schema = resolve_schema(settings, env)
+    if settings.model is None:
+        raise no_model(env)
+    check_output(settings.output, settings.inputs, env=env, format=settings.output_format)
+    source = open_source(
+        settings.inputs,
+        env=env,
+        format=settings.input_format,
+        key=settings.key,
+        limit=settings.limit,
+        sample=settings.sample,
+        seed=settings.seed,
+    )
+    columns = source.columns
+    shape = make_shape(settings, schema, columns)
+    shown = input_columns(columns, settings.input, settings.key)
+    prompt = make_prompt(settings, schema, columns, shown, env)
+    return Plan(settings, env, schema, source, prompt, shape, shown)
+
+
+def resolve_schema(settings: Settings, env: Environment) -> Schema:
+    """The schema by spec, class or JSON Schema."""
+    given = settings.schema_
+    return load_schema(given, cwd=env.cwd) if isinstance(given, str) else schema_of(given)
+
+
+def no_model(env: Environment) -> UsageError:
+    """What to say when no model was named: never a default, a lost setting must not label a data set."""
+    from llmx.providers import suggestions
+
+    ready = suggestions(env.variables)
+    hint = " or ".join([*(f"-m {name}" for name in ready), "-m local (a small embedded model, no key)"])
+    return UsageError("no model: give one with -m, LLMX_MODEL or a config file", hint=hint)
+
+
+def make_shape(settings: Settings, schema: Schema, columns: Sequence[str]) -> Shape:
+    """The shape of output rows, checked against the columns and fields there are."""
+    keep: Any = settings.keep[0] if settings.keep in (["all"], ["none"]) else settings.keep
+    shape = Shape(
+        keep=keep, prefix=settings.prefix, into=settings.into, explode=settings.explode, meta=settings.meta
+    )
+    shape.check(columns, schema.fields, _list_fields(schema))
+    return shape
+
+
+def _list_fields(schema: Schema) -> dict[str, list[str]]:
+    """The top-level lists, each with the fields of its elements where those are objects."""
+    properties = schema.json_schema.get("properties", {})
+    lists = {name: array for name, field in properties.items() if (array := _array(field)) is not None}
+    return {name: _element_fields(schema, array) for name, array in lists.items()}
+
+
+def _array(field: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    if field.get("type") == "array":
+        return field
+    return next((branch for branch in field.get("anyOf", []) if branch.get("type") == "array"), None)
+
+
+def _element_fields(schema: Schema, array: Mapping[str, Any]) -> list[str]:
+    element = array.get("items", {})
+    if isinstance(element, Mapping) and (reference := element.get("$ref", "")).startswith("#/$defs/"):
+        element = schema.json_schema.get("$defs", {}).get(reference.removeprefix("#/$defs/"), {})
+    return list(element.get("properties", {})) if isinstance(element, Mapping) else []
+
+
+def make_prompt(
+    settings: Settings, schema: Schema, columns: Sequence[str], shown: Sequence[str], env: Environment
+) -> Prompt:
+    """The prompt of a run, its few-shot answers validated."""
+    properties = schema.json_schema.get("properties", {})
+    described = {name: str(field.get("description", "")) for name, field in properties.items()}
+    system = _text(settings.system, "--system", env)
+    return Prompt(
+        system=default_system(schema.description, described) if system is None else system,
+        columns=shown,
+        template=_text(settings.prompt, "--prompt", env),
+        examples=_examples(settings.examples, schema, env) if settings.examples else [],
+    )
+
+
+def _text(value: str | None, option: str, env: Environment) -> str | None:
+    if value is None or not value.startswith("@"):
+        return value
+    path = env.cwd / value[1:]
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise UsageError(f"{option}: cannot read {value[1:]!r}: {reason}") from error
+
+
+def _examples(path: str, schema: Schema, env: Environment) -> list[Example]:
+    return [_example(row, path, schema) for row in open_source([path], env=env)]
+
+
+def _example(row: Record | Unreadable, path: str, schema: Schema) -> Example:
+    """The answer is the `gold` object, or the columns that are fields of the schema."""
+    where = f"--examples {path}:{row.line}"
+    if isinstance(row, Unreadable):
+        raise UsageError(f"{where}: {row.error}")
+    gold = row.data.get("gold")
+    answer = gold if isinstance(gold, Mapping) else {k: v for k, v in row.data.items() if k in schema.fields}
+    shown = {k: v for k, v in row.data.items() if k not in answer and k != "gold"}
+    try:
+        value = schema.model.model_validate(answer)
+    except ValidationError as error:
+        hint = 'give the right answer under "gold", or as columns named like the fields'
+        raise UsageError(
+            f"{where}: the answer does not fit the schema: {describe(error)}", hint=hint
+        ) from error
+    return Example(shown, schema.dump(value))
+
+
+@asynccontextmanager
+async def connected(settings: Settings, schema: Schema, env: Environment) -> AsyncIterator[Endpoint]:
+    """The run's endpoint; its connections are released at the end."""
+    assert settings.model is not None
+    endpoint = await connect(
+        settings.model,
+        schema,
+        env=env,
+        base_url=settings.base_url,
+        mode=settings.mode,
+        temperature=settings.temperature,
+        max_output_tokens=settings.max_output_tokens,
+        key_file=settings.key_file,
+        timeout=settings.timeout,
+        spans=settings.spans,
+    )
+    try:
+        yield endpoint
+    finally:
+        await endpoint.provider.aclose()
+
+
+def preparer(endpoint: Endpoint, prompt: Prompt, schema: Schema) -> Callable[[Record], Request]:
+    """A function from a row to its request."""
+
+    def prepare(record: Record) -> Request:
+        rendered = prompt.render(record.data)
+        body = endpoint.codec.prepare(rendered.messages)
+        digest = fingerprint(endpoint.id, schema.fingerprint, body)
+        return Request(endpoint.id, endpoint.model, body, digest, row=rendered.row)
+
+    return prepare
+
+
+def handler_for(
+    endpoint: Endpoint,
+    settings: Settings,
+    schema: Schema,
+    *,
+    concurrency: int,
+    cache: Cache,
+    clock: Clock,
+    stop: Stop,
+    observer: Observer,
+) -> Handler:
+    """The call's layers around one endpoint, outermost first. The journal's place is below `validated`."""
+    health = Health()
+    limiter = Limiter(
+        rpm=settings.rpm,
+        tpm=settings.tpm,
+        concurrency=concurrency,
+        health=health,
+        clock=clock,
+        stop=stop,
+        size=lambda request: len(orjson.dumps(request.body)),
+    )
+    policy = RetryPolicy(retries=settings.retries, patience=settings.patience, max_wait=settings.max_wait)
+    layers = [
+        coalesced(),
+        cached(cache, schema.parse),
+        validated(
+            endpoint.dialogue, reasks=settings.reasks, rekey=rekeyed(schema.fingerprint), observer=observer
+        ),
+        retried(policy, health=health, clock=clock, stop=stop, observer=observer),
+        rate_limited(limiter, observer=observer),
+        metered(clock=clock, observer=observer),
+        timed(settings.timeout),
+    ]
+    return compose(endpoint.provider.complete, layers)
+
+
+def open_cache(settings: Settings, env: Environment, warn: Callable[[str], None]) -> Cache:
+    """The cache that was asked for."""
+    if settings.cache == "off":
+        return NoCache()
+    from llmx.caches.exact import ExactCache, cache_folder
+
+    return ExactCache(cache_folder(env.home), ttl=settings.cache_ttl, warn=warn)
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What turns rows into outcomes, and the most of them that should be under way."""
+
+    settle: Settle
+    endpoint: Endpoint
+    concurrency: int
+
+
+@asynccontextmanager
+async def engine(
+    settings: Settings,
+    schema: Schema,
+    prompt: Prompt,
+    env: Environment,
+    *,
+    clock: Clock,
+    stop: Stop,
+    observer: Observer,
+    talk: Talk,
+) -> AsyncIterator[Engine]:
+    """Everything between a row and its outcome, connected; released at the end."""
+    async with connected(settings, schema, env) as endpoint:
+        concurrency = settings.concurrency or endpoint.concurrency or CONCURRENCY
+        cache = open_cache(settings, env, talk.say)
+        try:
+            handler = handler_for(
+                endpoint,
+                settings,
+                schema,
+                concurrency=concurrency,
+                cache=cache,
+                clock=clock,
+                stop=stop,
+                observer=observer,
+            )
+            watched = fan_out(observer, FirstRows(stop))
+            prepare = preparer(endpoint, prompt, schema)
+            settle = settler(prepare, handler, clock=clock, stop=stop, observer=watched)
+            yield Engine(settle, endpoint, concurrency)
+        finally:
+            cache.close()
+
+
+async def first_request(plan: Plan) -> dict[str, Any] | None:
+    """The body of the first row's request, None when there is no readable row. Calls nobody."""
+    async with connected(plan.settings, plan.schema, plan.env) as endpoint:
+        prepare = preparer(endpoint, plan.prompt, plan.schema)
+        for row in plan.source:
+            if isinstance(row, Record):
+                return dict(prepare(row).body)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a run ended.
+
+    Args:
+        figures: what it did and cost.
+        reasons: why it was stopped, the first first; empty for a run that came to its end.
+        errors_path: the file of failed rows, None when there are none.
+        exit_code: see DESIGN section 7 or docs/errors.md.
+    """
+
+    figures: Figures
+    reasons: list[LlmxError]
+    errors_path: Path | None
+    exit_code: int
+
+
+async def execute(plan: Plan, *, stop: Stop, figures: Figures, talk: Talk, clock: Clock) -> Report:
+    """Run rows to files. The caller shows `figures` and throws `stop` on signals.
+
+    Raises:
+        LlmxError: what was found before the first call, or what no row could survive.
+    """
+    settings, env = plan.settings, plan.env
+    async with engine(
+        settings, plan.schema, plan.prompt, env, clock=clock, stop=stop, observer=figures, talk=talk
+    ) as parts:
+        outputs = _open_outputs(plan, stop)
+        if plan.source.columns:
+            talk.say(plan.announcement)
+        figures(RunStarted(plan.source.total(), parts.endpoint.label, parts.concurrency))
+        complete = False
+        try:
+            async with talk.showing(figures):
+                await run(
+                    plan.source,
+                    settle=parts.settle,
+                    write=outputs.write,
+                    concurrency=parts.concurrency,
+                    ordered=settings.order == "input",
+                    stop=stop,
+                )
+            complete = stop.reason is None
+        finally:
+            plan.source.close()
+            outputs.finish(complete=complete)
+    return Report(figures, stop.reasons, outputs.errors_path, exit_code(stop.reasons, figures, settings))
+
+
+def _open_outputs(plan: Plan, stop: Stop) -> Outputs:
+    settings, env = plan.settings, plan.env
+    results = open_sink(
+        settings.output,
+        env=env,
+        format=settings.output_format,
+        columns=plan.shape.columns(plan.source.columns, plan.schema.fields, _list_fields(plan.schema)),
+        csv_safe=settings.csv_safe,
+    )
+    errors = errors_path(settings.output, settings.errors, env)
+    return Outputs(results, errors, shape=plan.shape, schema=plan.schema, env=env, stop=stop)
+
+
+PRECEDENCE = (1, 130, 129, 143, 2, 4, 5, 7, 141)
+"""Which exit code wins where several hold; 3 comes after all of them."""
+
+
+def exit_code(reasons: Sequence[LlmxError], figures: Figures, settings: Settings) -> int:
+    """The process's exit code."""
+    codes = {reason.exit_code for reason in reasons}
+    for code in PRECEDENCE:
+        if code in codes:
+            return code
+    return 3 if settings.max_failures.exceeded(figures.failed, figures.settled) else 0

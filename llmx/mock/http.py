@@ -1,0 +1,184 @@
+"""HTTP/1.1 for the simulated provider: one asyncio protocol per connection, no framework.
+
+It measures others, so it must cost little itself. It knows bytes, keep-alive and pipelining (answers
+leave in the order in which requests came); what an answer says is the application's business.
+Framing follows RFC 9112, and is strict where leniency would desynchronise a connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Literal, Protocol
+
+import orjson
+
+from llmx.clock import Clock
+from llmx.mock.parsing import HttpError, HttpRequest, RequestParser
+
+__all__ = ["Application", "Connection", "Reply"]
+
+_PHRASES = {status.value: status.phrase for status in HTTPStatus} | {529: "Overloaded"}
+_PIPELINE_BYTES = 1 << 20  # unread input beyond which a pipelining client is made to wait
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the application decided about one request.
+
+    Args:
+        headers: further header lines, each ended by CRLF.
+        delay: seconds before anything is sent.
+        fate: "hang" sends nothing, ever; "drop" closes the connection half-way through the body.
+        tracked: for the application: whether `Application.ended` has something to settle.
+    """
+
+    status: int
+    body: bytes
+    headers: str = ""
+    delay: float = 0.0
+    fate: Literal["send", "hang", "drop"] = "send"
+    tracked: bool = False
+
+
+class Application(Protocol):
+    """What answers requests; called on the event loop's thread, must not block."""
+
+    def answer(self, request: HttpRequest) -> Reply:
+        """Decide at once; waiting is said in the reply."""
+        ...
+
+    def ended(self, reply: Reply) -> None:
+        """The reply was handed to the kernel, or its client is gone; called once per reply."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """One client. Requests are answered one at a time, the others wait in the parser's buffer."""
+
+    def __init__(self, application: Application, clock: Clock, max_body: int, peers: set[Connection]) -> None:
+        self._application = application
+        self._clock = clock
+        self._parser = RequestParser(max_body)
+        self._peers = peers
+        self._transport: asyncio.Transport | None = None
+        self._open: tuple[HttpRequest, Reply] | None = None
+        self._waiting: asyncio.Task[None] | None = None
+        self._writable = True
+        self._last = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.BaseProtocol.connection_made`."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._peers.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See `asyncio.BaseProtocol.connection_lost`."""
+        self._transport = None
+        self._peers.discard(self)
+        if self._waiting is not None:
+            self._waiting.cancel()
+        if self._open is not None:
+            self._settle()
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol.data_received`."""
+        self._parser.feed(data)
+        self._advance()
+
+    def eof_received(self) -> bool:
+        """A client may close its side and still wait for the answer it asked for."""
+        self._last = True
+        return self._open is not None and self._open[1].fate != "hang"
+
+    def pause_writing(self) -> None:
+        """See `asyncio.BaseProtocol.pause_writing`: no new answers for a client that does not read."""
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        """See `asyncio.BaseProtocol.resume_writing`."""
+        self._writable = True
+        self._advance()
+
+    def abort(self) -> None:
+        """Cut the connection now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _advance(self) -> None:
+        transport = self._transport
+        while self._open is None and self._writable and transport is not None and not transport.is_closing():
+            try:
+                request = self._parser.next()
+            except HttpError as error:
+                self._refuse(error)
+                return
+            if request is None:
+                if self._parser.take_expectation():
+                    transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                break
+            self._begin(request)
+        self._throttle()
+
+    def _throttle(self) -> None:
+        if self._transport is None:
+            return
+        if self._open is not None and self._parser.pending > _PIPELINE_BYTES:
+            self._transport.pause_reading()
+        elif not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _begin(self, request: HttpRequest) -> None:
+        reply = self._application.answer(request)
+        self._open = (request, reply)
+        if reply.fate == "hang":
+            return
+        if reply.delay > 0:
+            self._waiting = asyncio.get_running_loop().create_task(self._deliver_later(reply.delay))
+        else:
+            self._deliver()
+
+    async def _deliver_later(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+        self._waiting = None
+        self._deliver()
+        self._advance()
+
+    def _deliver(self) -> None:
+        if self._open is None or self._transport is None:
+            return
+        request, reply = self._open
+        close = self._last or not request.keep_alive or reply.fate == "drop"
+        data = _encode(reply, bodiless=request.method == "HEAD", close=close)
+        if reply.fate == "drop":
+            data = data[: len(data) - len(reply.body) // 2 - 1]
+        self._transport.write(data)
+        if close:
+            self._transport.close()
+        self._settle()
+
+    def _settle(self) -> None:
+        assert self._open is not None
+        reply = self._open[1]
+        self._open = None
+        self._application.ended(reply)
+
+    def _refuse(self, error: HttpError) -> None:
+        """Answer what is no HTTP request; where the next one would begin is unknown, so close."""
+        assert self._transport is not None
+        kind = "request_too_large" if error.status == 413 else "invalid_request_error"
+        # Both families' clients find their fields in this one body.
+        body = {"type": "error", "error": {"type": kind, "message": error.message, "param": None, "code": None}}
+        self._transport.write(_encode(Reply(error.status, orjson.dumps(body)), bodiless=False, close=True))
+        self._transport.close()
+
+
+def _encode(reply: Reply, *, bodiless: bool, close: bool) -> bytes:
+    head = (
+        f"HTTP/1.1 {reply.status} {_PHRASES.get(reply.status, 'Unknown')}\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(reply.body)}\r\n"
+        f"{reply.headers}{'connection: close' if close else 'connection: keep-alive'}\r\n\r\n"
+    )
+    return head.encode("latin-1") + (b"" if bodiless else reply.body)

@@ -1,0 +1,132 @@
+"""How the simulated provider behaves, as one frozen value; nothing here acts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from random import Random
+from typing import Literal
+
+from llmx.errors import UsageError
+
+__all__ = ["Latency", "MockSettings", "RetryAfter"]
+
+RetryAfter = Literal["seconds", "ms", "date"]
+"""How a 429 names its wait: `retry-after: 3`, `retry-after-ms: 2400`, or `retry-after: <HTTP date>`."""
+
+_Z99 = 2.3263478740408408  # the standard normal distribution's 99th percentile
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Seconds from a whole request to its answer: constant, or lognormal through two percentiles.
+
+    Args:
+        p50: the median in seconds, 0 or more.
+        p99: the 99th percentile in seconds, `p50` or more; equal to `p50` means constant.
+    """
+
+    p50: float = 0.0
+    p99: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str) -> Latency:
+        """From `"0.2"` (constant) or `"0.2:1.5"` (p50:p99).
+
+        Raises:
+            UsageError: not numbers, negative, p99 below p50, or a spread around a median of 0.
+        """
+        try:
+            numbers = [float(part) for part in text.split(":")]
+        except ValueError:
+            numbers = []
+        latency = cls(numbers[0], numbers[-1]) if len(numbers) in (1, 2) else None
+        if latency is None or not latency._sound:
+            raise UsageError(
+                f"not a latency: {text!r}",
+                hint="seconds, constant or p50:p99, e.g. --latency 0.2 or --latency 0.2:1.5",
+            )
+        return latency
+
+    @property
+    def _sound(self) -> bool:
+        spread_from_zero = self.p50 == 0 < self.p99
+        return 0 <= self.p50 <= self.p99 < math.inf and not spread_from_zero
+
+    def sample(self, rng: Random) -> float:
+        """One latency in seconds."""
+        if self.p50 == self.p99:
+            return self.p50
+        sigma = math.log(self.p99 / self.p50) / _Z99
+        return self.p50 * math.exp(sigma * rng.gauss(0.0, 1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class MockSettings:
+    """Everything that can be set; the defaults are a provider that answers at once and never fails.
+
+    Args:
+        latency: of answers and simulated server errors; other refusals come at once.
+        rpm, tpm: requests and tokens (prompt plus answer) admitted in any 60 s; None is no limit.
+        limit_headers: whether responses carry the rate-limit headers of their family.
+        retry_after: the form in which a 429 names its wait.
+        error_rate: share of calls answered with one of `error_statuses`.
+        malformed_rate: share answered with 200 and an answer that breaks the schema or is no JSON.
+        hang_rate: share never answered.
+        drop_rate: share whose connection closes in the middle of the response.
+        refusal_rate: share declined the way the provider's models decline.
+        error_statuses: drawn from evenly.
+        keys: API keys that are accepted; empty accepts any, even none.
+        models: models that exist; empty accepts any name.
+        quota_after: calls answered with 200 before the account's credit is spent; None is endless credit.
+        fail_first: calls at the start that get a 500.
+        malformed_until: attempts of each conversation that are malformed, so that the re-ask after
+            them succeeds.
+        cached_share: share of prompt tokens reported as read from the provider's prompt cache.
+        reasoning_tokens: reported per answer, included in its output tokens.
+        seed: with the number of the call, decides every fault and latency.
+        log: whether request bodies are kept for `GET /log`.
+        log_size: how many of them, the latest.
+        max_body: bytes; a longer request gets 413.
+    """
+
+    latency: Latency = Latency()
+    rpm: int | None = None
+    tpm: int | None = None
+    limit_headers: bool = True
+    retry_after: RetryAfter = "seconds"
+    error_rate: float = 0.0
+    malformed_rate: float = 0.0
+    hang_rate: float = 0.0
+    drop_rate: float = 0.0
+    refusal_rate: float = 0.0
+    error_statuses: tuple[int, ...] = (500, 503, 529)
+    keys: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    quota_after: int | None = None
+    fail_first: int = 0
+    malformed_until: int = 0
+    cached_share: float = 0.0
+    reasoning_tokens: int = 0
+    seed: int = 0
+    log: bool = False
+    log_size: int = 1000
+    max_body: int = 32 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        shares = [f.name for f in fields(self) if f.name.endswith(("_rate", "_share"))]
+        for name in shares:
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} is {getattr(self, name)!r}, which is not between 0 and 1")
+        if self.fault_rate > 1 + 1e-9:  # 0.1 + 0.2 + 0.7 is a hair over 1 in binary
+            raise UsageError(f"the fault rates add up to {self.fault_rate!r}, more than 1")
+        if not self.error_statuses:
+            raise UsageError("error_statuses is empty")
+        for name in ("rpm", "tpm"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)!r}, which is less than 1")
+
+    @property
+    def fault_rate(self) -> float:
+        """Share of calls that meet any of the random faults."""
+        return self.error_rate + self.malformed_rate + self.hang_rate + self.drop_rate + self.refusal_rate

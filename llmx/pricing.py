@@ -1,0 +1,119 @@
+"""What calls cost: the price lists that genai-prices ships, read offline.
+
+An unknown model, or a server that is not the provider's own, has no price: the answer is None, never 0.
+Nothing here touches the network: the package's updater is never started.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from llmx.types import Usage
+
+if TYPE_CHECKING:
+    from genai_prices.types import ModelInfo as PricedModel
+    from genai_prices.types import Provider as PriceList
+    from genai_prices.types import TieredPrices
+
+__all__ = ["ModelInfo", "context_window", "known_models", "likely_provider", "price"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """A model of a price list.
+
+    Args:
+        context: tokens that prompt and answer may have together; None when not known.
+        input_price, output_price: US dollars per million tokens, the lowest tier; None when not known.
+    """
+
+    name: str
+    context: int | None
+    input_price: Decimal | None
+    output_price: Decimal | None
+
+
+def price(model: str, provider: str | None, base_url: str | None, usage: Usage) -> Decimal | None:
+    """US dollars for `usage`, None when the model's price is not known.
+
+    Args:
+        model: as the provider knows it.
+        provider: the id of a price list, e.g. "openai", "x-ai"; None when there is none.
+        base_url: where the call went; a server that is not the provider's has no price.
+    """
+    if (found := _find(model, provider, base_url)) is None:
+        return None
+    from genai_prices import Usage as Counts
+
+    priced, prices = found
+    counts = Counts(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cached_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+    )
+    try:
+        return priced.calc_price(counts, prices).total_price
+    except ValueError:
+        # The list cannot price this mix of counts (a server that reports more cached than sent).
+        return None
+
+
+def context_window(model: str, provider: str | None) -> int | None:
+    """Tokens that prompt and answer may have together, None when not known."""
+    found = _find(model, provider, None)
+    return found[0].context_window if found else None
+
+
+def known_models(provider: str | None) -> list[ModelInfo]:
+    """The models of one price list that are priced per token and not deprecated, by name."""
+    listed = [prices for prices in _price_lists() if prices.id == provider]
+    models = [_info(model) for prices in listed for model in prices.models if not model.deprecated]
+    return sorted((m for m in models if m.input_price and m.output_price), key=lambda m: m.name)
+
+
+def likely_provider(model: str) -> str | None:
+    """The id of the price list whose naming fits a model's bare name, None when none does."""
+    from genai_prices.data_snapshot import get_snapshot
+
+    try:
+        return get_snapshot().find_provider(model, None, None).id
+    except LookupError:
+        return None
+
+
+@lru_cache(maxsize=256)
+def _find(model: str, provider: str | None, base_url: str | None) -> tuple[PricedModel, PriceList] | None:
+    from genai_prices.data_snapshot import get_snapshot
+
+    if provider is None:
+        return None
+    try:
+        prices, priced = get_snapshot().find_provider_model(model, None, provider, None)
+    except LookupError:
+        return None
+    foreign = base_url is not None and not re.match(prices.api_pattern, base_url)
+    return None if foreign else (priced, prices)
+
+
+def _price_lists() -> list[PriceList]:
+    from genai_prices.data_snapshot import get_snapshot
+
+    return list(get_snapshot().providers)
+
+
+def _info(model: PricedModel) -> ModelInfo:
+    prices = model.get_prices(datetime.now(tz=UTC))
+    fields = vars(prices)
+    return ModelInfo(
+        model.id, model.context_window, _base(fields.get("input_mtok")), _base(fields.get("output_mtok"))
+    )
+
+
+def _base(rate: Decimal | TieredPrices | None) -> Decimal | None:
+    return rate if rate is None or isinstance(rate, Decimal) else rate.base

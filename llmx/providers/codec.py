@@ -1,0 +1,218 @@
+"""Between messages and a provider's wire format: bodies out, answers in, corrections phrased.
+
+What a body looks like, and how a correction is worded, is instructor's: its mode handlers build the
+constant part once per run, and every re-ask. A row only puts its own text into the body so built. The
+calls themselves are made elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from llmx.schemas import Schema
+from llmx.types import Completion
+
+if TYPE_CHECKING:
+    from instructor.v2.core.registry import ModeHandlers
+    from pydantic import BaseModel
+
+__all__ = ["CAPS", "Body", "Codec", "HandlerCodec", "answer_json", "handlers_for", "modes_of", "wire_model"]
+
+Body = dict[str, Any]
+Message = Mapping[str, Any]
+
+CAPS = ("max_completion_tokens", "max_tokens")
+"""Names an output cap goes by."""
+
+
+class Codec(Protocol):
+    """One endpoint's wire format. (`raised` is a fourth method: it belongs to no one else.)"""
+
+    def prepare(self, messages: Sequence[Message]) -> Body:
+        """The whole body for one row's messages."""
+        ...
+
+    def parse(self, completion: Completion) -> Any:
+        """The user's object. Raises ValueError (pydantic's ValidationError is one) when it does not fit."""
+        ...
+
+    def reask(self, body: Mapping[str, Any], completion: Completion, error: Exception) -> Body:
+        """A new body that shows the model its answer and the error; `body` is left as it is."""
+        ...
+
+    def raised(self, body: Mapping[str, Any], factor: int = 2) -> Body | None:
+        """A new body with `factor` times the output cap; None when the user set the cap."""
+        ...
+
+
+@dataclass(slots=True)
+class HandlerCodec:
+    """A codec made of instructor's handlers for one provider and mode.
+
+    Args:
+        schema: parses answers, whatever the provider was sent.
+        build: a whole body from messages: the request handler and what the adapter adds. Called once
+            per prefix of messages, not per row.
+        correct: instructor's reask handler over (body, response, error); it may append to
+            `body["messages"]`.
+        response: the SDK's own response object from a completion's body, which `correct` wants.
+        cap_is_ours: whether the output cap is the default, and so may be raised.
+    """
+
+    schema: Schema
+    build: Callable[[list[Body]], Body]
+    correct: Callable[[Body, Any, Exception], Body]
+    response: Callable[[Mapping[str, Any]], Any]
+    cap_is_ours: bool
+    _prefix: list[Message] = field(init=False, default_factory=list)
+    _form: _Form | None = field(init=False, default=None)
+
+    def prepare(self, messages: Sequence[Message]) -> Body:
+        """See `Codec.prepare`."""
+        prefix = list(messages[:-1])
+        # Rows share the prefix's very objects, so this comparison is one of identities.
+        if self._form is None or prefix != self._prefix:
+            self._form = _Form.of(self.build, prefix, str(messages[-1]["role"]))
+            self._prefix = prefix
+        return self._form.filled(str(messages[-1]["content"]))
+
+    def parse(self, completion: Completion) -> Any:
+        """See `Codec.parse`."""
+        # What the handlers' own parsers come to once `text` is extracted; a test holds the two together.
+        return self.schema.parse(completion.text)
+
+    def reask(self, body: Mapping[str, Any], completion: Completion, error: Exception) -> Body:
+        """See `Codec.reask`."""
+        told = _Told(error)
+        try:
+            return dict(self.correct(_copy(body), self.response(completion.body), told))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            # A server left out what the handler needs of its response: correct without showing the answer.
+            return dict(self.correct(_copy(body), self.response({}), told))
+
+    def raised(self, body: Mapping[str, Any], factor: int = 2) -> Body | None:
+        """See `Codec.raised`."""
+        if not self.cap_is_ours:
+            return None
+        return {name: value * factor if name in CAPS else value for name, value in body.items()}
+
+
+class _Told(ValueError):
+    """A validation error as the model is shown it: pydantic's text without its links to documentation."""
+
+    def __init__(self, error: Exception) -> None:
+        lines = str(error).splitlines()
+        super().__init__(
+            "\n".join(line for line in lines if not line.lstrip().startswith("For further information"))
+        )
+
+
+def _copy(body: Mapping[str, Any]) -> Body:
+    """A copy that instructor's handlers may append to."""
+    return {name: list(value) if isinstance(value, list) else value for name, value in body.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """A body with a gap where the row's text goes.
+
+    Args:
+        body: all but the messages.
+        messages: the messages, the row's own among them.
+        at: where that one is.
+        role: its role.
+        before, after: what instructor put around the row's text.
+    """
+
+    body: Body
+    messages: list[Body]
+    at: int
+    before: str
+    after: str
+
+    @classmethod
+    def of(cls, build: Callable[[list[Body]], Body], prefix: Sequence[Message], role: str) -> _Form:
+        gap = "\x00row\x00"
+        body = build([*(dict(message) for message in prefix), {"role": role, "content": gap}])
+        messages = body.pop("messages")
+        at = next(n for n, message in enumerate(messages) if gap in str(message["content"]))
+        before, _, after = messages[at]["content"].partition(gap)
+        return cls(body, messages, at, before, after)
+
+    def filled(self, text: str) -> Body:
+        messages = list(self.messages)
+        messages[self.at] = {**messages[self.at], "content": f"{self.before}{text}{self.after}"}
+        return {**self.body, "messages": messages}
+
+
+def handlers_for(provider: str, mode: str) -> ModeHandlers:
+    """Instructor's handlers.
+
+    Args:
+        provider: as in `CatalogEntry.handlers`.
+        mode: the name of an instructor mode in lower case.
+    """
+    from instructor.v2.core.mode import Mode
+    from instructor.v2.core.providers import Provider
+    from instructor.v2.core.registry import mode_registry
+
+    return mode_registry.get_handlers(Provider(provider), Mode[mode.upper()])
+
+
+def modes_of(provider: str) -> frozenset[str]:
+    """The modes instructor has handlers for, by their names in lower case."""
+    from instructor.v2.core.providers import Provider
+    from instructor.v2.core.registry import mode_registry
+
+    return frozenset(mode.name.lower() for mode in mode_registry.get_modes_for_provider(Provider(provider)))
+
+
+def wire_model(schema: Schema, wire: Mapping[str, Any]) -> type[BaseModel]:
+    """A class that shows instructor the schema as we send it, and gives an answer's JSON text back unparsed.
+
+    Instructor asks a response model for its name, docstring and JSON Schema. The user's own class would
+    give it pydantic's schema, and not the one rewritten for this provider.
+    """
+    from pydantic import BaseModel
+
+    # Without a title and a description instructor would make its own from the class.
+    named = {"title": schema.name, **wire}
+    if schema.description:
+        named.setdefault("description", schema.description)
+
+    class Wire(BaseModel):
+        @classmethod
+        def model_json_schema(cls, *_: Any, **__: Any) -> dict[str, Any]:
+            return deepcopy(named)  # instructor writes into what it is given
+
+        @classmethod
+        def model_validate_json(cls, json_data: Any, **_: Any) -> Any:
+            return _Text(json_data if isinstance(json_data, str) else bytes(json_data).decode())
+
+        @classmethod
+        def model_validate(cls, obj: Any, **_: Any) -> Any:
+            return _Text(json.dumps(obj, ensure_ascii=False))
+
+    Wire.__name__ = Wire.__qualname__ = schema.name
+    Wire.__doc__ = schema.description
+    return Wire
+
+
+class _Text(str):
+    """Text that takes attributes: some of instructor's parsers leave the raw response on their result."""
+
+
+def answer_json(text: str) -> str:
+    """The JSON in an answer that may have prose or a code fence around it."""
+    from instructor.v2.core.json import extract_json_from_codeblock
+
+    try:
+        found = extract_json_from_codeblock(text)
+        # Models asked by instruction put raw line breaks into strings; instructor's Anthropic parser takes them.
+        return json.dumps(json.loads(found, strict=False), ensure_ascii=False)
+    except ValueError:
+        return text

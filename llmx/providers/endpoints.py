@@ -1,0 +1,263 @@
+"""From `--model` to an endpoint: a provider that makes calls and a codec that speaks its format.
+
+Everything that can be wrong is found here, before the first call: the name, the key, the SDK, the mode,
+the schema. SDKs are imported here and not before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from llmx.environment import Environment
+from llmx.errors import UsageError
+from llmx.pricing import price
+from llmx.providers.catalog import CATALOG, CatalogEntry, ModelName, parse_model
+from llmx.providers.codec import Codec, handlers_for, modes_of, wire_model
+from llmx.providers.keys import api_key
+from llmx.providers.modes import Mode, Plan, caps_by_completion, choose
+from llmx.providers.posting import PostingProvider
+from llmx.providers.status import Call
+from llmx.schemas import Schema, WireSchema
+from llmx.types import Provider, Usage
+
+__all__ = ["DEFAULT_CAP", "Endpoint", "connect"]
+
+DEFAULT_CAP = 4096
+"""Output tokens asked for when the user names no limit: always sent, so that a loop ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One model at one address, ready for calls.
+
+    Args:
+        id: "provider base-url": what `Request.endpoint` carries.
+        provider: makes calls.
+        codec: builds bodies and reads answers.
+        model: the model's name as the provider knows it.
+        mode: how structure is asked for: "json_schema", "tools", "json" or "md_json".
+        name: the provider's name in the catalog.
+        base_url: where calls go.
+        wire: the schema as it is sent, and what was changed in it.
+        prices: the price list's id for `llmx.pricing`, None when there is none.
+        concurrency: calls it can serve at a time, None when that is for the pipeline to find out.
+    """
+
+    id: str
+    provider: Provider
+    codec: Codec
+    model: str
+    mode: str
+    name: str
+    base_url: str
+    wire: WireSchema
+    prices: str | None = None
+    concurrency: int | None = None
+
+    @property
+    def label(self) -> str:
+        """As a person would write it: "openai/gpt-4o-mini"."""
+        return f"{self.name}/{self.model}" if self.model else self.name
+
+    @property
+    def dialogue(self) -> Codec:
+        """The codec as the layer that validates answers knows it."""
+        return self.codec
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What the user asked of an endpoint. See `connect` for the fields."""
+
+    model: ModelName
+    entry: CatalogEntry
+    schema: Schema
+    env: Environment
+    base_url: str | None
+    mode: Mode
+    temperature: float | None
+    max_output_tokens: int | None
+    key_file: Path | None
+
+    def parameters(self, cap: str) -> dict[str, Any]:
+        """What every body holds beside messages and schema; `cap` is the name of the output limit."""
+        limit = self.max_output_tokens if self.max_output_tokens is not None else DEFAULT_CAP
+        named: dict[str, Any] = {"model": self.model.name, cap: limit}
+        return named if self.temperature is None else {**named, "temperature": self.temperature}
+
+
+async def connect(
+    spec: str,
+    schema: Schema,
+    *,
+    env: Environment,
+    base_url: str | None = None,
+    mode: Mode = "auto",
+    temperature: float | None = None,
+    max_output_tokens: int | None = None,
+    timeout: float = 120.0,  # noqa: ASYNC109  it bounds later calls, not this coroutine
+    spans: bool = False,
+    key_file: Path | None = None,
+) -> Endpoint:
+    """An endpoint for a model; no call is made yet.
+
+    Args:
+        spec: "openai/gpt-4o-mini", "local", "local//path/file.gguf", …
+        base_url: another server than the provider's own.
+        temperature: not sent when None.
+        max_output_tokens: the output cap; None for the default of 4,096, which a cut answer may raise.
+        timeout: seconds; only providers that cannot do without a limit of their own use it.
+        spans: the local model may fill text fields only with spans of the row.
+        key_file: NAME=KEY lines, for keys that are not in the environment.
+
+    Raises:
+        UsageError: the name, the mode, the address or the schema is wrong, or an SDK is missing.
+        AuthenticationFailed: there is no key.
+    """
+    model = parse_model(spec)
+    entry = CATALOG[model.provider]
+    _require(spans is False or entry.wire == "local", "spans of the row are for -m local only")
+    _check_installed(entry)
+    wanted = _Wanted(model, entry, schema, env, base_url, mode, temperature, max_output_tokens, key_file)
+    match entry.wire:
+        case "openai":
+            return _openai(wanted)
+        case "anthropic":
+            return _anthropic(wanted)
+        case "instructor":
+            return _instructor(wanted, timeout)
+        case "local":
+            return await _local(wanted, spans)
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise UsageError(message)
+
+
+def _check_installed(entry: CatalogEntry) -> None:
+    """The SDK must be there; looking for it imports at most its parent packages."""
+    try:
+        found = find_spec(entry.module) is not None
+    except ModuleNotFoundError:
+        found = False
+    if not found:
+        raise UsageError(
+            f"{entry.name} needs the package {entry.module!r}, which is not installed",
+            hint=f"pip install '{entry.install}'",
+        )
+
+
+def _openai(wanted: _Wanted) -> Endpoint:
+    from llmx.providers.openai import PATH, chat_codec, client_for, read_chat, read_instructed, server_address
+
+    entry, variables = wanted.entry, wanted.env.variables
+    url, own_server = server_address(entry, wanted.base_url, variables)
+    key = api_key(entry, variables, key_file=wanted.key_file, own_server=own_server)
+    name = wanted.model.name
+    plan = choose(
+        entry, name, wanted.schema, wanted.mode, own_server=own_server, has=modes_of(entry.handlers)
+    )
+    proper = entry.name in ("openai", "azure_openai")
+    by_completion = caps_by_completion(name, own_server=own_server or not proper)
+    parameters = wanted.parameters("max_completion_tokens" if by_completion else "max_tokens")
+    provider = PostingProvider(
+        client_for(entry, url, key, variables),
+        path=PATH,
+        read=read_instructed if plan.mode == "md_json" else read_chat,
+        price=_pricer(entry, url),
+        call=Call(entry.name, name, url, secret=key, keys=entry.keys),
+    )
+    codec = chat_codec(entry, wanted.schema, plan, parameters, cap_is_ours=wanted.max_output_tokens is None)
+    return _endpoint(wanted, provider, codec, plan, url)
+
+
+def _anthropic(wanted: _Wanted) -> Endpoint:
+    from llmx.providers.anthropic import PATH, client_for, messages_codec, read_instructed, read_message
+    from llmx.providers.openai import server_address
+
+    entry, variables = wanted.entry, wanted.env.variables
+    url, own_server = server_address(entry, wanted.base_url, variables)
+    key = api_key(entry, variables, key_file=wanted.key_file, own_server=own_server)
+    name = wanted.model.name
+    plan = choose(
+        entry, name, wanted.schema, wanted.mode, own_server=own_server, has=modes_of(entry.handlers)
+    )
+    provider = PostingProvider(
+        client_for(url, key, variables),
+        path=PATH,
+        read=read_instructed if plan.mode == "json" else read_message,
+        price=_pricer(entry, url),
+        call=Call(entry.name, name, url, secret=key, keys=entry.keys),
+    )
+    codec = messages_codec(
+        entry,
+        wanted.schema,
+        plan,
+        wanted.parameters("max_tokens"),
+        cap_is_ours=wanted.max_output_tokens is None,
+    )
+    return _endpoint(wanted, provider, codec, plan, url)
+
+
+def _instructor(wanted: _Wanted, timeout: float) -> Endpoint:
+    from llmx.providers.instructor_any import SdkProvider, SdkWire, client_for, sdk_codec
+
+    entry, name = wanted.entry, wanted.model.name
+    own_server = wanted.base_url is not None
+    key = api_key(entry, wanted.env.variables, key_file=wanted.key_file, own_server=own_server)
+    plan = choose(
+        entry, name, wanted.schema, wanted.mode, own_server=own_server, has=modes_of(entry.handlers)
+    )
+    create, client, url = client_for(entry, name, plan.mode, key, base_url=wanted.base_url, timeout=timeout)
+    wire = SdkWire(
+        entry, handlers_for(entry.handlers, plan.mode), wire_model(wanted.schema, plan.wire.schema)
+    )
+    provider = SdkProvider(
+        create,
+        client,
+        wire,
+        price=partial(_price, entry.prices, wanted.base_url),
+        call=Call(entry.name, name, url, secret=key, keys=entry.keys),
+    )
+    codec = sdk_codec(
+        wanted.schema,
+        wire,
+        plan,
+        wanted.parameters("max_tokens"),
+        cap_is_ours=wanted.max_output_tokens is None,
+    )
+    return _endpoint(wanted, provider, codec, plan, url)
+
+
+async def _local(wanted: _Wanted, spans: bool) -> Endpoint:
+    raise NotImplementedError
+
+
+def _pricer(entry: CatalogEntry, url: str) -> Callable[[str, Usage], Decimal | None]:
+    return partial(_price, entry.prices, url)
+
+
+def _price(prices: str | None, url: str | None, model: str, usage: Usage) -> Decimal | None:
+    return price(model, prices, url, usage)
+
+
+def _endpoint(wanted: _Wanted, provider: Provider, codec: Codec, plan: Plan, url: str) -> Endpoint:
+    entry = wanted.entry
+    return Endpoint(
+        id=f"{entry.name} {url}",
+        provider=provider,
+        codec=codec,
+        model=wanted.model.name,
+        mode=plan.mode,
+        name=entry.name,
+        base_url=url,
+        wire=plan.wire,
+        prices=entry.prices,
+    )

@@ -1,0 +1,185 @@
+"""OpenAI, and every server that speaks its chat completions format.
+
+Reads responses and connects; bodies are the codec's, calls are `posting`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from llmx.errors import UsageError
+from llmx.providers.catalog import CatalogEntry
+from llmx.providers.codec import Body, HandlerCodec, answer_json, handlers_for, wire_model
+from llmx.providers.modes import Plan
+from llmx.providers.posting import Reading, http_client
+from llmx.schemas import Schema
+from llmx.types import Finish, Usage
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+__all__ = ["PATH", "chat_codec", "client_for", "read_chat", "read_instructed", "server_address"]
+
+PATH = "/chat/completions"
+
+_FINISH: Mapping[str | None, Finish] = {
+    "stop": "stop",
+    "tool_calls": "stop",
+    "function_call": "stop",
+    "length": "length",
+    "content_filter": "refusal",
+}
+
+
+def read_chat(body: Mapping[str, Any]) -> Reading:
+    """A chat completion's text or tool arguments, why it ended, and what it used.
+
+    Raises:
+        LookupError, TypeError, AttributeError: it is no chat completion.
+    """
+    choice = body["choices"][0]
+    message = choice["message"]
+    model = body.get("model")
+    finish = _FINISH.get(choice.get("finish_reason"), "other")
+    usage = _usage(body.get("usage"))
+    if refusal := message.get("refusal"):
+        return Reading(refusal, "refusal", usage, model)
+    return Reading(_text(message), finish, usage, model)
+
+
+def read_instructed(body: Mapping[str, Any]) -> Reading:
+    """The same for answers that are JSON by instruction only, and may have prose around it."""
+    reading = read_chat(body)
+    return Reading(answer_json(reading.text), reading.finish, reading.usage, reading.model)
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    if calls := message.get("tool_calls"):
+        arguments = calls[0]["function"]["arguments"]
+        return arguments if isinstance(arguments, str) else _dumps(arguments)
+    content = message.get("content") or ""
+    if isinstance(content, str):
+        return content
+    return "".join(part.get("text") or "" for part in content)
+
+
+def _dumps(value: Any) -> str:
+    import orjson
+
+    return orjson.dumps(value).decode()
+
+
+def _usage(counts: Mapping[str, Any] | None) -> Usage | None:
+    """OpenAI counts cached tokens within the prompt's, and reasoning within the completion's."""
+    if not counts:
+        return None
+    prompt = counts.get("prompt_tokens_details") or {}
+    completion = counts.get("completion_tokens_details") or {}
+    return Usage(
+        input_tokens=counts.get("prompt_tokens") or 0,
+        output_tokens=counts.get("completion_tokens") or 0,
+        # DeepSeek's name for it is its own: https://api-docs.deepseek.com/guides/kv_cache
+        cached_tokens=prompt.get("cached_tokens") or counts.get("prompt_cache_hit_tokens") or 0,
+        reasoning_tokens=completion.get("reasoning_tokens") or 0,
+    )
+
+
+def chat_codec(
+    entry: CatalogEntry, schema: Schema, plan: Plan, parameters: Mapping[str, Any], *, cap_is_ours: bool
+) -> HandlerCodec:
+    """The codec for chat completions.
+
+    Args:
+        parameters: model, output cap, temperature: what every body holds beside messages and schema.
+    """
+    handlers = handlers_for(entry.handlers, plan.mode)
+    model = wire_model(schema, plan.wire.schema)
+
+    def build(messages: list[Body]) -> Body:
+        _, body = handlers.request_handler(model, {**parameters, "messages": messages})
+        if plan.strict:
+            # Instructor's handler leaves it out; without it the server does not hold to the schema.
+            body["response_format"]["json_schema"]["strict"] = True
+        return body
+
+    return HandlerCodec(schema, build, handlers.reask_handler, _chat_completion, cap_is_ours)
+
+
+def _chat_completion(body: Mapping[str, Any]) -> Any:
+    """The SDK's own object, which instructor's handlers want; None where there is no message."""
+    from openai.types.chat import ChatCompletion
+    from pydantic import ValidationError
+
+    if not body.get("choices"):
+        return None
+    try:
+        return ChatCompletion.model_validate(body)
+    except ValidationError:
+        return ChatCompletion.construct(**body)  # other servers leave fields out
+
+
+def server_address(
+    entry: CatalogEntry, base_url: str | None, variables: Mapping[str, str]
+) -> tuple[str, bool]:
+    """Where calls go, and whether that is another server than the provider's own.
+
+    Raises:
+        UsageError: the provider has no address of its own and none was given, or it is no URL.
+    """
+    if given := base_url or variables.get(f"{entry.name.upper()}_BASE_URL"):
+        url = _checked(given)
+        return url, entry.base_url is not None and not _same_host(url, entry.base_url)
+    if entry.name == "databricks":
+        return _databricks(variables), False
+    if entry.name == "azure_openai":
+        return _required(variables, "AZURE_OPENAI_ENDPOINT"), False
+    assert entry.base_url is not None
+    return entry.base_url, False
+
+
+def _same_host(url: str, home: str) -> bool:
+    """Whether `url` is at the provider's own host, or at a regional one (eu.api.openai.com)."""
+    host, own = urlsplit(url).hostname or "", urlsplit(home).hostname or ""
+    return host == own or host.endswith(f".{own}")
+
+
+def _checked(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(
+            f"base URL {url!r} is no http(s) address", hint="e.g. --base-url http://localhost:8000/v1"
+        )
+    return url.rstrip("/")
+
+
+def _databricks(variables: Mapping[str, str]) -> str:
+    host = variables.get("DATABRICKS_HOST") or variables.get("DATABRICKS_WORKSPACE_URL")
+    root = _checked(host or _required(variables, "DATABRICKS_HOST"))
+    return root if root.endswith("/serving-endpoints") else f"{root}/serving-endpoints"
+
+
+def _required(variables: Mapping[str, str], name: str) -> str:
+    if value := variables.get(name):
+        return _checked(value)
+    raise UsageError(
+        f"{name} is not set: the provider has no address without it", hint=f"export {name}=https://…"
+    )
+
+
+def client_for(entry: CatalogEntry, base_url: str, key: str, variables: Mapping[str, str]) -> AsyncOpenAI:
+    """The SDK's client: no retries and no time limit of its own."""
+    from openai import AsyncAzureOpenAI, AsyncOpenAI, DefaultAioHttpClient
+
+    http = http_client(DefaultAioHttpClient)
+    if entry.name == "azure_openai":
+        return AsyncAzureOpenAI(
+            azure_endpoint=base_url,
+            api_key=key,
+            api_version=variables.get("OPENAI_API_VERSION", "2024-10-21"),
+            max_retries=0,
+            timeout=http.timeout,
+            http_client=http,
+        )
+    return AsyncOpenAI(base_url=base_url, api_key=key, max_retries=0, timeout=http.timeout, http_client=http)

@@ -1,0 +1,143 @@
+"""One call over the openai or anthropic SDK: the body goes out as it is, the answer comes back as bytes.
+
+The SDKs' `create` methods walk every parameter by reflection and build response models, which costs more
+than the call; their clients' `post` keeps what is wanted of them: keys, headers, TLS, proxies and error
+classes. Retries, pacing and the time limit belong to the layers around this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from llmx.errors import ServerError
+from llmx.providers.status import Call, answer_of, from_answer, translate
+from llmx.types import Completion, Finish, Request, Usage
+
+if TYPE_CHECKING:
+    from anthropic import AsyncAnthropic
+    from httpx2 import AsyncClient, Response
+    from openai import AsyncOpenAI
+
+__all__ = ["PostingProvider", "Reading", "http_client"]
+
+CONNECT_TIMEOUT = 15.0
+"""Seconds to a TCP and TLS connection; the whole call's limit is the timeout layer's."""
+
+CONNECTIONS = 8_192
+"""Never the limit in practice: concurrency is bounded by the pipeline. (0, aiohttp's word for no limit,
+would be none at all for httpx's own transport.)"""
+
+KEEPALIVE = 30.0
+"""Seconds an idle connection is kept: longer than the pauses of a paced run, shorter than servers' own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a response's body says. See `Completion` for the fields."""
+
+    text: str
+    finish: Finish
+    usage: Usage | None
+    model: str | None
+
+
+def http_client(kind: type[AsyncClient]) -> AsyncClient:
+    """The transport for an SDK.
+
+    Args:
+        kind: the SDK's `DefaultAioHttpClient`: its default transport costs O(connections) per request.
+    """
+    from httpx2 import Limits, Timeout
+
+    return kind(
+        # A redirect would send the row, and with some the key, to an address nobody chose.
+        follow_redirects=False,
+        limits=Limits(
+            max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS, keepalive_expiry=KEEPALIVE
+        ),
+        timeout=Timeout(None, connect=CONNECT_TIMEOUT),
+    )
+
+
+class PostingProvider:
+    """Sends bodies with an SDK's client.
+
+    Args:
+        client: with retries off.
+        path: where to, relative to the client's base URL.
+        read: takes a response's parsed JSON apart; raises when it is no completion.
+        price: US dollars for a model's usage.
+        call: what errors may tell of where the call went.
+    """
+
+    def __init__(
+        self,
+        client: AsyncOpenAI | AsyncAnthropic,
+        *,
+        path: str,
+        read: Callable[[Mapping[str, Any]], Reading],
+        price: Callable[[str, Usage], Decimal | None],
+        call: Call,
+    ) -> None:
+        from httpx2 import Response
+
+        self._client = client
+        self._path = path
+        self._read = read
+        self._price = price
+        self._call = call
+        self._raw = Response
+
+    async def complete(self, request: Request) -> Completion:
+        """See `Provider.complete`."""
+        response = await self._post(request)
+        body = self._body(response, request)
+        try:
+            reading = self._read(body)
+        except (LookupError, TypeError, AttributeError):
+            raise self._no_completion(response, body, request) from None
+        return self._completion(request, body, reading)
+
+    async def aclose(self) -> None:
+        """See `Provider.aclose`."""
+        await self._client.close()
+
+    async def _post(self, request: Request) -> Response:
+        try:
+            return await self._client.post(self._path, cast_to=self._raw, body=request.body)
+        except Exception as error:
+            raise translate(error, self._about(request)) from error
+
+    def _body(self, response: Response, request: Request) -> Mapping[str, Any]:
+        try:
+            body = orjson.loads(response.content)
+        except orjson.JSONDecodeError:
+            body = None
+        if isinstance(body, dict):
+            return body
+        raise ServerError(
+            f"{self._call.base_url} answered {response.status_code} with something that is not JSON"
+        )
+
+    def _no_completion(self, response: Response, body: Mapping[str, Any], request: Request) -> Exception:
+        """Gateways answer 200 with an error inside when the provider behind them failed."""
+        error = body.get("error")
+        if isinstance(error, Mapping):
+            code = error.get("code")
+            status = code if isinstance(code, int) and code >= 300 else 502
+            return from_answer(answer_of(status, response.headers, body), self._about(request))
+        return ServerError(f"{self._call.base_url} answered {response.status_code} without a completion")
+
+    def _completion(self, request: Request, body: Mapping[str, Any], reading: Reading) -> Completion:
+        # A server that does not count leaves the cost unknown, not 0.
+        counted = reading.usage
+        usage = replace(counted, cost=self._price(request.model, counted)) if counted else Usage(cost=None)
+        return Completion(reading.text, usage, reading.model or request.model, reading.finish, body)
+
+    def _about(self, request: Request) -> Call:
+        return replace(self._call, model=request.model, row=request.row)

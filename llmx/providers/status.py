@@ -1,0 +1,345 @@
+"""What went wrong in a call, in our words: one mapping for every provider's SDK.
+
+An answer with a status is judged by its status, headers and error code; anything else by the names in
+the exception's chain of causes, because the SDKs wrap their transports' errors and not always rightly
+(openai 3.3's aiohttp transport reports a dropped connection as a timeout). Messages name what happened
+in one line, without keys and without the row's text. Nothing here decides whether to try again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any
+
+from llmx.errors import (
+    AuthenticationFailed,
+    CallTimeout,
+    ConnectionFailed,
+    LlmxError,
+    QuotaSpent,
+    RateLimited,
+    RequestRejected,
+    RowRefused,
+    ServerError,
+    UnknownModel,
+)
+
+__all__ = [
+    "BY_CAUSE",
+    "BY_STATUS",
+    "NEVER_RAISED",
+    "Answer",
+    "Call",
+    "answer_of",
+    "from_answer",
+    "retry_after",
+    "translate",
+]
+
+BY_STATUS = frozenset(
+    {
+        "APIStatusError",
+        "AuthenticationError",
+        "BadRequestError",
+        "ClientClosedRequestError",
+        "ConflictError",
+        "ContentTooLargeError",
+        "GatewayTimeoutError",
+        "HTTPNotImplementedError",
+        "InternalServerError",
+        "NotFoundError",
+        "OAuthError",
+        "OverloadedError",
+        "PaymentRequiredError",
+        "PermissionDeniedError",
+        "PreconditionFailedError",
+        "RateLimitError",
+        "RequestHeaderFieldsTooLargeError",
+        "RequestTimeoutError",
+        "ServiceUnavailableError",
+        "UnprocessableEntityError",
+    }
+)
+"""The SDKs' exceptions that carry a status: `from_answer` judges them by it."""
+
+BY_CAUSE = frozenset({"APIConnectionError", "APITimeoutError"})
+"""The SDKs' exceptions without a status: judged by what caused them."""
+
+NEVER_RAISED = {
+    "APIError": "base class; what is raised is a subclass",
+    "AnthropicError": "base class; what is raised is a subclass",
+    "OpenAIError": "base class; raised as itself only for a missing key, which is checked before",
+    "APIResponseValidationError": "responses are read as bytes, the SDK validates none",
+    "APIWebhookValidationError": "no webhooks",
+    "ContentFilterFinishReasonError": "raised by the SDK's own parse(), which is not used",
+    "CredentialsError": "an explicit key is always given, so no credentials are looked for",
+    "IdentityTokenFileError": "an explicit key is always given, so no credentials are looked for",
+    "InvalidWebhookSignatureError": "no webhooks",
+    "LengthFinishReasonError": "raised by the SDK's own parse(), which is not used",
+    "RetryableError": "for middleware, of which there is none",
+    "SubjectTokenProviderError": "an explicit key is always given, so no token is exchanged",
+    "WebSocketConnectionClosedError": "no websockets",
+    "WebSocketQueueFullError": "no websockets",
+}
+"""The SDKs' exceptions that no call of ours can raise, and why."""
+
+_TRANSIENT = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY, 499})
+_FORBIDDEN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_NO_CREDIT = re.compile(
+    r"insufficient_quota|billing_(error|hard_limit_reached|not_active)|credit balance is too low",
+    re.IGNORECASE,
+)
+_MODERATED = re.compile(r"moderation|flagged|content[ _]filter", re.IGNORECASE)
+_NO_MODEL = re.compile(r"model_not_found|model\b.{0,80}\b(does not exist|not found)", re.IGNORECASE)
+_SHARED_PART = re.compile(
+    r"(?:^|[\s'\"`(])(?:response_format|output_config|output_format|tools?\.\d|tools\[|tool_choice|input_schema"
+    r"|invalid schema|unsupported (?:parameter|value)|unrecognized request argument)",
+    re.IGNORECASE,
+)
+"""Parts of a request that are the same for every row: refused once, refused always."""
+
+_KEYS = re.compile(r"\b(?:sk|pk|gsk|xai|csk|pplx|tgp|fw|hf|AIza|Bearer)[-_ ][\w*.~+/-]{6,}|\bAIza[\w-]{10,}")
+_LINE = 300
+_QUOTE = 24
+"""Characters in common from which a message counts as quoting the row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is known of the call that failed.
+
+    Args:
+        row: the row's text: whatever of it a server's message quotes is left out.
+        secret: the key that was sent; never shown.
+        keys: the environment variables the key may come from, for hints.
+    """
+
+    provider: str
+    model: str
+    base_url: str
+    row: str = field(default="", repr=False)
+    secret: str = field(default="", repr=False)
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response that is no completion.
+
+    Args:
+        headers: by lower-case name.
+        message: the server's own words.
+        code: its error codes and types, in one string.
+        param: the part of the request it names.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    message: str = ""
+    code: str = ""
+    param: str = ""
+
+
+def translate(error: Exception, call: Call) -> LlmxError:
+    """The error of ours for an exception that an SDK or its transport raised."""
+    if isinstance(error, UnicodeEncodeError):
+        return RowRefused("the row holds a lone surrogate, which is no Unicode text and cannot be sent")
+    if (answer := _answer(error)) is not None:
+        return from_answer(answer, call)
+    causes = list(_causes(error))
+    reason = _clean(str(causes[-1]) or type(causes[-1]).__name__, call)
+    match _broke(causes):
+        case "timeout":
+            return CallTimeout(f"{call.base_url} did not answer in time; it may have been billed")
+        case "connection":
+            return ConnectionFailed(f"no answer from {call.base_url}: {reason}")
+        case _:
+            return RowRefused(f"{call.provider}'s SDK failed with {type(error).__name__}: {reason}")
+
+
+def from_answer(answer: Answer, call: Call) -> LlmxError:
+    """The error of ours for a response that is no completion."""
+    said = _clean(answer.message or _phrase(answer.status), call)
+    told = f"{call.provider}: {said} ({answer.status})"
+    if _NO_CREDIT.search(f"{answer.code} {answer.message}") or answer.status == HTTPStatus.PAYMENT_REQUIRED:
+        return QuotaSpent(told, hint="add credit with the provider, then run the same command again")
+    if (asked := answer.headers.get("x-should-retry")) in ("true", "false"):
+        return _as_asked(asked == "true", answer, told)
+    if answer.status in _FORBIDDEN:
+        return _forbidden(answer, call, told)
+    if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
+        return RateLimited(told, retry_after=retry_after(answer.headers))
+    if answer.status in _TRANSIENT or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return ServerError(told, retry_after=retry_after(answer.headers))
+    return _refused(answer, call, told)
+
+
+def _as_asked(again: bool, answer: Answer, told: str) -> LlmxError:
+    """The server says itself whether to try again; it knows better than its status."""
+    if not again:
+        return RowRefused(told)
+    limited = answer.status == HTTPStatus.TOO_MANY_REQUESTS
+    kind = RateLimited if limited else ServerError
+    return kind(told, retry_after=retry_after(answer.headers))
+
+
+def _forbidden(answer: Answer, call: Call, told: str) -> LlmxError:
+    if answer.status == HTTPStatus.FORBIDDEN and _MODERATED.search(f"{answer.code} {answer.message}"):
+        return RowRefused(told)  # OpenRouter answers 403 to input that a model's moderation flags
+    hint = f"check the key in {call.keys[0]}" if call.keys else ""
+    return AuthenticationFailed(told, hint=hint)
+
+
+def _refused(answer: Answer, call: Call, told: str) -> LlmxError:
+    """4xx and redirects: either this row, or what every row shares."""
+    if answer.status < HTTPStatus.BAD_REQUEST:
+        target = answer.headers.get("location", "elsewhere")
+        message = f"{call.base_url} redirects ({answer.status}) to {target!r}; rows are not sent on"
+        return RequestRejected(message, hint="give the right address with --base-url")
+    code = f"{answer.code} {answer.message}"
+    if answer.status == HTTPStatus.NOT_FOUND or _NO_MODEL.search(code):
+        message = f"no model {call.model!r} at {call.base_url}: {_clean(answer.message, call) or 'not found'}"
+        return UnknownModel(message, hint=f"`llmx models {call.provider}` lists those with a known price")
+    if answer.status == HTTPStatus.METHOD_NOT_ALLOWED or _is_shared(answer):
+        return RequestRejected(told, hint="another --mode, or `llmx schema check`")
+    return RowRefused(told)
+
+
+def _is_shared(answer: Answer) -> bool:
+    if answer.param.startswith(("response_format", "tools", "tool_choice", "output_config", "temperature")):
+        return True
+    return answer.param != "messages" and bool(_SHARED_PART.search(answer.message))
+
+
+def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
+    """Seconds to wait, from `retry-after-ms`, else `retry-after` as seconds or as an HTTP date.
+
+    RFC 9110, section 10.2.3; the milliseconds are OpenAI's and Anthropic's. What is not a positive,
+    finite time is ignored.
+
+    Args:
+        headers: by lower-case name.
+        now: the wall clock's seconds since 1970, for dates; None to ask it.
+    """
+    found = _seconds(headers.get("retry-after-ms"), scale=0.001)
+    if found is not None:
+        return found
+    text = headers.get("retry-after")
+    found = _seconds(text)
+    return found if found is not None else _until(text, time.time() if now is None else now)
+
+
+def _seconds(text: str | None, scale: float = 1.0) -> float | None:
+    try:
+        seconds = float(text or "") * scale
+    except ValueError:
+        return None
+    return seconds if 0 < seconds < math.inf else None
+
+
+def _until(text: str | None, now: float) -> float | None:
+    try:
+        seconds = parsedate_to_datetime(text or "").timestamp() - now
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    return seconds if seconds > 0 else None
+
+
+def _answer(error: Exception) -> Answer | None:
+    """The response an SDK's exception carries, None when there was none."""
+    response = getattr(error, "response", None) or getattr(error, "raw_response", None)
+    candidates = [getattr(error, "status_code", None), getattr(response, "status_code", None)]
+    candidates.append(getattr(error, "code", None))  # google.genai
+    status = next((c for c in candidates if isinstance(c, int) and 100 <= c < 600), None)
+    if status is None:
+        return None
+    headers = getattr(response, "headers", None) or getattr(error, "headers", None) or {}
+    body = getattr(error, "body", None) or getattr(error, "details", None)
+    return answer_of(status, headers, body, fallback=str(getattr(error, "message", "") or ""))
+
+
+def answer_of(status: int, headers: Any, body: Any, *, fallback: str = "") -> Answer:
+    """An answer from the parts of a response; the error is found in the body in any of its usual places."""
+    body = _json(body)
+    inner = body.get("error", body) if isinstance(body, Mapping) else body
+    fields = inner if isinstance(inner, Mapping) else {}
+    words = fields.get("message") or fields.get("detail") or (inner if isinstance(inner, str) else fallback)
+    codes = " ".join(str(fields[name]) for name in ("code", "type", "status", "metadata") if fields.get(name))
+    lowered = {str(name).lower(): str(value) for name, value in dict(headers).items()}
+    return Answer(status, lowered, str(words), codes, str(fields.get("param") or ""))
+
+
+def _json(body: Any) -> Any:
+    """Some SDKs (mistral) hand over the response's text."""
+    try:
+        return json.loads(body) if isinstance(body, str) else body
+    except ValueError:
+        return body
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+
+
+_READ_TIMEOUT = frozenset({"ReadTimeout", "SocketTimeoutError", "WriteTimeout", "ReadTimeoutError"})
+_CONNECTION = re.compile(
+    r"Connect|Disconnect|Network|Protocol|ReadError|WriteError|OSError|Payload|Proxy|SSL|DNS"
+)
+
+
+def _broke(causes: list[BaseException]) -> str | None:
+    """Whether the answer was late ("timeout"), or the connection failed ("connection"); None when neither."""
+    names = [cls.__name__ for error in causes for cls in type(error).__mro__[:-2]]
+    if not _READ_TIMEOUT.isdisjoint(names):
+        return "timeout"
+    inner = [name for name in names if name not in BY_CAUSE]
+    if any(_CONNECTION.search(name) for name in inner):
+        return "connection"
+    if any("Timeout" in name or "DeadlineExceeded" in name for name in names):
+        return "timeout"
+    return "connection" if any(_CONNECTION.search(name) for name in names) else None
+
+
+def _clean(message: str, call: Call) -> str:
+    """One line, at most 300 characters, without keys and without the row's own words."""
+    line = " ".join(message.split())
+    if call.secret:
+        line = line.replace(call.secret, "…")
+    line = _without_quotes(_KEYS.sub("…", line)[: 4 * _LINE], call.row)
+    return line if len(line) <= _LINE else line[: _LINE - 1] + "…"
+
+
+def _without_quotes(line: str, row: str) -> str:
+    row = " ".join(row.split())
+    kept: list[str] = []
+    at = 0
+    while at < len(line):
+        if len(line) - at >= _QUOTE and line[at : at + _QUOTE] in row:
+            end = at + _QUOTE
+            while end < len(line) and line[at : end + 1] in row:
+                end += 1
+            kept.append("…")
+            at = end
+        else:
+            kept.append(line[at])
+            at += 1
+    return "".join(kept)
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase.lower()
+    except ValueError:
+        return "no reason given"

@@ -1,0 +1,214 @@
+"""What an output row looks like: which columns stay, where the extracted fields go, what is added.
+
+Nothing is added but what the user asks for. All names are checked against each other before the first
+call, so that no column is ever overwritten by a field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal
+
+from llmx.errors import LlmxError, UsageError
+from llmx.records.reader import Unreadable
+from llmx.text import nearest
+from llmx.types import Record
+
+__all__ = ["Shape", "error_row"]
+
+_POSITION = "_item"
+_META = "_llmx"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How a row and what was extracted from it become output rows.
+
+    Args:
+        keep: the input columns that stay: "all", "none", or their names.
+        prefix: put before the name of every extracted field; not together with `into`.
+        into: the one field that holds the extracted object; None spreads its fields over the row.
+        explode: a list field: one output row per element, with `_item`, the element's position from 0. An
+            element that is an object gives its fields, any other stands under the field's name. An empty
+            or absent list gives no row.
+        meta: add `_llmx`, which says where the answer came from.
+    """
+
+    keep: Literal["all", "none"] | Sequence[str] = "all"
+    prefix: str = ""
+    into: str | None = None
+    explode: str | None = None
+    meta: bool = False
+
+    def check(
+        self,
+        columns: Sequence[str],
+        fields: Sequence[str],
+        list_fields: Mapping[str, Sequence[str]] | Sequence[str] = (),
+    ) -> None:
+        """Make sure before the first call that every name stands for one thing.
+
+        Args:
+            columns: of the input, as far as they are known.
+            fields: of the schema, at its top level.
+            list_fields: those that are lists; as a mapping, with the fields that their elements have.
+
+        Raises:
+            UsageError: a kept column would be overwritten, a column of `keep` or the field of `explode` does
+                not exist, or two options exclude each other.
+        """
+        if self.prefix and self.into is not None:
+            raise UsageError(
+                "--prefix and --into exclude each other", hint="--into alone keeps the names apart"
+            )
+        for name in self.keep if not isinstance(self.keep, str) else ():
+            if name not in columns:
+                raise _unknown("--keep", "column", name, columns)
+        if self.explode is not None and self.explode not in fields:
+            raise _unknown("--explode", "field", self.explode, fields)
+        if self.explode is not None and self.explode not in list_fields:
+            hint = f"the lists are {', '.join(list_fields)}" if list_fields else "the schema has no list"
+            raise UsageError(f"--explode {self.explode!r}: that field is not a list", hint=hint)
+        self._check_names(columns, fields, list_fields)
+
+    def columns(
+        self,
+        columns: Sequence[str],
+        fields: Sequence[str],
+        list_fields: Mapping[str, Sequence[str]] | Sequence[str] = (),
+    ) -> list[str]:
+        """The names of an output row's columns, in order; the arguments are those of `check`."""
+        return [*self._kept(columns), *self._added(fields, list_fields)]
+
+    def rows(
+        self, data: Mapping[str, Any], extracted: Mapping[str, Any], meta: Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """The output rows of one record: one, or with `explode` as many as the list has elements.
+
+        Args:
+            data: the input row.
+            extracted: the schema's fields, as JSON-like values.
+            meta: model, source, attempts and cost, for `meta`.
+        """
+        kept = self._keep(data)
+        return [
+            kept
+            | self._placed(fields)
+            | added
+            | ({_META: dict(meta)} if self.meta and meta is not None else {})
+            for fields, added in self._parts(extracted)
+        ]
+
+    def _check_names(
+        self,
+        columns: Sequence[str],
+        fields: Sequence[str],
+        list_fields: Mapping[str, Sequence[str]] | Sequence[str],
+    ) -> None:
+        inner = self._fields(fields, list_fields)
+        if twice := sorted({name for name in inner if inner.count(name) > 1}):
+            hint = "leave out --explode, or rename one in the schema"
+            raise UsageError(
+                f"{twice[0]!r} is a field both of the row and of the elements of {self.explode!r}", hint=hint
+            )
+        kept = self._kept(columns)
+        for name in self._added(fields, list_fields):
+            if name in kept:
+                what = (
+                    "a field of the schema"
+                    if self.into is None and name[:1] != "_"
+                    else "a column of the output"
+                )
+                raise UsageError(f"the input column {name!r} is also {what}", hint=self._way_out(name))
+
+    def _way_out(self, name: str) -> str:
+        if name in (_POSITION, _META):
+            return "--keep COLS without it"
+        return f"--prefix llm_ or --into {'result' if name != 'result' else 'llm'}, or --keep COLS without {name!r}"
+
+    def _kept(self, columns: Sequence[str]) -> list[str]:
+        if isinstance(self.keep, str):
+            return list(columns) if self.keep == "all" else []
+        return list(self.keep)
+
+    def _keep(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        if isinstance(self.keep, str):
+            return dict(data) if self.keep == "all" else {}
+        return {name: data.get(name) for name in self.keep}
+
+    def _fields(
+        self, fields: Sequence[str], list_fields: Mapping[str, Sequence[str]] | Sequence[str]
+    ) -> list[str]:
+        """The extracted names before prefix and `into`."""
+        if self.explode is None:
+            return list(fields)
+        inner = list_fields.get(self.explode, ()) if isinstance(list_fields, Mapping) else ()
+        return [*(name for name in fields if name != self.explode), *(inner or (self.explode,))]
+
+    def _added(
+        self, fields: Sequence[str], list_fields: Mapping[str, Sequence[str]] | Sequence[str]
+    ) -> list[str]:
+        placed = (
+            [self.into]
+            if self.into is not None
+            else [self.prefix + name for name in self._fields(fields, list_fields)]
+        )
+        position = [_POSITION] if self.explode is not None else []
+        return [*placed, *position, *([_META] if self.meta else [])]
+
+    def _placed(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        if self.into is not None:
+            return {self.into: dict(fields)}
+        return {self.prefix + name: value for name, value in fields.items()} if self.prefix else dict(fields)
+
+    def _parts(self, extracted: Mapping[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """Per output row: the extracted fields, and what is beside them."""
+        if self.explode is None:
+            return [(dict(extracted), {})]
+        others = {name: value for name, value in extracted.items() if name != self.explode}
+        elements = extracted.get(self.explode) or []
+        return [
+            (
+                others | (dict(element) if isinstance(element, Mapping) else {self.explode: element}),
+                {_POSITION: position},
+            )
+            for position, element in enumerate(elements)
+        ]
+
+
+def error_row(
+    record: Record | Unreadable,
+    error: LlmxError,
+    *,
+    raw: str | None = None,
+    attempts: int = 0,
+    cost: Decimal | None = None,
+) -> dict[str, Any]:
+    """The row for the errors file: the input row and `_error`; it is valid input, which drops `_error` again.
+
+    Args:
+        record: the record, or what stands in its place; of the latter only its text is known, as `raw`.
+        error: what ended it.
+        raw: the last answer's text, None when there was none.
+        attempts: calls made for it.
+        cost: US dollars spent on it, None when unknown; nothing was spent on an unreadable row.
+    """
+    details = {
+        "type": error.type,
+        "message": str(error),
+        "line": record.line,
+        "raw": record.raw if isinstance(record, Unreadable) else raw,
+        "attempts": attempts,
+        "cost": None if cost is None else float(cost),
+    }
+    return {**(record.data if isinstance(record, Record) else {}), "_error": details}
+
+
+def _unknown(option: str, noun: str, name: str, known: Sequence[str]) -> UsageError:
+    like = nearest(name, known)
+    there = f"the {noun}s are {', '.join(known)}" if known else f"there are no {noun}s"
+    return UsageError(
+        f"{option}: no {noun} {name!r}", hint=f"did you mean {like!r}? {there}" if like else there
+    )

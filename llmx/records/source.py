@@ -1,0 +1,250 @@
+"""All inputs as one lazy iterator of records: the left end of the pipeline.
+
+It reads only as far as it is asked, holds no more than a chunk, and is for one thread at a time. It does
+not know what becomes of a record.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, BinaryIO
+
+import orjson
+
+from llmx.environment import Environment
+from llmx.errors import UnreadableRow, UsageError
+from llmx.records.counting import count_rows
+from llmx.records.delimited import DELIMITERS, DelimitedReader
+from llmx.records.inputs import Input, find_inputs
+from llmx.records.jsonl import JsonlReader
+from llmx.records.lines import MAX_ROW_BYTES
+from llmx.records.reader import Reader, Unreadable
+from llmx.records.text import TextFileReader, TextLinesReader
+from llmx.records.values import to_json
+from llmx.text import nearest
+from llmx.types import Record
+
+__all__ = ["RecordSource", "open_source"]
+
+
+def open_source(
+    inputs: Sequence[str],
+    *,
+    env: Environment,
+    format: str | None = None,
+    key: str | None = None,
+    limit: int | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+    max_row_bytes: int = MAX_ROW_BYTES,
+) -> RecordSource:
+    """Check every input and return the source of their rows, in the order given.
+
+    Args:
+        inputs: files, folders, "-" for stdin; relative to `env.cwd`.
+        format: one of `FORMATS` for all inputs; None goes by suffix, without one JSON Lines.
+        key: the column that is a row's identity; a row without a value in it is unreadable.
+        limit: only the first rows, so many.
+        sample: so many rows of those, drawn uniformly, in input order; they are held in memory.
+        seed: of the sample; the same seed draws the same rows of the same input.
+        max_row_bytes: a longer line, CSV row, text file or JSON array is not read.
+
+    Raises:
+        UsageError: an input is not there, cannot be read or has no known format; a header has two columns
+            of one name; no column is called `key`.
+    """
+    for name, count in (("--limit", limit), ("--sample", sample)):
+        if count is not None and count < 0:
+            raise UsageError(f"{name} must not be negative: {count}")
+    source = RecordSource(find_inputs(inputs, format, env), env, key=key, max_row_bytes=max_row_bytes)
+    source.restrict(limit, sample, seed)
+    return source
+
+
+class RecordSource:
+    """Records, and `Unreadable` where there should be one; iterate once. Made by `open_source`.
+
+    Attributes:
+        columns: names of the columns, in order, as far as headers and first rows tell; later rows may have more.
+    """
+
+    def __init__(
+        self, inputs: Sequence[Input], env: Environment, *, key: str | None, max_row_bytes: int
+    ) -> None:
+        self._inputs = inputs
+        self._stdin = env.stdin
+        self._key = key
+        self._max_row_bytes = max_row_bytes
+        self._started: Reader | None = None
+        self._limit: int | None = None
+        self._open: set[BinaryIO] = set()
+        self._rows = self._read()
+        self._iterator: Iterator[Record | Unreadable] = self._rows
+        try:
+            self.columns: list[str] = self._look_ahead()
+        except BaseException:
+            self.close()
+            raise
+
+    def restrict(self, limit: int | None, sample: int | None, seed: int) -> None:
+        """Give only the first `limit` rows, and of those a `sample`. Before the first row only."""
+        if limit is not None:
+            self._iterator = islice(self._iterator, limit)
+        if sample is not None:
+            self._iterator = _sampled(self._iterator, sample, seed)
+        self._limit = min((count for count in (limit, sample) if count is not None), default=None)
+
+    def __iter__(self) -> Iterator[Record | Unreadable]:
+        return self._iterator
+
+    def total(self) -> int | None:
+        """How many rows will come, unreadable ones included; None when only reading would tell.
+
+        Good for progress, not for a promise: huge files are extrapolated.
+        """
+        total = 0
+        for source in self._inputs:
+            rows = count_rows(source)
+            if rows is None:
+                return None
+            total += rows
+        return total if self._limit is None else min(total, self._limit)
+
+    def close(self) -> None:
+        """Close what is open, stdin excepted. A `next()` that another thread is in may then fail."""
+        while self._open:
+            self._open.pop().close()
+
+    def _read(self) -> Iterator[Record | Unreadable]:
+        index = 0
+        key = self._key
+        for position, source in enumerate(self._inputs):
+            origin = source.origin
+            try:
+                with self._reader(source, self._started if position == 0 else None) as reader:
+                    for line, row in reader.rows():
+                        if key is None and type(row) is dict:
+                            yield Record(index, row, line, origin)
+                        else:
+                            yield self._settled(index, line, origin, row)
+                        index += 1
+            except (OSError, UsageError) as error:  # the file has changed since it was looked at
+                yield self._settled(index, None, origin, _unopened(origin, error))
+                index += 1
+
+    def _settled(
+        self, index: int, line: int | None, origin: str, row: dict[str, Any] | UnreadableRow
+    ) -> Record | Unreadable:
+        if isinstance(row, UnreadableRow):
+            return Unreadable(index, line, origin, row, row.raw or "")
+        if self._key is None:
+            return Record(index, row, line, origin)
+        identity = _identity(row.get(self._key))
+        if identity is not None:
+            return Record(index, row, line, origin, identity)
+        where = origin if line is None else f"{origin}:{line}"
+        raw = to_json(row).decode()
+        error = UnreadableRow(f"{where}: no value in the key column {self._key!r}", raw=raw)
+        return Unreadable(index, line, origin, error, raw)
+
+    def _look_ahead(self) -> list[str]:
+        """The columns of every input that can be looked at twice, and of the first in any case."""
+        names: dict[str, None] = {}
+        for position, source in enumerate(self._inputs):
+            if source.format == "text" and source.path is not None:
+                found = ["path", "text"]
+            elif not source.live:
+                with self._reader(source) as reader:
+                    found = reader.columns()
+            elif position == 0:
+                self._started = self._reading(source, self._stream(source))
+                found = self._started.columns()
+            else:
+                continue
+            self._check_key(source.origin, found)
+            names |= dict.fromkeys(found)
+        return list(names)
+
+    def _check_key(self, origin: str, columns: Sequence[str]) -> None:
+        if self._key is None or not columns or self._key in columns:
+            return
+        like = nearest(self._key, columns)
+        known = "the columns are " + ", ".join(columns)
+        hint = f"did you mean {like!r}? {known}" if like else known
+        raise UsageError(f"no column {self._key!r} in {origin!r}", hint=hint)
+
+    @contextmanager
+    def _reader(self, source: Input, started: Reader | None = None) -> Iterator[Reader]:
+        """The reader that has begun, else a fresh one whose stream is closed afterwards."""
+        if started is not None:
+            yield started
+            return
+        stream = self._stream(source)
+        try:
+            yield self._reading(source, stream)
+        finally:
+            self._close(stream)
+
+    def _stream(self, source: Input) -> BinaryIO:
+        if source.path is None:
+            stream = self._stdin
+        else:
+            stream = source.path.open("rb", buffering=0)
+            self._open.add(stream)
+        if source.format != "parquet":
+            return stream
+        from llmx.records.parquet import seekable
+
+        file = seekable(stream, source.origin)
+        if file is not stream:
+            self._close(stream)
+            self._open.add(file)
+        return file
+
+    def _close(self, stream: BinaryIO) -> None:
+        if stream is not self._stdin:
+            stream.close()
+            self._open.discard(stream)
+
+    def _reading(self, source: Input, stream: BinaryIO) -> Reader:
+        limit, origin = self._max_row_bytes, source.origin
+        if source.format in DELIMITERS:
+            return DelimitedReader(stream, origin, limit, delimiter=DELIMITERS[source.format])
+        if source.format == "text":
+            return (TextFileReader if source.path else TextLinesReader)(stream, origin, limit)
+        if source.format == "parquet":
+            from llmx.records.parquet import ParquetReader
+
+            return ParquetReader(stream, origin)
+        return JsonlReader(stream, origin, limit, live=source.live, array=source.format == "json")
+
+
+def _unopened(origin: str, error: OSError | UsageError) -> UnreadableRow:
+    if isinstance(error, UsageError):
+        return UnreadableRow(str(error), hint=error.hint, raw="")
+    return UnreadableRow(f"{origin}: {error.strerror or error}", raw="")
+
+
+def _identity(value: Any) -> str | None:
+    """The key as text: a string as it is, other values as JSON; None where there is none."""
+    if value is None or value == "":
+        return None
+    return value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _sampled(rows: Iterator[Record | Unreadable], size: int, seed: int) -> Iterator[Record | Unreadable]:
+    """A uniform sample without replacement, in input order, holding `size` rows.
+
+    Reservoir sampling, algorithm R: J. S. Vitter, "Random sampling with a reservoir", ACM Transactions on
+    Mathematical Software 11(1), 1985, section 2, https://doi.org/10.1145/3147.3165.
+    """
+    draw = random.Random(seed).randrange  # noqa: S311  # a sample, not a secret
+    reservoir = list(islice(rows, size))
+    for seen, row in enumerate(rows, size + 1):
+        place = draw(seen)
+        if place < size:
+            reservoir[place] = row
+    yield from sorted(reservoir, key=lambda row: row.index)

@@ -1,0 +1,72 @@
+"""Values of a row on their way out: as JSON, as flat cells."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import PurePath
+from typing import Any
+
+import orjson
+
+__all__ = ["flatten", "to_json"]
+
+
+def to_json(value: Any) -> bytes:
+    """Compact JSON in UTF-8.
+
+    Beyond JSON's own types: dates, times, UUIDs, enums and dataclasses as orjson writes them, NaN as null,
+    decimals as strings (a float would lose digits), bytes as text or else base64, sets as arrays, pydantic
+    models as objects. Integers beyond 64 bits and lone surrogates go through the standard library.
+
+    Raises:
+        TypeError: a value of any other type.
+    """
+    try:
+        return orjson.dumps(value, default=_plain)
+    except orjson.JSONEncodeError:
+        text = json.dumps(value, default=_plain_or_date, separators=(",", ":"), ensure_ascii=False)
+        try:
+            return text.encode()
+        except UnicodeEncodeError:  # a lone surrogate: JSON can only spell it as an escape
+            return json.dumps(value, default=_plain_or_date, separators=(",", ":")).encode()
+
+
+def flatten(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested objects under their dotted names; a list or an empty object is a leaf."""
+    for name, value in row.items():
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal | PurePath):
+        return str(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return _text_of(bytes(value))
+    if isinstance(value, set | frozenset):
+        return list(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    raise TypeError(f"no JSON for a value of type {type(value).__name__}")
+
+
+def _plain_or_date(value: Any) -> Any:
+    """For the standard library, which knows none of the types that orjson knows beyond JSON's own."""
+    try:
+        return orjson.loads(orjson.dumps(value, default=_plain))
+    except orjson.JSONEncodeError:
+        return _plain(value)
+
+
+def _text_of(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(data).decode()

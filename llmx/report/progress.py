@@ -1,0 +1,207 @@
+"""What a run says on standard error: one rich block on a terminal, a plain line now and then elsewhere.
+
+Drawing is driven by a timer of its own, never by rows, so it costs the same at any speed. All text is
+shown as text: what comes from data can neither drive the terminal nor be read as markup.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+from llmx.report.summary import Figures, duration, money
+from llmx.text import harmless
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.live import Live
+    from rich.progress import Progress, TaskID
+
+__all__ = ["Terminal", "block", "eta", "line", "waiting"]
+
+FRAME = 0.25
+"""Seconds between two drawings of the block."""
+
+PLAIN_EVERY = 30.0
+"""Seconds between two plain lines."""
+
+
+class Terminal:
+    """Standard error, whatever it is connected to.
+
+    Args:
+        rows_on_terminal: the result rows go to the same terminal: they are the progress, a block that
+            is redrawn among them would only tear.
+    """
+
+    def __init__(self, stderr: TextIO, *, rows_on_terminal: bool = False) -> None:
+        self._stderr = stderr
+        self._is_terminal = stderr.isatty()
+        self._rows_on_terminal = rows_on_terminal
+        self._live: Live | None = None
+        self._download: _Download | None = None
+
+    def say(self, text: str) -> None:
+        """One line, above the block if there is one."""
+        if self._live is None:
+            print(harmless(text) if self._is_terminal else text, file=self._stderr, flush=True)
+            return
+        from rich.text import Text
+
+        self._live.console.print(Text(harmless(text)))
+
+    def downloading(self, done: int, total: int | None) -> None:
+        """Bytes of a download so far; drawn as a bar on a terminal, told at its start elsewhere."""
+        if self._download is None:
+            size = f" ({total / 1e6:.0f} MB)" if total else ""
+            self.say(f"fetching the embedded model's weights, once{size}")
+            self._download = _Download(self._stderr if self._is_terminal else None)
+        self._download.update(done, total)
+
+    @asynccontextmanager
+    async def showing(self, figures: Figures) -> AsyncIterator[None]:
+        """Show `figures` again and again while the body runs."""
+        if self._rows_on_terminal:
+            yield
+            return
+        period, show = (FRAME, self._draw) if self._is_terminal else (PLAIN_EVERY, self._print)
+        with self._screen():
+            timer = asyncio.create_task(_every(period, lambda: show(figures)))
+            try:
+                yield
+            finally:
+                timer.cancel()
+
+    @contextmanager
+    def _screen(self) -> Iterator[None]:
+        if not self._is_terminal:
+            yield
+            return
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(file=self._stderr, force_terminal=True)
+        with Live(
+            console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+        ) as self._live:
+            yield
+        self._live = None
+
+    def _draw(self, figures: Figures) -> None:
+        if self._live is not None:
+            self._live.update(block(figures), refresh=True)
+
+    def _print(self, figures: Figures) -> None:
+        if figures.seconds >= PLAIN_EVERY / 2:  # the moment of the start is not worth a line
+            self.say(line(figures))
+
+
+class _Download:
+    """A bar for bytes, drawn only on a terminal."""
+
+    def __init__(self, terminal: TextIO | None) -> None:
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        if terminal is not None:
+            from rich.console import Console
+            from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+
+            console = Console(file=terminal, force_terminal=True)
+            columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn())
+            self._progress = Progress(*columns, console=console, transient=True)
+            self._task = self._progress.add_task("weights")
+            self._progress.start()
+
+    def update(self, done: int, total: int | None) -> None:
+        if self._progress is None or self._task is None:
+            return
+        self._progress.update(self._task, completed=done, total=total)
+        if done == total:
+            self._progress.stop()
+
+
+async def _every(period: float, show: Callable[[], None]) -> None:
+    while True:
+        show()
+        await asyncio.sleep(period)
+
+
+def block(figures: Figures) -> RenderableType:
+    """The block: a bar, the rows, the traffic, the money."""
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    total = figures.total
+    bar = Table.grid(padding=(0, 1))
+    bar.add_column(width=32)
+    bar.add_column()
+    bar.add_row(
+        ProgressBar(total=total, completed=figures.settled, width=32, pulse=total is None),
+        Text(_share(figures), style="bold"),
+    )
+    rows = Text.assemble(
+        (f"{figures.ok:,} ok", "green"),
+        "  ",
+        (f"{figures.failed:,} failed", "red" if figures.failed else "dim"),
+        "  ",
+        (f"{figures.cached + figures.coalesced:,} cached", "cyan" if figures.cached else "dim"),
+        f"   {_rate(figures)}   {eta(figures)}",
+    )
+    # Text, never markup: a model's name is data.
+    return Group(bar, rows, Text(_traffic(figures), style="dim"))
+
+
+def _share(figures: Figures) -> str:
+    if not figures.total:
+        return f"{figures.settled:,} rows"
+    return f"{figures.settled / figures.total:4.0%}  {figures.settled:,} of {figures.total:,} rows"
+
+
+def _rate(figures: Figures) -> str:
+    return f"{figures.settled / figures.seconds:,.1f} rows/s" if figures.seconds > 0 else "- rows/s"
+
+
+def eta(figures: Figures) -> str:
+    """Time left at the rate so far; "" when there is nothing to tell it from."""
+    if not figures.total or not figures.settled:
+        return ""
+    left = figures.seconds / figures.settled * (figures.total - figures.settled)
+    return f"{duration(left)} left"
+
+
+def _traffic(figures: Figures) -> str:
+    parts = [
+        figures.model,
+        f"{figures.in_flight:,} in flight",
+        f"{figures.usage.total_tokens:,} tokens",
+        _cost(figures),
+    ]
+    return " · ".join(part for part in [*parts, waiting(figures)] if part)
+
+
+def _cost(figures: Figures) -> str:
+    spent = money(figures.usage.cost)
+    if not figures.usage.cost or not figures.total or not figures.settled:
+        return spent
+    return f"{spent} of about {money(figures.usage.cost * figures.total / figures.settled)}"
+
+
+def waiting(figures: Figures) -> str:
+    """What the run waits on: a pause, its retries, or the end of the calls in flight."""
+    if figures.stopping:
+        return f"stopping ({figures.stopping}): waiting for the calls in flight"
+    left = figures.paused_until - figures.clock.now()
+    if left > 0:
+        return f"paused {left:.0f} s by the server (429)"
+    return f"{figures.retries:,} retries" if figures.retries else ""
+
+
+def line(figures: Figures) -> str:
+    """One plain line of the same facts."""
+    parts = [_share(figures).strip(), f"{figures.ok:,} ok", f"{figures.failed:,} failed"]
+    parts += [_rate(figures), eta(figures), _traffic(figures)]
+    return " · ".join(part for part in parts if part)

@@ -1,0 +1,252 @@
+"""A run's figures, folded from its events in constant memory, and their two forms: lines and JSON."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from llmx.clock import Clock
+from llmx.errors import LlmxError, RateLimited
+from llmx.events import (
+    AttemptFailed,
+    AttemptStarted,
+    AttemptSucceeded,
+    Event,
+    Paused,
+    Reasked,
+    RetryScheduled,
+    RowSettled,
+    RunStarted,
+)
+from llmx.types import Outcome, Usage
+
+__all__ = ["Figures", "Latencies", "figures_as_json", "figures_as_lines", "money"]
+
+
+class Latencies:
+    """Quantiles in constant memory: a histogram whose bins are 2 % wide (DDSketch, VLDB 2019, section 2)."""
+
+    GROWTH = 1.02
+
+    def __init__(self) -> None:
+        self._bins: dict[int, int] = {}
+        self._count = 0
+
+    def add(self, seconds: float) -> None:
+        """Note one duration, at least a microsecond long."""
+        bin_ = math.ceil(math.log(max(seconds, 1e-6), self.GROWTH))
+        self._bins[bin_] = self._bins.get(bin_, 0) + 1
+        self._count += 1
+
+    def quantile(self, share: float) -> float | None:
+        """The duration that `share` (0 to 1) of all do not exceed, within 1 %; None without any."""
+        rank = share * (self._count - 1)
+        seen = 0
+        for bin_ in sorted(self._bins):
+            seen += self._bins[bin_]
+            if seen > rank:
+                return 2 * self.GROWTH**bin_ / (self.GROWTH + 1)
+        return None
+
+
+@dataclass(slots=True)
+class ErrorGroup:
+    """Failed rows of one kind: how many, and one of them."""
+
+    count: int = 0
+    example: str = ""
+    line: int | None = None
+
+
+@dataclass(slots=True)
+class Figures:
+    """The state of a run, an observer of its events.
+
+    `ok + failed` is the number of settled rows; `cached` and `coalesced` are those of the `ok` rows that
+    cost no call. `usage` is all that was spent, on failed rows and attempts too.
+    """
+
+    clock: Clock
+    started: float = 0.0
+    total: int | None = None
+    model: str = ""
+    ok: int = 0
+    failed: int = 0
+    cached: int = 0
+    coalesced: int = 0
+    calls: int = 0
+    in_flight: int = 0
+    retries: int = 0
+    throttled: int = 0
+    reasks: int = 0
+    pauses: int = 0
+    paused_until: float = -math.inf
+    usage: Usage = field(default_factory=Usage)
+    latencies: Latencies = field(default_factory=Latencies)
+    errors: dict[str, ErrorGroup] = field(default_factory=dict)
+    stopping: str = ""
+
+    @property
+    def settled(self) -> int:
+        """Rows that ended."""
+        return self.ok + self.failed
+
+    @property
+    def seconds(self) -> float:
+        """Since the run started."""
+        return self.clock.now() - self.started
+
+    def __call__(self, event: Event) -> None:
+        """Fold one event."""
+        match event:
+            case RunStarted():
+                self.total, self.model, self.started = event.total, event.model, self.clock.now()
+            case RowSettled():
+                self._settle(event.outcome)
+            case AttemptStarted():
+                self.calls += 1
+                self.in_flight += 1
+            case AttemptSucceeded() | AttemptFailed():
+                self._came_back(event)
+            case RetryScheduled():
+                self.retries += 1
+            case Reasked():
+                self.reasks += 1
+            case Paused():
+                self.pauses += 1
+                self.paused_until = self.clock.now() + event.seconds
+
+    def stopped(self, reason: LlmxError) -> None:
+        """Note that no new calls are made from here on, and why."""
+        self.stopping = str(reason)
+
+    def _came_back(self, event: AttemptSucceeded | AttemptFailed) -> None:
+        self.in_flight -= 1
+        if isinstance(event, AttemptSucceeded):
+            self.usage += event.usage
+            self.latencies.add(event.seconds)
+        else:
+            self.throttled += isinstance(event.error, RateLimited)
+
+    def _settle(self, outcome: Outcome) -> None:
+        if outcome.error is None:
+            self.ok += 1
+            self.cached += outcome.source == "cache"
+            self.coalesced += outcome.source == "coalesced"
+            return
+        self.failed += 1
+        group = self.errors.setdefault(outcome.error.type, ErrorGroup())
+        group.count += 1
+        if group.count == 1:
+            group.example, group.line = str(outcome.error), outcome.record.line
+
+
+def figures_as_json(figures: Figures) -> dict[str, Any]:
+    """The summary for machines; costs are JSON numbers in US dollars, null when unknown."""
+    usage = figures.usage
+    return {
+        "model": figures.model,
+        "rows": {
+            "settled": figures.settled,
+            "total": figures.total,
+            "ok": figures.ok,
+            "failed": figures.failed,
+            "cached": figures.cached,
+            "coalesced": figures.coalesced,
+        },
+        "calls": figures.calls,
+        "retries": figures.retries,
+        "throttled": figures.throttled,
+        "reasks": figures.reasks,
+        "pauses": figures.pauses,
+        "tokens": {
+            "input": usage.input_tokens,
+            "output": usage.output_tokens,
+            "cached": usage.cached_tokens,
+            "reasoning": usage.reasoning_tokens,
+        },
+        "cost": None if usage.cost is None else float(usage.cost),
+        "seconds": round(figures.seconds, 3),
+        "latency": {name: figures.latencies.quantile(q) for name, q in (("p50", 0.5), ("p95", 0.95))},
+        "errors": {
+            kind: {"count": group.count, "example": group.example, "line": group.line}
+            for kind, group in sorted(figures.errors.items(), key=lambda pair: -pair[1].count)
+        },
+    }
+
+
+def figures_as_lines(figures: Figures) -> list[str]:
+    """The summary for people: one line of rows, one of spending, one of time, one per kind of error."""
+    return [_rows_line(figures), _spending_line(figures), *_error_lines(figures)]
+
+
+def _rows_line(figures: Figures) -> str:
+    free = [
+        f"{n:,} {name}" for name, n in (("cached", figures.cached), ("coalesced", figures.coalesced)) if n
+    ]
+    note = f" ({', '.join(free)})" if free else ""
+    rate = f"{figures.settled / figures.seconds:,.1f} rows/s" if figures.seconds > 0 else ""
+    of_total = f" of {figures.total:,}" if figures.total not in (None, figures.settled) else ""
+    return (
+        f"{figures.settled:,}{of_total} rows: {figures.ok:,} ok{note}, {figures.failed:,} failed"
+        f" · {duration(figures.seconds)} · {rate}"
+    )
+
+
+def _spending_line(figures: Figures) -> str:
+    parts = [plural(figures.calls, "call")]
+    parts += [plural(n, name) for n, name in _troubles(figures) if n]
+    usage = figures.usage
+    cached = f" ({usage.cached_tokens:,} cached)" if usage.cached_tokens else ""
+    parts.append(f"{usage.input_tokens:,}{cached} + {usage.output_tokens:,} tokens")
+    parts.append(money(usage.cost))
+    p50, p95 = figures.latencies.quantile(0.5), figures.latencies.quantile(0.95)
+    if p50 is not None and p95 is not None:
+        parts.append(f"p50 {p50:.2g} s, p95 {p95:.2g} s")
+    return " · ".join(parts)
+
+
+def _troubles(figures: Figures) -> list[tuple[int, str]]:
+    return [
+        (figures.retries, "retry"),
+        (figures.throttled, "refusal by 429"),
+        (figures.reasks, "re-ask"),
+        (figures.pauses, "pause"),
+    ]
+
+
+def _error_lines(figures: Figures) -> list[str]:
+    groups = sorted(figures.errors.items(), key=lambda pair: -pair[1].count)
+    return [
+        f"  {group.count:,} × {kind}: {group.example}" + (f" (line {group.line})" if group.line else "")
+        for kind, group in groups
+    ]
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 call`, `2 calls`, `3 retries`, `2 refusals by 429`."""
+    if count == 1:
+        return f"1 {noun}"
+    head, _, tail = noun.partition(" ")
+    head = head[:-1] + "ies" if head.endswith("y") else head + "s"
+    return f"{count:,} {head}{' ' + tail if tail else ''}"
+
+
+def money(cost: Decimal | None) -> str:
+    """US dollars to the cent from one dollar up, to four digits below; "cost unknown" for None."""
+    if cost is None:
+        return "cost unknown"
+    if cost == 0:
+        return "$0"
+    return f"${cost:,.2f}" if cost >= 1 else f"${cost:.4f}"
+
+
+def duration(seconds: float) -> str:
+    """`4.2 s`, `3m 07s`, `2h 05m`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes:02d}m" if hours else f"{minutes}m {rest:02d}s"

@@ -1,0 +1,93 @@
+"""`allOf` as one schema: what holds when all of its parts hold, where one schema can say so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from llmx.schemas.keywords import Node, ref_name, resolved, types_of
+
+__all__ = ["merge_all_of"]
+
+_ANNOTATIONS = {"title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly"}
+_HIGHEST = {"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"}
+_LOWEST = {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"}
+
+
+def merge_all_of(node: Node, defs: Mapping[str, Any], _seen: frozenset[str] = frozenset()) -> Node | None:
+    """The node with its `allOf` folded in, at every depth of `allOf`.
+
+    Args:
+        node: may be free of `allOf`, and is then returned as it is.
+        defs: the root's definitions.
+
+    Returns:
+        None where the parts say things that one schema cannot say together.
+    """
+    if "allOf" not in node:
+        return node
+    whole: Node | None = {key: value for key, value in node.items() if key != "allOf"}
+    for part in node["allOf"]:
+        name = ref_name(part) if isinstance(part, dict) else None
+        if whole is None or name in _seen:
+            return None
+        part = resolved(part, defs)
+        if part is True:
+            continue
+        flat = merge_all_of(part, defs, _seen | {name or ""}) if isinstance(part, dict) else None
+        whole = _both(whole, flat) if flat is not None else None
+    return whole
+
+
+def _both(one: Node, other: Node) -> Node | None:
+    """A schema that holds where both do; annotations of the first win."""
+    result = dict(one)
+    for keyword, value in other.items():
+        if keyword not in result:
+            result[keyword] = value
+        elif result[keyword] != value and keyword not in _ANNOTATIONS:
+            combined = _combined(keyword, result[keyword], value)
+            if combined is None:
+                return None
+            result[keyword] = combined
+    return result
+
+
+def _combined(keyword: str, one: Any, other: Any) -> Any:
+    """What a keyword must say to mean both values, None where it cannot."""
+    if keyword in _HIGHEST:
+        return max(one, other)
+    if keyword in _LOWEST:
+        return min(one, other)
+    if keyword == "required":
+        return list(dict.fromkeys([*one, *other]))
+    if keyword == "type":
+        return _common_type(types_of({"type": one}), types_of({"type": other}))
+    if keyword == "enum":
+        return [value for value in one if value in other] or None
+    if keyword == "properties":
+        return _both_properties(one, other)
+    return False if keyword == "additionalProperties" and False in (one, other) else None
+
+
+def _common_type(one: list[str], other: list[str]) -> list[str] | str | None:
+    common = [name for name in one if name in other]
+    if {"integer", "number"} <= {*one, *other} and "integer" not in common:
+        common.append("integer")
+    return common[0] if len(common) == 1 else common or None
+
+
+def _both_properties(one: Node, other: Node) -> Node | None:
+    result = dict(one)
+    for name, schema in other.items():
+        mine = result.get(name, True)
+        if mine is True or mine == schema:
+            result[name] = schema
+        elif isinstance(mine, dict) and isinstance(schema, dict) and "$ref" not in {*mine, *schema}:
+            combined = _both(mine, schema)
+            if combined is None:
+                return None
+            result[name] = combined
+        else:
+            return None
+    return result

@@ -1,0 +1,158 @@
+"""The schema of a run: the user's Pydantic model, and what is derived from it once.
+
+It stands before the pipeline: providers get its JSON Schema (see `llmx.schemas.wire`), every answer
+is parsed by its model, every result row is its dump. It does not know where it came from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import pydantic
+from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError
+
+from llmx.errors import UsageError
+
+__all__ = ["Schema", "schema_from_model"]
+
+_TOOL_NAME = re.compile(r"[^A-Za-z0-9_-]+")
+"""What neither OpenAI (https://platform.openai.com/docs/api-reference/chat/create) nor Anthropic
+allow in the name of a schema or tool; both take at most 64 characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What one row is turned into.
+
+    Args:
+        name: 1 to 64 of `A-Za-z0-9_-`: fit to name a tool or a response format.
+        model: validates every answer, whatever the provider was sent.
+        json_schema: the model's JSON Schema, names by alias: what an answer must fit.
+        source: the spec as the user gave it.
+        description: what the whole object is about: the model's docstring; None when it has none.
+        fields: names of the columns a result has, in order, computed fields included.
+        fingerprint: sha256 in hex over name and JSON Schema; custom validators are not part of it.
+    """
+
+    name: str
+    model: type[pydantic.BaseModel] = field(repr=False)
+    json_schema: dict[str, Any] = field(repr=False)
+    source: str
+    description: str | None = None
+    fields: list[str] = field(init=False)
+    fingerprint: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fields", _output_names(self.model))
+        object.__setattr__(self, "fingerprint", _fingerprint(self.name, self.json_schema))
+
+    def parse(self, text: str) -> pydantic.BaseModel:
+        """The validated object in an answer.
+
+        Args:
+            text: the answer, one JSON object.
+
+        Raises:
+            pydantic.ValidationError: it is not JSON, or does not fit.
+        """
+        return self.model.model_validate_json(text)
+
+    def dump(self, value: pydantic.BaseModel) -> dict[str, Any]:
+        """The JSON-ready form of a parsed value: every name of `fields`, None where it has no value."""
+        dumped = value.model_dump(mode="json", by_alias=True)
+        if not isinstance(dumped, dict):
+            raise UsageError(
+                f"{self.source}: the model's serializer returns {dumped!r}, which is not an object"
+            )
+        return dict.fromkeys(self.fields) | dumped
+
+
+def schema_from_model(
+    model: type[pydantic.BaseModel], *, source: str, name: str | None = None, description: str | None = None
+) -> Schema:
+    """Derive everything else from a Pydantic model.
+
+    Args:
+        model: a class whose instances are JSON objects.
+        source: the spec as the user gave it: it begins every error message.
+        name: the schema's name where it should not be the class's.
+        description: what it is about where it should not be the model's docstring.
+
+    Raises:
+        UsageError: no JSON Schema can be made of it, it is no object, it has no fields, or it
+            needs an event loop to validate.
+    """
+    json_schema = _json_schema(model, source)
+    _check_root(model, source)
+    _check_validators(model, source)
+    return Schema(
+        name=_tool_name(name or model.__name__),
+        model=model,
+        json_schema=json_schema,
+        source=source,
+        description=description or _docstring(model, json_schema),
+    )
+
+
+def _json_schema(model: type[pydantic.BaseModel], source: str) -> dict[str, Any]:
+    try:
+        model.model_rebuild()
+        return model.model_json_schema()
+    except PydanticInvalidForJsonSchema as error:
+        raise UsageError(
+            f"{source}: {model.__name__} cannot be written as JSON Schema: {_first_line(error)}",
+            hint="give the field a type that JSON has, or annotate it with WithJsonSchema",
+        ) from None
+    except (PydanticUserError, PydanticSchemaGenerationError, NameError) as error:
+        raise UsageError(f"{source}: {model.__name__} is not complete: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _check_root(model: type[pydantic.BaseModel], source: str) -> None:
+    if issubclass(model, pydantic.RootModel):
+        raise UsageError(
+            f"{source}: {model.__name__} is a RootModel: a row must be an object with named fields",
+            hint=f"wrap it: class Row(BaseModel): items: {model.__name__}; --explode items gives a row for each",
+        )
+    if not model.model_fields:
+        raise UsageError(f"{source}: {model.__name__} has no fields", hint="give it at least one field")
+
+
+def _check_validators(model: type[pydantic.BaseModel], source: str) -> None:
+    """Refuse what instructor's async validators mark: nothing in a run would ever await them."""
+    for owner in model.__mro__:
+        for name, member in vars(owner).items():
+            if any(hasattr(member, mark) for mark in ("__async_validator__", "__async_model_validator__")):
+                raise UsageError(
+                    f"{source}: {model.__name__}.{name} is an async validator, which is never awaited here",
+                    hint="make it a pydantic field_validator or model_validator",
+                )
+
+
+def _tool_name(name: str) -> str:
+    return _TOOL_NAME.sub("_", name).strip("_")[:64] or "Extraction"
+
+
+def _docstring(model: type[pydantic.BaseModel], json_schema: dict[str, Any]) -> str | None:
+    """The JSON Schema's description: pydantic leaves inherited docstrings out of it."""
+    described = json_schema.get("description") or (model.__doc__ if "__doc__" in vars(model) else None)
+    return described.strip() if isinstance(described, str) and described.strip() else None
+
+
+def _output_names(model: type[pydantic.BaseModel]) -> list[str]:
+    names = [
+        info.serialization_alias or name for name, info in model.model_fields.items() if not info.exclude
+    ]
+    return names + [info.alias or name for name, info in model.model_computed_fields.items()]
+
+
+def _fingerprint(name: str, json_schema: dict[str, Any]) -> str:
+    canonical = json.dumps([name, json_schema], sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,58 @@
+"""Every attempt is counted, with what it cost."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from fakes import FakeClock, Log, Script, a_request, an_answer
+
+from llmx.errors import ServerError
+from llmx.events import AttemptFailed, AttemptStarted, AttemptSucceeded
+from llmx.layers.meter import metered
+from llmx.types import Completion, Handler, Request, Usage
+
+
+def over(handler: Handler, log: Log, clock: FakeClock | None = None) -> Handler:
+    return metered(clock=clock or FakeClock(), observer=log)(handler)
+
+
+async def test_the_tally_sums_usage_over_attempts():
+    """Two calls for one row are two attempts and both their tokens and money."""
+    request = a_request()
+    handler = over(Script(an_answer(tokens=10)), Log())
+    await handler(request)
+    await handler(request)
+    assert request.tally.attempts == 2
+    assert request.tally.usage == Usage(20, 2, cost=Decimal("0.02"))
+
+
+async def test_an_attempt_that_fails_counts():
+    """A failed call is an attempt without known usage."""
+    request = a_request()
+    with pytest.raises(ServerError):
+        await over(Script(ServerError("500")), Log())(request)
+    assert (request.tally.attempts, request.tally.usage) == (1, Usage())
+
+
+async def test_a_good_attempt_is_told_with_its_time_and_usage():
+    """Observers hear of the start, and of the end with the seconds it took."""
+    log, clock = Log(), FakeClock()
+
+    async def slow(request: Request) -> Completion:
+        await clock.advance(1.5)
+        return an_answer()
+
+    await over(slow, log, clock)(a_request())
+    assert log.events == [
+        AttemptStarted("mock http://x"),
+        AttemptSucceeded("mock http://x", an_answer().usage, 1.5),
+    ]
+
+
+async def test_a_failed_attempt_is_told_with_its_error():
+    """Observers hear which error ended an attempt."""
+    log, error = Log(), ServerError("500")
+    with pytest.raises(ServerError):
+        await over(Script(error), log)(a_request())
+    assert log.events == [AttemptStarted("mock http://x"), AttemptFailed("mock http://x", error, 0.0)]

@@ -1,0 +1,50 @@
+"""One attempt's time limit."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from fakes import LoopClock, Script, a_request, an_answer
+
+from llmx.errors import CallTimeout
+from llmx.layers.timeout import timed
+from llmx.types import Completion, Request
+
+pytestmark = pytest.mark.simulated_time
+
+
+def answering_after(seconds: float):
+    async def handler(request: Request) -> Completion:
+        await asyncio.sleep(seconds)
+        return an_answer()
+
+    return handler
+
+
+async def test_an_answer_in_time_passes():
+    """A call that takes less than the limit is left alone."""
+    assert await timed(120)(answering_after(119))(a_request()) == an_answer()
+
+
+async def test_a_late_answer_is_a_call_timeout():
+    """The limit ends the call when it is reached, and says that it may have been billed."""
+    with pytest.raises(CallTimeout, match=r"^no answer within 120 s; it may have been billed$") as caught:
+        await timed(120)(answering_after(121))(a_request())
+    assert LoopClock().now() == pytest.approx(120, abs=0.01)
+    assert caught.value.hint == "a longer --timeout"
+
+
+async def test_a_timeout_error_of_the_provider_is_not_taken_for_ours():
+    """Only our own limit becomes a CallTimeout: an adapter that leaks TimeoutError has a bug to show."""
+    with pytest.raises(TimeoutError):
+        await timed(120)(Script(TimeoutError("theirs")))(a_request())
+
+
+async def test_a_cancelled_call_stays_cancelled():
+    """Cancelling the row is no timeout."""
+    task = asyncio.ensure_future(timed(120)(answering_after(100))(a_request()))
+    await asyncio.sleep(1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -1,0 +1,188 @@
+"""Third-party failures in our words."""
+
+from __future__ import annotations
+
+import inspect
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmx import errors
+from llmx.providers.status import (
+    BY_CAUSE,
+    BY_STATUS,
+    NEVER_RAISED,
+    Answer,
+    Call,
+    answer_of,
+    from_answer,
+    retry_after,
+    translate,
+)
+
+CALL = Call("openai", "gpt-x", "https://api.test/v1", row="", secret="", keys=("OPENAI_API_KEY",))
+
+
+@pytest.mark.parametrize("name", ["openai", "anthropic"])
+def test_every_exception_of_an_sdk_is_mapped(name):
+    """A new exception class must be put into one of the three tables."""
+    sdk = __import__(name)
+    public = [value for value in vars(sdk).values() if inspect.isclass(value)]
+    raised = {value.__name__ for value in [*public, *vars(sdk._exceptions).values()] if _is_error(value, name)}
+    assert set() == raised - BY_STATUS - BY_CAUSE - set(NEVER_RAISED)
+
+
+def _is_error(value: object, module: str) -> bool:
+    return inspect.isclass(value) and issubclass(value, Exception) and value.__module__.startswith(module)
+
+
+@pytest.mark.parametrize("name", ["openai", "anthropic"])
+def test_the_tables_are_right_about_statuses(name):
+    """What is listed by status has one; what is not has none."""
+    sdk = __import__(name)
+    classes = {cls.__name__: cls for cls in vars(sdk._exceptions).values() if _is_error(cls, name)}
+    assert all(issubclass(classes[n], sdk.APIStatusError) for n in BY_STATUS & classes.keys())
+    assert not any(issubclass(classes[n], sdk.APIStatusError) for n in BY_CAUSE & classes.keys())
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (400, {}, errors.RowRefused),
+        (400, {"code": "context_length_exceeded", "param": "messages"}, errors.RowRefused),
+        (400, {"message": "Invalid schema for response_format 'X'", "param": "response_format"}, errors.RequestRejected),
+        (400, {"message": "Unsupported parameter: 'temperature'", "param": "temperature"}, errors.RequestRejected),
+        (400, {"message": "tools.0.custom.input_schema: nope"}, errors.RequestRejected),
+        (400, {"message": "output_config.format.schema: nope"}, errors.RequestRejected),
+        (400, {"message": "Your credit balance is too low to access the API"}, errors.QuotaSpent),
+        (400, {"message": "The model `x` does not exist", "code": "model_not_found"}, errors.UnknownModel),
+        (401, {}, errors.AuthenticationFailed),
+        (402, {}, errors.QuotaSpent),
+        (403, {}, errors.AuthenticationFailed),
+        (403, {"message": "your input was flagged"}, errors.RowRefused),
+        (404, {}, errors.UnknownModel),
+        (405, {}, errors.RequestRejected),
+        (408, {}, errors.ServerError),
+        (409, {}, errors.ServerError),
+        (413, {}, errors.RowRefused),
+        (422, {}, errors.RowRefused),
+        (429, {}, errors.RateLimited),
+        (429, {"code": "insufficient_quota"}, errors.QuotaSpent),
+        (429, {"type": "insufficient_quota"}, errors.QuotaSpent),
+        (499, {}, errors.ServerError),
+        (500, {}, errors.ServerError),
+        (503, {}, errors.ServerError),
+        (529, {"type": "overloaded_error"}, errors.ServerError),
+        (307, {}, errors.RequestRejected),
+    ],
+)
+def test_a_status_decides(status, body, expected):
+    """Together with the server's code, which tells spent quota from pacing and a bad schema from a bad row."""
+    assert expected is type(from_answer(answer_of(status, {}, {"error": body}), CALL))
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "expected"),
+    [
+        (500, "false", errors.RowRefused),
+        (400, "true", errors.ServerError),
+        (429, "true", errors.RateLimited),
+        (429, "false", errors.RowRefused),
+    ],
+)
+def test_x_should_retry_beats_the_status(status, header, expected):
+    """The server knows better than its status whether another try makes sense."""
+    assert expected is type(from_answer(Answer(status, {"x-should-retry": header}), CALL))
+
+
+def test_spent_quota_beats_x_should_retry():
+    """No header makes a spent quota transient."""
+    answer = Answer(429, {"x-should-retry": "true"}, code="insufficient_quota")
+    assert errors.QuotaSpent is type(from_answer(answer, CALL))
+
+
+def test_transient_errors_carry_the_servers_time():
+    """In whatever header it came."""
+    error = from_answer(Answer(429, {"retry-after": "7"}), CALL)
+    assert isinstance(error, errors.RateLimited)
+    assert 7.0 == error.retry_after
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, None),
+        ({"retry-after": "3"}, 3.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after-ms": "250", "retry-after": "3"}, 0.25),
+        ({"retry-after-ms": "soon", "retry-after": "3"}, 3.0),
+        ({"retry-after": "-3"}, None),
+        ({"retry-after": "0"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "Thu, 01 Jan 1970 00:02:00 GMT"}, 60.0),
+        ({"retry-after": "Thu, 01 Jan 1970 00:00:10 GMT"}, None),
+        ({"retry-after": "tomorrow"}, None),
+    ],
+)
+def test_retry_after(headers, expected):
+    """Milliseconds, seconds or a date; nonsense is ignored."""
+    assert expected == retry_after(headers, now=60.0)
+
+
+@given(st.dictionaries(st.sampled_from(["retry-after", "retry-after-ms"]), st.text(max_size=40)))
+def test_retry_after_takes_any_text(headers):
+    """Whatever a server sends, the answer is None or a positive finite time."""
+    found = retry_after(headers, now=0.0)
+    assert found is None or 0 < found < float("inf")
+
+
+@given(st.integers(min_value=1, max_value=10**8))
+def test_retry_after_of_a_date_is_the_time_until_then(seconds):
+    """HTTP dates are in whole seconds, so the time until one is exact."""
+    date = format_datetime(datetime.fromtimestamp(10**9 + seconds, tz=UTC), usegmt=True)
+    assert float(seconds) == retry_after({"retry-after": date}, now=10.0**9)
+
+
+def test_messages_hold_no_key():
+    """Neither the one that was sent nor anything that looks like one."""
+    call = Call("openai", "m", "u", secret="verysecret")
+    said = "Incorrect API key provided: sk-proj-abc***xyz. You sent verysecret, Bearer abcdefghij"
+    told = str(from_answer(Answer(401, {}, said), call))
+    assert "openai: Incorrect API key provided: … You sent …, … (401)" == told
+
+
+def test_messages_do_not_quote_the_row():
+    """A server that repeats the prompt in its error does not get it into our errors."""
+    row = "Jane Roe, born 1970-01-01, lives at 12 Long Street in Springfield"
+    told = str(from_answer(Answer(400, {}, f"cannot parse: {row!r}"), Call("openai", "m", "u", row=row)))
+    assert "openai: cannot parse: '…' (400)" == told
+
+
+def test_messages_are_one_short_line():
+    """At most 300 characters of the server's words, without line breaks."""
+    told = str(from_answer(Answer(400, {}, "bad\nthing " * 200), CALL))
+    assert ("\n" not in told, len(told) < 330) == (True, True)
+
+
+@pytest.mark.parametrize("body", [None, "", "plain words", b"\xff", [], {"error": None}, {"error": []}, {"detail": "d"}])
+def test_answer_of_takes_any_body(body):
+    """Error bodies come in every shape, and none makes the mapping fail."""
+    assert isinstance(from_answer(answer_of(500, {}, body), CALL), errors.ServerError)
+
+
+def test_a_lone_surrogate_refuses_the_row():
+    """It cannot be encoded, so no call was made."""
+    try:
+        "\ud800".encode()
+    except UnicodeEncodeError as error:
+        assert isinstance(translate(error, CALL), errors.RowRefused)
+
+
+def test_an_exception_nobody_knows_refuses_the_row():
+    """And its message says whose it is."""
+    told = translate(KeyError("boo"), CALL)
+    assert (errors.RowRefused, "openai's SDK failed with KeyError: 'boo'") == (type(told), str(told))

@@ -1,0 +1,127 @@
+"""gzip and zstd, both ways."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+import tracemalloc
+import zlib
+from collections.abc import Iterator
+
+import pytest
+import zstandard
+
+from llmx.errors import UsageError
+from llmx.records.compression import compressor, decompressed
+from llmx.records.lines import Damaged
+
+TEXT = b'{"n": 1}\n' * 5_000
+
+
+def bytewise(data: bytes) -> Iterator[bytes]:
+    return (data[i : i + 1] for i in range(len(data)))
+
+
+@pytest.mark.parametrize("packed", [gzip.compress(TEXT), zstandard.compress(TEXT)], ids=["gzip", "zstd"])
+def test_unpacks_what_begins_like_an_archive(packed: bytes) -> None:
+    """The first bytes decide, wherever chunks end."""
+    assert b"".join(decompressed(iter([packed]))) == TEXT
+    assert b"".join(decompressed(bytewise(packed))) == TEXT
+
+
+@pytest.mark.parametrize("plain", [b"", b"\x1f", b"(", b"(\xb5/", TEXT])
+def test_passes_on_what_is_no_archive(plain: bytes) -> None:
+    """Even if its first byte could begin one."""
+    assert b"".join(decompressed(bytewise(plain))) == plain
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
+def test_archives_in_a_row_are_one_stream(pack: type[bytes]) -> None:
+    """`cat a.gz b.gz` is an archive too."""
+    assert b"".join(decompressed(iter([pack(b"a\n") + pack(b"b\n")]))) == b"a\nb\n"
+
+
+def test_zeros_after_a_gzip_archive_are_padding() -> None:
+    """As the gzip tool sees it."""
+    assert b"".join(decompressed(iter([gzip.compress(b"a") + bytes(100)]))) == b"a"
+
+
+@pytest.mark.parametrize("packed", [gzip.compress(TEXT), zstandard.compress(TEXT)], ids=["gzip", "zstd"])
+def test_a_cut_archive_is_damaged(packed: bytes) -> None:
+    """What could be unpacked comes first."""
+    unpacked = b""
+
+    with pytest.raises(Damaged, match="the file is cut"):
+        for chunk in decompressed(iter([packed[:-6]])):
+            unpacked += chunk
+
+    assert TEXT.startswith(unpacked)
+
+
+def test_a_flipped_byte_is_damaged() -> None:
+    """gzip's checksum is checked."""
+    packed = bytearray(gzip.compress(TEXT))
+    packed[-5] ^= 1
+
+    with pytest.raises(Damaged, match="damaged gzip data"):
+        list(decompressed(iter([bytes(packed)])))
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd"])
+def test_a_bomb_is_unpacked_step_by_step(kind: str) -> None:
+    """256 MiB of zeros take no more than a few steps' memory."""
+    codec = compressor(kind)
+    packed = b"".join(codec.compress(bytes(2**20)) for _ in range(256)) + codec.finish()
+
+    tracemalloc.start()
+    size = sum(map(len, decompressed(iter([packed]))))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert size == 2**28
+    assert peak < 2**27
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd"])
+def test_what_was_flushed_can_be_read_before_the_end(kind: str) -> None:
+    """A killed run's archive is good up to its last flush."""
+    codec = compressor(kind)
+    packed = codec.compress(b"first\n") + codec.flush() + codec.compress(b"second\n")
+    unpacked = b""
+
+    with pytest.raises(Damaged):
+        for chunk in decompressed(iter([packed])):
+            unpacked += chunk
+
+    assert unpacked == b"first\n"
+
+
+def test_without_a_zstd_package_the_hint_names_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """zstd is an extra."""
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    monkeypatch.setitem(sys.modules, "compression.zstd", None)
+
+    with pytest.raises(UsageError) as caught:
+        compressor("zstd")
+
+    assert caught.value.hint == "pip install zstandard"
+
+
+def test_the_standard_librarys_zstd_is_used_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python 3.14's module has the interface of this fake, which stands on zlib."""
+
+    class Codec:
+        FLUSH_BLOCK, FLUSH_FRAME = zlib.Z_SYNC_FLUSH, zlib.Z_FINISH
+
+        def __init__(self) -> None:
+            self._codec = zlib.compressobj(wbits=31)
+            self.compress, self.flush = self._codec.compress, self._codec.flush
+
+    class Module:
+        ZstdFile = object
+        ZstdCompressor = Codec
+
+    monkeypatch.setitem(sys.modules, "compression.zstd", Module)  # type: ignore[arg-type]
+    codec = compressor("zstd")
+
+    assert gzip.decompress(codec.compress(b"a") + codec.flush() + codec.finish()) == b"a"

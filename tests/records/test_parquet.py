@@ -1,0 +1,128 @@
+"""Reading Parquet."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import gzip
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from llmx.errors import UnreadableRow, UsageError
+from llmx.records.parquet import ParquetReader, parquet_rows, seekable
+
+
+def parquet(**columns: Any) -> bytes:
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table(columns), buffer)
+    return buffer.getvalue()
+
+
+def test_rows_come_without_line_numbers() -> None:
+    """In batches nobody sees."""
+    reader = ParquetReader(io.BytesIO(parquet(a=list(range(2500)), b=[{"c": [1.5]}] * 2500)), "a.parquet")
+
+    assert reader.columns() == ["a", "b"]
+    assert list(reader.rows()) == [(None, {"a": i, "b": {"c": [1.5]}}) for i in range(2500)]
+
+
+def test_values_are_json_like() -> None:
+    """Times and decimals become text, bytes too."""
+    content = parquet(
+        day=[datetime.date(2024, 2, 29)],
+        at=[datetime.datetime(2024, 2, 29, 12)],
+        price=[decimal.Decimal("1.10")],
+        name=[b"caf\xc3\xa9"],
+        blob=[b"\xff"],
+    )
+
+    assert list(ParquetReader(io.BytesIO(content), "a.parquet").rows()) == [
+        (None, {"day": "2024-02-29", "at": "2024-02-29T12:00:00", "price": "1.10", "name": "café", "blob": "/w=="})
+    ]
+
+
+def test_error_is_dropped() -> None:
+    """As everywhere."""
+    assert list(ParquetReader(io.BytesIO(parquet(a=[1], _error=["x"])), "a.parquet").rows()) == [(None, {"a": 1})]
+
+
+def test_a_stream_that_cannot_be_sought_in_is_spooled() -> None:
+    """A Parquet file is read from its end."""
+
+    class Pipe(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+    with seekable(Pipe(parquet(a=[1])), "-") as file:
+        assert list(ParquetReader(file, "-").rows()) == [(None, {"a": 1})]
+
+
+def test_a_compressed_file_is_unpacked_first() -> None:
+    """Somebody ran gzip over the whole folder."""
+    with seekable(io.BytesIO(gzip.compress(parquet(a=[1]))), "-") as file:
+        assert list(ParquetReader(file, "-").rows()) == [(None, {"a": 1})]
+
+
+def test_a_plain_file_is_read_where_it_is() -> None:
+    """Without a copy."""
+    stream = io.BytesIO(parquet(a=[1]))
+
+    assert seekable(stream, "-") is stream
+
+
+def test_a_cut_archive_is_refused() -> None:
+    """Its footer is what is missing."""
+    with pytest.raises(UsageError, match=r"a\.parquet\.gz: the gzip data end too early"):
+        seekable(io.BytesIO(gzip.compress(b"a" * 100)[:-3]), "a.parquet.gz")
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1oops", b"a,b\n1,2\n"])
+def test_what_is_no_parquet_is_refused(content: bytes) -> None:
+    """Before any row."""
+    with pytest.raises(UsageError, match=r"a\.parquet: not a Parquet file"):
+        ParquetReader(io.BytesIO(content), "a.parquet")
+
+
+def test_two_columns_of_one_name_are_refused() -> None:
+    """One would hide the other."""
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_arrays([[1], [2]], names=["a", "a"]), buffer)
+
+    with pytest.raises(UsageError, match="two columns are called 'a'"):
+        ParquetReader(io.BytesIO(buffer.getvalue()), "a.parquet").columns()
+
+
+def test_damage_inside_is_an_unreadable_row() -> None:
+    """The footer is fine, the data are not."""
+    content = bytearray(parquet(a=["text"] * 100))
+    content[4:60] = bytes(56)
+    *_, (line, error) = ParquetReader(io.BytesIO(bytes(content)), "a.parquet").rows()
+
+    assert line is None
+    assert isinstance(error, UnreadableRow)
+    assert str(error).startswith("a.parquet: cannot read on: ")
+
+
+def test_the_footer_says_how_many_rows(tmp_path: Path) -> None:
+    """Without reading them."""
+    path = tmp_path / "a.parquet"
+    path.write_bytes(parquet(a=[1, 2]))
+    assert parquet_rows(path) == 2
+
+    path.write_bytes(b"oops")
+    assert parquet_rows(path) is None
+
+
+def test_without_pyarrow_the_hint_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an extra."""
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+
+    with pytest.raises(UsageError, match="pyarrow") as caught:
+        ParquetReader(io.BytesIO(), "a.parquet")
+    assert caught.value.hint == "pip install pyarrow"
