@@ -44,7 +44,7 @@ def test_impossible_counts_have_no_price():
 
 def test_context_window():
     """Known for a known model, None for another."""
-    assert (128_000, None) == (context_window("gpt-4o-mini", "openai"), context_window("nope", "openai"))
+    assert (context_window("gpt-4o-mini", "openai"), context_window("nope", "openai")) == (128_000, None)
 
 
 def test_known_models():
@@ -53,12 +53,16 @@ def test_known_models():
     mini = next(m for m in models if m.name == "gpt-4o-mini")
     assert (Decimal("0.15"), Decimal("0.6"), 128_000) == (mini.input_price, mini.output_price, mini.context)
     assert sorted(m.name for m in models) == [m.name for m in models]
-    assert [] == known_models(None)
+    assert known_models(None) == []
 
 
 def test_likely_provider():
     """A bare name tells its provider, or not."""
-    assert ("openai", "anthropic", None) == tuple(map(likely_provider, ("gpt-4o-mini", "claude-opus-5", "qqq")))
+    assert tuple(map(likely_provider, ("gpt-4o-mini", "claude-opus-5", "qqq"))) == (
+        "openai",
+        "anthropic",
+        None,
+    )
 
 
 def test_prices_never_touch_the_network(monkeypatch):

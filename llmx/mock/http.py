@@ -170,7 +170,10 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None
         kind = "request_too_large" if error.status == 413 else "invalid_request_error"
         # Both families' clients find their fields in this one body.
-        body = {"type": "error", "error": {"type": kind, "message": error.message, "param": None, "code": None}}
+        body = {
+            "type": "error",
+            "error": {"type": kind, "message": error.message, "param": None, "code": None},
+        }
         self._transport.write(_encode(Reply(error.status, orjson.dumps(body)), bodiless=False, close=True))
         self._transport.close()
 

@@ -129,7 +129,9 @@ def _items(one: Any, other: Any) -> Any:
 
 def _common_multiple(one: float, other: float) -> float:
     left, right = Fraction(str(one)), Fraction(str(other))
-    multiple = Fraction(math.lcm(left.numerator, right.numerator), math.gcd(left.denominator, right.denominator))
+    multiple = Fraction(
+        math.lcm(left.numerator, right.numerator), math.gcd(left.denominator, right.denominator)
+    )
     return int(multiple) if multiple.denominator == 1 else float(multiple)
 
 

@@ -131,12 +131,14 @@ class Map:
         keys: draws names.
         values: draws what they hold.
         least, most: properties of the whole object, fixed ones included; None is no upper limit.
+        free: whether any name will do, so that one that is taken can be numbered.
     """
 
     keys: Node
     values: Node
     least: int
     most: int | None
+    free: bool
 
 
 class Object:
@@ -160,7 +162,9 @@ class Object:
         if (missing := self._least - len(needed)) > 0:
             needed += optional[:missing]
             if missing > len(optional):
-                needed.append(max(self._extra.keys.height, self._extra.values.height) if self._extra else math.inf)
+                needed.append(
+                    max(self._extra.keys.height, self._extra.values.height) if self._extra else math.inf
+                )
         return 1 + max(needed, default=-1.0)
 
     def draw(self, draft: Draft) -> dict[str, Any]:
@@ -193,7 +197,7 @@ class Object:
             if len(value) >= wanted:
                 break
             name = extra.keys.draw(draft)
-            name = f"{name} {trial}" if name in value and trial > 40 else name
+            name = f"{name} {trial}" if extra.free and name in value else name
             if name not in value and name not in fixed:
                 value[name] = extra.values.draw(draft)
 

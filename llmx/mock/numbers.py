@@ -77,9 +77,7 @@ def _interval(schema: Mapping[str, Any]) -> _Interval:
     without_high = below is not None and (high is None or below <= high)
     low, high = (above if without_low else low), (below if without_high else high)
     first, last = _near_zero(low, high, _REACH * max(1, schema.get("multipleOf", 1)))
-    return _Interval(
-        float(first), float(last), without_low and first == low, without_high and last == high
-    )
+    return _Interval(float(first), float(last), without_low and first == low, without_high and last == high)
 
 
 def number_draw(schema: Mapping[str, Any]) -> NumberDraw | None:

@@ -200,7 +200,9 @@ class RequestParser:
         coding, length = head.headers.get("transfer-encoding"), head.headers.get("content-length")
         if coding is not None:
             if coding.lower() != "chunked" or length is not None:
-                raise HttpError(400, "only `transfer-encoding: chunked` without a content-length is understood")
+                raise HttpError(
+                    400, "only `transfer-encoding: chunked` without a content-length is understood"
+                )
             return _Chunked(self._max_body)
         if length is None:
             return _Sized(0)

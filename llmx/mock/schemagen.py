@@ -38,6 +38,9 @@ class Generator:
     Args:
         schema: a JSON Schema as parsed JSON.
 
+    Attributes:
+        size: bytes of the schema as JSON.
+
     Raises:
         SchemaError: no schema, a `$ref` that leads nowhere, or nothing finite satisfies it.
     """
@@ -52,11 +55,13 @@ class Generator:
             raise SchemaError(str(error)) from error
         if self._root.height == inf:
             raise SchemaError("no finite value satisfies the schema")
-        self.checksum = zlib.crc32(orjson.dumps(schema))
+        text = orjson.dumps(schema)
+        self.size = len(text)
+        self._checksum = zlib.crc32(text)
 
     def draw(self, seed: int, text: str) -> Any:
         """A valid value; the same for the same schema, seed and text."""
-        rng = Random(seed ^ self.checksum)  # noqa: S311 - plausible values, no secrets
+        rng = Random(seed ^ self._checksum)  # noqa: S311 - plausible values, no secrets
         return self._root.draw(Draft(rng, text))
 
 
@@ -172,6 +177,7 @@ class _Compiler:
         return Object(_at_most(fields, most), self._map(flat, least, most), least)
 
     def _map(self, flat: Schema, least: int, most: int | None) -> Map | None:
+        free = not (flat.get("propertyNames") or flat.get("patternProperties"))
         names: Any = {"allOf": [{"type": "string"}, flat.get("propertyNames", True)]}
         values = flat.get("additionalProperties", "properties" not in flat)
         if patterns := flat.get("patternProperties"):
@@ -179,7 +185,7 @@ class _Compiler:
             names = {"type": "string", "pattern": pattern}
         if values is False or (values is True and least == 0):
             return None  # `true` permits more properties, and no more are needed
-        return Map(self._node(names), self._node(values), least, most)
+        return Map(self._node(names), self._node(values), least, most, free)
 
     def _array(self, flat: Schema) -> Node:
         items = flat.get("items", True)

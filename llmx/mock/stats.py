@@ -46,9 +46,12 @@ class Stats:
         if self._in_flight > self._max_in_flight:
             self._max_in_flight = self._in_flight
 
-    def decided(self, outcome: str, *, refusal: bool = False, malformed: bool = False) -> None:
+    def decided(self, outcome: str) -> None:
         """What became of it: a status, "hang" or "drop"."""
         self._statuses[outcome] += 1
+
+    def judged(self, *, refusal: bool, malformed: bool) -> None:
+        """What its answer is worth."""
         self._refusals += refusal
         self._malformed += malformed
 

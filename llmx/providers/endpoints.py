@@ -7,7 +7,7 @@ the schema. SDKs are imported here and not before.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from importlib.util import find_spec
@@ -30,6 +30,9 @@ __all__ = ["DEFAULT_CAP", "Endpoint", "connect"]
 
 DEFAULT_CAP = 4096
 """Output tokens asked for when the user names no limit: always sent, so that a loop ends."""
+
+
+Progress = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +88,9 @@ class _Wanted:
     max_output_tokens: int | None
     key_file: Path | None
 
-    def parameters(self, cap: str) -> dict[str, Any]:
+    def parameters(self, cap: str, default: int = DEFAULT_CAP) -> dict[str, Any]:
         """What every body holds beside messages and schema; `cap` is the name of the output limit."""
-        limit = self.max_output_tokens if self.max_output_tokens is not None else DEFAULT_CAP
+        limit = self.max_output_tokens if self.max_output_tokens is not None else default
         named: dict[str, Any] = {"model": self.model.name, cap: limit}
         return named if self.temperature is None else {**named, "temperature": self.temperature}
 
@@ -104,6 +107,7 @@ async def connect(
     timeout: float = 120.0,  # noqa: ASYNC109  it bounds later calls, not this coroutine
     spans: bool = False,
     key_file: Path | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> Endpoint:
     """An endpoint for a model; no call is made yet.
 
@@ -115,6 +119,7 @@ async def connect(
         timeout: seconds; only providers that cannot do without a limit of their own use it.
         spans: the local model may fill text fields only with spans of the row.
         key_file: NAME=KEY lines, for keys that are not in the environment.
+        progress: called with bytes done and in all while the embedded model's weights are fetched.
 
     Raises:
         UsageError: the name, the mode, the address or the schema is wrong, or an SDK is missing.
@@ -133,7 +138,7 @@ async def connect(
         case "instructor":
             return _instructor(wanted, timeout)
         case "local":
-            return await _local(wanted, spans)
+            return _local(wanted, spans, progress)
 
 
 def _require(condition: bool, message: str) -> None:
@@ -143,6 +148,8 @@ def _require(condition: bool, message: str) -> None:
 
 def _check_installed(entry: CatalogEntry) -> None:
     """The SDK must be there; looking for it imports at most its parent packages."""
+    if entry.wire == "local":
+        return  # the local provider says itself what it lacks
     try:
         found = find_spec(entry.module) is not None
     except ModuleNotFoundError:
@@ -236,8 +243,20 @@ def _instructor(wanted: _Wanted, timeout: float) -> Endpoint:
     return _endpoint(wanted, provider, codec, plan, url)
 
 
-async def _local(wanted: _Wanted, spans: bool) -> Endpoint:
-    raise NotImplementedError
+def _local(wanted: _Wanted, spans: bool, progress: Progress) -> Endpoint:
+    from llmx.providers.local import CONCURRENCY, MAX_OUTPUT_TOKENS, LocalProvider, local_model
+    from llmx.providers.local_codec import local_codec, weights_id
+
+    _require(wanted.base_url is None, "-m local runs in this process: it has no --base-url")
+    plan = choose(wanted.entry, "", wanted.schema, wanted.mode, own_server=True, has=frozenset())
+    path, name = local_model(wanted.model.path or "", wanted.env.home, progress)
+    wanted = replace(wanted, model=replace(wanted.model, name=name))
+    parameters = wanted.parameters("max_tokens", MAX_OUTPUT_TOKENS)
+    codec = local_codec(wanted.schema, plan, parameters, cap_is_ours=wanted.max_output_tokens is None)
+    # The span rule is not part of the body, but it changes the answers: it belongs to what identifies them.
+    address = weights_id(path) + (" spans" if spans else "")
+    endpoint = _endpoint(wanted, LocalProvider(path, name, spans=spans), codec, plan, address)
+    return replace(endpoint, concurrency=CONCURRENCY)
 
 
 def _pricer(entry: CatalogEntry, url: str) -> Callable[[str, Usage], Decimal | None]:

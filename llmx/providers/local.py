@@ -20,8 +20,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from llmx.errors import LlmxError, RowRefused, ServerError, UsageError
-from llmx.providers.grammar import PROBE_SIGN, prepared, probe, schema_grammar
+from llmx.errors import LlmxError, RequestRejected, RowRefused, ServerError, UnknownModel, UsageError
+from llmx.providers.grammar import PROBE_SIGN, probe, schema_grammar
 from llmx.providers.spans import span_grammar
 from llmx.providers.weights import ensure_weights
 from llmx.text import nearest
@@ -68,7 +68,9 @@ def local_model(name: str, home: Path, progress: Callable[[int, int | None], Non
         UsageError: xllamacpp is not installed, the file is not there or no GGUF, or no weights could be had.
     """
     if find_spec("xllamacpp") is None:
-        raise UsageError("the local model needs xllamacpp, which is not installed", hint="pip install xllamacpp")
+        raise UsageError(
+            "the local model needs xllamacpp, which is not installed", hint="pip install xllamacpp"
+        )
     if not name:
         return ensure_weights(home, progress), MODEL
     path = Path(name).expanduser()
@@ -114,7 +116,8 @@ class LocalProvider:
 
         Raises:
             RowRefused: the row is longer than the model's context.
-            UsageError: the body or its schema is beyond this engine, or the model does not load.
+            RequestRejected: the body or its schema is beyond this engine.
+            UnknownModel: the file does not load.
         """
         abandoned = threading.Event()
         loop = asyncio.get_running_loop()
@@ -135,36 +138,28 @@ class LocalProvider:
         if self._server is None:
             self._server = _load(self._path)
         schema = _schema(request.body)
-        if schema is not None:
-            self._require_accepted(schema)
+        grammar = None if schema is None else self._grammar(schema, request.row)
         answer = _Answer(abandoned)
-        self._ask(self._payload(request, schema), answer)
+        self._ask(_payload(request, grammar), answer)
         return answer.completion(self._model)
 
-    def _require_accepted(self, schema: Mapping[str, Any]) -> None:
+    def _grammar(self, schema: Mapping[str, Any], row: str) -> str:
+        grammar = span_grammar(schema, row) if self._spans else schema_grammar(schema)
         key = json.dumps(schema)
-        if key in self._accepted:
-            return
+        if key not in self._accepted:
+            self._require_accepted(grammar)
+            self._accepted.add(key)
+        return grammar
+
+    def _require_accepted(self, grammar: str) -> None:
         answer = _Answer(threading.Event())
-        messages = [{"role": "user", "content": PROBE_SIGN}]
-        self._ask({"messages": messages, "max_tokens": 1, "temperature": 0, "grammar": probe(schema)}, answer)
+        messages = [{"role": "user", "content": "Answer."}]
+        self._ask({"messages": messages, "max_tokens": 1, "temperature": 0, "grammar": probe(grammar)}, answer)
         if not answer.text.startswith(PROBE_SIGN):
-            raise UsageError(
+            raise RequestRejected(
                 "the local model cannot be held to this schema: a part of it contradicts itself or is unknown",
                 hint="llmx schema check",
             )
-        self._accepted.add(key)
-
-    def _payload(self, request: Request, schema: Mapping[str, Any] | None) -> dict[str, Any]:
-        body = request.body
-        # Without a temperature the same row gives the same answer; with one, the same sample number does.
-        payload: dict[str, Any] = {"temperature": 0, "seed": request.sample, "messages": body["messages"]}
-        payload.update({name: body[name] for name in PASSED_ON if body.get(name) is not None})
-        payload["max_tokens"] = body.get("max_completion_tokens") or body.get("max_tokens") or MAX_OUTPUT_TOKENS
-        if schema is not None:
-            grammar = span_grammar(schema, request.row) if self._spans else schema_grammar(schema)
-            payload["grammar"] = grammar
-        return payload
 
     def _ask(self, payload: Mapping[str, Any], answer: _Answer) -> None:
         streamed = {**payload, "stream": True, "stream_options": {"include_usage": True}}
@@ -218,6 +213,15 @@ class _Answer:
         return Completion(text=self.text, usage=counted, model=model, finish=self.finish, body=body)
 
 
+def _payload(request: Request, grammar: str | None) -> dict[str, Any]:
+    body = request.body
+    # Without a temperature the same row gives the same answer; with one, the same sample number does.
+    payload: dict[str, Any] = {"temperature": 0, "seed": request.sample, "messages": body["messages"]}
+    payload.update({name: body[name] for name in PASSED_ON if body.get(name) is not None})
+    payload["max_tokens"] = body.get("max_completion_tokens") or body.get("max_tokens") or MAX_OUTPUT_TOKENS
+    return payload if grammar is None else {**payload, "grammar": grammar}
+
+
 def _load(path: Path) -> Any:
     """The engine with the model in memory; 0.4-0.8 s for the embedded one."""
     import xllamacpp
@@ -235,16 +239,16 @@ def _load(path: Path) -> Any:
     try:
         return xllamacpp.Server(params)
     except (RuntimeError, ValueError) as error:
-        raise UsageError(f"the model {str(path)!r} does not load: {_first_line(error)}") from error
+        raise UnknownModel(f"the model {str(path)!r} does not load: {_first_line(error)}") from error
 
 
 def _schema(body: Mapping[str, Any]) -> dict[str, Any] | None:
     """The schema that the answer must fit, None when the body names none."""
     if body.get("tools"):
-        raise UsageError("the local model has no tools", hint="--mode json_schema")
+        raise RequestRejected("the local model has no tools", hint="--mode json_schema")
     wanted = body.get("response_format") or {}
     if wanted.get("type") == "json_schema":
-        schema: dict[str, Any] = prepared(wanted["json_schema"]["schema"])
+        schema: dict[str, Any] = wanted["json_schema"]["schema"]
         return schema
     return {"type": "object"} if wanted.get("type") == "json_object" else None
 

@@ -80,6 +80,8 @@ def choose(
         return _anthropic(entry, model, schema, mode)
     if entry.name in ("openai", "azure_openai", "ollama"):
         return _openai(entry, model, schema, mode, own_server=own_server or entry.name == "ollama")
+    if entry.wire == "local":
+        return _local(entry, schema, mode)
     return _other(entry, schema, mode, has)
 
 
@@ -102,6 +104,12 @@ def _anthropic(entry: CatalogEntry, model: str, schema: Schema, mode: Mode) -> P
     if mode == "json_schema" or native:
         return Plan("json_schema", _wire(entry, schema, "anthropic-native", mode))
     return Plan("tools", _wire(entry, schema, "anthropic-tools", mode))
+
+
+def _local(entry: CatalogEntry, schema: Schema, mode: Mode) -> Plan:
+    if mode in ("tools", "json"):
+        raise UsageError(f"the local model has no --mode {mode}", hint="--mode json_schema")
+    return Plan("json_schema", _wire(entry, schema, "local", mode), strict=True)
 
 
 def _other(entry: CatalogEntry, schema: Schema, mode: Mode, has: frozenset[str]) -> Plan:

@@ -20,7 +20,15 @@ from llmx.types import Finish, Usage
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-__all__ = ["PATH", "chat_codec", "client_for", "read_chat", "read_instructed", "server_address"]
+__all__ = [
+    "PATH",
+    "chat_codec",
+    "chat_completion",
+    "client_for",
+    "read_chat",
+    "read_instructed",
+    "server_address",
+]
 
 PATH = "/chat/completions"
 
@@ -104,10 +112,10 @@ def chat_codec(
             body["response_format"]["json_schema"]["strict"] = True
         return body
 
-    return HandlerCodec(schema, build, handlers.reask_handler, _chat_completion, cap_is_ours)
+    return HandlerCodec(schema, build, handlers.reask_handler, chat_completion, cap_is_ours)
 
 
-def _chat_completion(body: Mapping[str, Any]) -> Any:
+def chat_completion(body: Mapping[str, Any]) -> Any:
     """The SDK's own object, which instructor's handlers want; None where there is no message."""
     from openai.types.chat import ChatCompletion
     from pydantic import ValidationError

@@ -30,11 +30,9 @@ from llmx.errors import (
     ServerError,
     UnknownModel,
 )
+from llmx.providers.sdk_errors import BY_CAUSE
 
 __all__ = [
-    "BY_CAUSE",
-    "BY_STATUS",
-    "NEVER_RAISED",
     "Answer",
     "Call",
     "answer_of",
@@ -43,59 +41,19 @@ __all__ = [
     "translate",
 ]
 
-BY_STATUS = frozenset(
-    {
-        "APIStatusError",
-        "AuthenticationError",
-        "BadRequestError",
-        "ClientClosedRequestError",
-        "ConflictError",
-        "ContentTooLargeError",
-        "GatewayTimeoutError",
-        "HTTPNotImplementedError",
-        "InternalServerError",
-        "NotFoundError",
-        "OAuthError",
-        "OverloadedError",
-        "PaymentRequiredError",
-        "PermissionDeniedError",
-        "PreconditionFailedError",
-        "RateLimitError",
-        "RequestHeaderFieldsTooLargeError",
-        "RequestTimeoutError",
-        "ServiceUnavailableError",
-        "UnprocessableEntityError",
-    }
-)
-"""The SDKs' exceptions that carry a status: `from_answer` judges them by it."""
-
-BY_CAUSE = frozenset({"APIConnectionError", "APITimeoutError"})
-"""The SDKs' exceptions without a status: judged by what caused them."""
-
-NEVER_RAISED = {
-    "APIError": "base class; what is raised is a subclass",
-    "AnthropicError": "base class; what is raised is a subclass",
-    "OpenAIError": "base class; raised as itself only for a missing key, which is checked before",
-    "APIResponseValidationError": "responses are read as bytes, the SDK validates none",
-    "APIWebhookValidationError": "no webhooks",
-    "ContentFilterFinishReasonError": "raised by the SDK's own parse(), which is not used",
-    "CredentialsError": "an explicit key is always given, so no credentials are looked for",
-    "IdentityTokenFileError": "an explicit key is always given, so no credentials are looked for",
-    "InvalidWebhookSignatureError": "no webhooks",
-    "LengthFinishReasonError": "raised by the SDK's own parse(), which is not used",
-    "RetryableError": "for middleware, of which there is none",
-    "SubjectTokenProviderError": "an explicit key is always given, so no token is exchanged",
-    "WebSocketConnectionClosedError": "no websockets",
-    "WebSocketQueueFullError": "no websockets",
-}
-"""The SDKs' exceptions that no call of ours can raise, and why."""
-
 _TRANSIENT = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY, 499})
 _FORBIDDEN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _NO_CREDIT = re.compile(
-    r"insufficient_quota|billing_(error|hard_limit_reached|not_active)|credit balance is too low",
+    r"insufficient_quota|billing_(error|hard_limit_reached|not_active|unavailable)|spend_limit_reached"
+    r"|credit balance is too low",
     re.IGNORECASE,
 )
+_ACCOUNT = re.compile(
+    r"organization_(on_hold|type_not_supported)|parent_organization_required|cmek_key_(disabled|network_blocked)"
+    r"|claude_code_(version_too_old|key_creator_not_member)"
+)
+"""Codes of Anthropic's 400s that are about the account and not about the request."""
+
 _MODERATED = re.compile(r"moderation|flagged|content[ _]filter", re.IGNORECASE)
 _NO_MODEL = re.compile(r"model_not_found|model\b.{0,80}\b(does not exist|not found)", re.IGNORECASE)
 _SHARED_PART = re.compile(
@@ -172,7 +130,7 @@ def from_answer(answer: Answer, call: Call) -> LlmxError:
         return QuotaSpent(told, hint="add credit with the provider, then run the same command again")
     if (asked := answer.headers.get("x-should-retry")) in ("true", "false"):
         return _as_asked(asked == "true", answer, told)
-    if answer.status in _FORBIDDEN:
+    if answer.status in _FORBIDDEN or _ACCOUNT.search(answer.code):
         return _forbidden(answer, call, told)
     if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
         return RateLimited(told, retry_after=retry_after(answer.headers))
@@ -271,7 +229,8 @@ def answer_of(status: int, headers: Any, body: Any, *, fallback: str = "") -> An
     inner = body.get("error", body) if isinstance(body, Mapping) else body
     fields = inner if isinstance(inner, Mapping) else {}
     words = fields.get("message") or fields.get("detail") or (inner if isinstance(inner, str) else fallback)
-    codes = " ".join(str(fields[name]) for name in ("code", "type", "status", "metadata") if fields.get(name))
+    named = ("code", "type", "status", "details", "metadata")
+    codes = " ".join(str(fields[name]) for name in named if fields.get(name))
     lowered = {str(name).lower(): str(value) for name, value in dict(headers).items()}
     return Answer(status, lowered, str(words), codes, str(fields.get("param") or ""))
 

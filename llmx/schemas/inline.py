@@ -157,10 +157,9 @@ class _Reader:
     def _choices(self, start: int, read: list[tuple[bool, str]]) -> tuple[str, Any]:
         while self._accept("|"):
             read.append(self._choice())
-        bare = {word for quoted, word in read if not quoted}
-        if len(bare) == len(read) and bare <= {*_TYPES, "None", "null"}:
-            self._fail(start, f"{'|'.join(sorted(bare))} would be choices, not types", _UNION_HINT)
         words = [word for _, word in read]
+        if not any(quoted for quoted, _ in read) and {*words} <= {*_TYPES, "None", "null"}:
+            self._fail(start, f"{'|'.join(words)} would be choices, not types", _UNION_HINT)
         if twice := next((word for word in words if words.count(word) > 1), None):
             self._fail(start, f"the choice {twice!r} is there twice")
         return ("choices", tuple(words))
@@ -210,6 +209,8 @@ _UNION_HINT = "'?' makes a field optional; for unions write a Pydantic model and
 
 
 def _type_hint(word: str) -> str:
+    if word.lower() in ("dict", "object", "json"):
+        return "objects are not written inline: write a Pydantic model and give path.py:Model"
     meant = _MEANT.get(word.lower()) or nearest(word.lower(), _KNOWN)
     types = "types are " + ", ".join(_TYPES) + ", list[type] and choices a|b|c"
     return f"did you mean {meant!r}? {types}" if meant else types

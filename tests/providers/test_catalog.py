@@ -24,7 +24,7 @@ def test_handlers_named_in_the_table_exist():
     """Each provider's handlers are registered with instructor under the name in the table."""
     from llmx.providers.codec import modes_of
 
-    assert [] == [entry.name for entry in CATALOG.values() if not modes_of(entry.handlers)]
+    assert [entry.name for entry in CATALOG.values() if not modes_of(entry.handlers)] == []
 
 
 def test_sdk_modules_are_those_instructor_names():
@@ -65,9 +65,21 @@ def test_parse_model(spec, expected):
     [
         ("opnai/gpt-4o", "no provider 'opnai' in model 'opnai/gpt-4o'", "did you mean 'openai/gpt-4o'?"),
         ("gpt-4o-mini", "model 'gpt-4o-mini' does not say which provider serves it", "openai/gpt-4o-mini"),
-        ("claude-haiku-4-5", "model 'claude-haiku-4-5' does not say which provider serves it", "anthropic/claude-haiku-4-5"),
-        ("openai", "'openai' names a provider but no model", "`llmx models openai` lists what to put after openai/"),
-        ("openai/", "'openai' names a provider but no model", "`llmx models openai` lists what to put after openai/"),
+        (
+            "claude-haiku-4-5",
+            "model 'claude-haiku-4-5' does not say which provider serves it",
+            "anthropic/claude-haiku-4-5",
+        ),
+        (
+            "openai",
+            "'openai' names a provider but no model",
+            "`llmx models openai` lists what to put after openai/",
+        ),
+        (
+            "openai/",
+            "'openai' names a provider but no model",
+            "`llmx models openai` lists what to put after openai/",
+        ),
     ],
 )
 def test_parse_model_errors(spec, message, hint):
@@ -79,11 +91,11 @@ def test_parse_model_errors(spec, message, hint):
 
 def test_suggestions_follow_the_keys_that_are_set():
     """Only providers whose key is there are suggested, with a model that has a price."""
-    assert [] == suggestions({})
+    assert suggestions({}) == []
     every = suggestions({key: "k" for entry in CATALOG.values() for key in entry.keys})
     named = [parse_model(spec) for spec in every]
     unpriced = [n for n in named if price(n.name, CATALOG[n.provider].prices, None, Usage(10, 10)) is None]
-    assert (True, []) == (len(every) > 3, unpriced)
+    assert (len(every) > 3, unpriced) == (True, [])
 
 
 def test_has_key():
@@ -97,4 +109,4 @@ def test_importing_providers_imports_no_sdk():
     heavy = "{'openai', 'anthropic', 'instructor', 'groq', 'aiohttp', 'genai_prices'}"
     program = f"import sys, llmx.providers, llmx.pricing; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert "[]\n" == done.stdout
+    assert done.stdout == "[]\n"

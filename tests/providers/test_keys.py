@@ -12,7 +12,7 @@ from llmx.providers.keys import KEYLESS, api_key, read_key_file
 def test_the_first_variable_that_is_set_wins():
     """Anthropic has two; an empty one is as good as none."""
     variables = {"ANTHROPIC_API_KEY": " ", "ANTHROPIC_AUTH_TOKEN": "token"}
-    assert "token" == api_key(CATALOG["anthropic"], variables)
+    assert api_key(CATALOG["anthropic"], variables) == "token"
 
 
 @pytest.mark.parametrize(
@@ -36,9 +36,9 @@ def test_a_missing_key_is_said_before_any_call(name, message, hint):
 def test_servers_of_ones_own_need_no_key():
     """A placeholder is sent to them, or the real key where there is one."""
     openai = CATALOG["openai"]
-    assert KEYLESS == api_key(openai, {}, own_server=True)
-    assert "sk-1" == api_key(openai, {"OPENAI_API_KEY": "sk-1"}, own_server=True)
-    assert KEYLESS == api_key(CATALOG["ollama"], {})
+    assert api_key(openai, {}, own_server=True) == KEYLESS
+    assert api_key(openai, {"OPENAI_API_KEY": "sk-1"}, own_server=True) == "sk-1"
+    assert api_key(CATALOG["ollama"], {}) == KEYLESS
 
 
 def test_key_file(tmp_path):
@@ -46,8 +46,8 @@ def test_key_file(tmp_path):
     path = tmp_path / "keys"
     path.write_text("# mine\nexport OPENAI_API_KEY='sk-file'\n\nGROQ_API_KEY=gsk\n")
     path.chmod(0o600)
-    assert "sk-file" == api_key(CATALOG["openai"], {}, key_file=path)
-    assert "sk-env" == api_key(CATALOG["openai"], {"OPENAI_API_KEY": "sk-env"}, key_file=path)
+    assert api_key(CATALOG["openai"], {}, key_file=path) == "sk-file"
+    assert api_key(CATALOG["openai"], {"OPENAI_API_KEY": "sk-env"}, key_file=path) == "sk-env"
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])

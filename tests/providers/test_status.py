@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -11,10 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmx import errors
+from llmx.providers.sdk_errors import BY_CAUSE, BY_STATUS, NEVER_RAISED
 from llmx.providers.status import (
-    BY_CAUSE,
-    BY_STATUS,
-    NEVER_RAISED,
     Answer,
     Call,
     answer_of,
@@ -26,26 +25,54 @@ from llmx.providers.status import (
 CALL = Call("openai", "gpt-x", "https://api.test/v1", row="", secret="", keys=("OPENAI_API_KEY",))
 
 
+def _errors(name: str) -> dict[str, type[Exception]]:
+    """The exception classes an SDK shows, by name."""
+    sdk = importlib.import_module(name)
+    values = [*list(vars(sdk).values()), *list(vars(sdk._exceptions).values())]
+    classes = [value for value in values if inspect.isclass(value) and issubclass(value, Exception)]
+    ours = [cls for cls in classes if cls.__module__.partition(".")[0] == name]
+    return {cls.__name__: cls for cls in ours if not cls.__name__.startswith("_")}
+
+
 @pytest.mark.parametrize("name", ["openai", "anthropic"])
 def test_every_exception_of_an_sdk_is_mapped(name):
     """A new exception class must be put into one of the three tables."""
-    sdk = __import__(name)
-    public = [value for value in vars(sdk).values() if inspect.isclass(value)]
-    raised = {value.__name__ for value in [*public, *vars(sdk._exceptions).values()] if _is_error(value, name)}
-    assert set() == raised - BY_STATUS - BY_CAUSE - set(NEVER_RAISED)
+    assert set() == _errors(name).keys() - BY_STATUS - BY_CAUSE - NEVER_RAISED.keys()
 
 
-def _is_error(value: object, module: str) -> bool:
-    return inspect.isclass(value) and issubclass(value, Exception) and value.__module__.startswith(module)
+def test_the_tables_hold_nothing_that_is_not_there():
+    """A class that an SDK drops leaves the tables, too."""
+    there = _errors("openai").keys() | _errors("anthropic").keys()
+    assert there == BY_STATUS | BY_CAUSE | NEVER_RAISED.keys()
 
 
 @pytest.mark.parametrize("name", ["openai", "anthropic"])
 def test_the_tables_are_right_about_statuses(name):
     """What is listed by status has one; what is not has none."""
-    sdk = __import__(name)
-    classes = {cls.__name__: cls for cls in vars(sdk._exceptions).values() if _is_error(cls, name)}
-    assert all(issubclass(classes[n], sdk.APIStatusError) for n in BY_STATUS & classes.keys())
-    assert not any(issubclass(classes[n], sdk.APIStatusError) for n in BY_CAUSE & classes.keys())
+    base = importlib.import_module(name).APIStatusError
+    assert BY_STATUS & _errors(name).keys() == {
+        n for n, cls in _errors(name).items() if issubclass(cls, base)
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (429, "ramp_limit_exceeded", errors.RateLimited),
+        (429, "contract_spend_limit_reached", errors.QuotaSpent),
+        (429, "enforced_spend_limit_reached", errors.QuotaSpent),
+        (402, "linked_organization_billing_unavailable", errors.QuotaSpent),
+        (400, "organization_on_hold", errors.AuthenticationFailed),
+        (400, "cmek_key_disabled", errors.AuthenticationFailed),
+        (503, "cmek_key_unreachable", errors.ServerError),
+        (403, "sandbox_egress_restricted", errors.AuthenticationFailed),
+        (413, "request_body_too_large_after_decoding", errors.RowRefused),
+    ],
+)
+def test_anthropics_error_codes(status, code, expected):
+    """They are in the details of the error, and tell spent money from pacing."""
+    body = {"type": "error", "error": {"type": "x_error", "message": "m", "details": {"error_code": code}}}
+    assert expected is type(from_answer(answer_of(status, {}, body), CALL))
 
 
 @pytest.mark.parametrize(
@@ -53,8 +80,16 @@ def test_the_tables_are_right_about_statuses(name):
     [
         (400, {}, errors.RowRefused),
         (400, {"code": "context_length_exceeded", "param": "messages"}, errors.RowRefused),
-        (400, {"message": "Invalid schema for response_format 'X'", "param": "response_format"}, errors.RequestRejected),
-        (400, {"message": "Unsupported parameter: 'temperature'", "param": "temperature"}, errors.RequestRejected),
+        (
+            400,
+            {"message": "Invalid schema for response_format 'X'", "param": "response_format"},
+            errors.RequestRejected,
+        ),
+        (
+            400,
+            {"message": "Unsupported parameter: 'temperature'", "param": "temperature"},
+            errors.RequestRejected,
+        ),
         (400, {"message": "tools.0.custom.input_schema: nope"}, errors.RequestRejected),
         (400, {"message": "output_config.format.schema: nope"}, errors.RequestRejected),
         (400, {"message": "Your credit balance is too low to access the API"}, errors.QuotaSpent),
@@ -108,7 +143,7 @@ def test_transient_errors_carry_the_servers_time():
     """In whatever header it came."""
     error = from_answer(Answer(429, {"retry-after": "7"}), CALL)
     assert isinstance(error, errors.RateLimited)
-    assert 7.0 == error.retry_after
+    assert error.retry_after == 7.0
 
 
 @pytest.mark.parametrize(
@@ -152,14 +187,14 @@ def test_messages_hold_no_key():
     call = Call("openai", "m", "u", secret="verysecret")
     said = "Incorrect API key provided: sk-proj-abc***xyz. You sent verysecret, Bearer abcdefghij"
     told = str(from_answer(Answer(401, {}, said), call))
-    assert "openai: Incorrect API key provided: … You sent …, … (401)" == told
+    assert told == "openai: Incorrect API key provided: … You sent …, … (401)"
 
 
 def test_messages_do_not_quote_the_row():
     """A server that repeats the prompt in its error does not get it into our errors."""
     row = "Jane Roe, born 1970-01-01, lives at 12 Long Street in Springfield"
     told = str(from_answer(Answer(400, {}, f"cannot parse: {row!r}"), Call("openai", "m", "u", row=row)))
-    assert "openai: cannot parse: '…' (400)" == told
+    assert told == "openai: cannot parse: '…' (400)"
 
 
 def test_messages_are_one_short_line():
@@ -168,7 +203,9 @@ def test_messages_are_one_short_line():
     assert ("\n" not in told, len(told) < 330) == (True, True)
 
 
-@pytest.mark.parametrize("body", [None, "", "plain words", b"\xff", [], {"error": None}, {"error": []}, {"detail": "d"}])
+@pytest.mark.parametrize(
+    "body", [None, "", "plain words", b"\xff", [], {"error": None}, {"error": []}, {"detail": "d"}]
+)
 def test_answer_of_takes_any_body(body):
     """Error bodies come in every shape, and none makes the mapping fail."""
     assert isinstance(from_answer(answer_of(500, {}, body), CALL), errors.ServerError)
@@ -176,10 +213,9 @@ def test_answer_of_takes_any_body(body):
 
 def test_a_lone_surrogate_refuses_the_row():
     """It cannot be encoded, so no call was made."""
-    try:
+    with pytest.raises(UnicodeEncodeError) as caught:
         "\ud800".encode()
-    except UnicodeEncodeError as error:
-        assert isinstance(translate(error, CALL), errors.RowRefused)
+    assert isinstance(translate(caught.value, CALL), errors.RowRefused)
 
 
 def test_an_exception_nobody_knows_refuses_the_row():

@@ -19,7 +19,9 @@ Read = Callable[..., list[Record | Unreadable]]
 
 @pytest.fixture
 def env(tmp_path: Path) -> Environment:
-    return Environment(stdin=io.BytesIO(), stdout=io.BytesIO(), stderr=io.StringIO(), variables={}, cwd=tmp_path)
+    return Environment(
+        stdin=io.BytesIO(), stdout=io.BytesIO(), stderr=io.StringIO(), variables={}, cwd=tmp_path
+    )
 
 
 @pytest.fixture

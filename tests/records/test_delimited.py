@@ -125,7 +125,7 @@ def test_a_row_of_commas_is_not_the_header() -> None:
 
 def test_two_columns_of_one_name_are_refused() -> None:
     """One would overwrite the other in every row."""
-    with pytest.raises(UsageError, match="rows.csv: two columns are called 'a'"):
+    with pytest.raises(UsageError, match=r"rows\.csv: two columns are called 'a'"):
         reader(b"a,b,a\n").columns()
 
 
@@ -146,6 +146,6 @@ def test_error_columns_are_dropped() -> None:
 
 def test_an_error_row_with_nothing_else_stays_unreadable() -> None:
     """An empty row would be paid for."""
-    assert told(b"a,_error.type,_error.raw\n,unreadable_row,\"1,2\"\n") == [
+    assert told(b'a,_error.type,_error.raw\n,unreadable_row,"1,2"\n') == [
         ("rows.csv:2: an error row that holds nothing but its error", "1,2")
     ]

@@ -77,7 +77,7 @@ def test_a_missing_file_names_the_nearest_neighbour(env: Environment) -> None:
     """In the folder that the user named."""
     touch(env, "data/reviews.jsonl")
 
-    with pytest.raises(UsageError, match="no such file: 'data/review.jsonl'") as caught:
+    with pytest.raises(UsageError, match=r"no such file: 'data/review\.jsonl'") as caught:
         origins(env, "data/review.jsonl")
     assert caught.value.hint == "did you mean 'data/reviews.jsonl'?"
 
@@ -100,7 +100,7 @@ def test_a_file_that_may_not_be_read_is_refused(env: Environment, monkeypatch: p
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(UsageError, match="cannot read 'rows.jsonl': Permission denied"):
+    with pytest.raises(UsageError, match=r"cannot read 'rows\.jsonl': Permission denied"):
         origins(env, "rows.jsonl")
 
 

@@ -43,13 +43,24 @@ def test_values_are_json_like() -> None:
     )
 
     assert list(ParquetReader(io.BytesIO(content), "a.parquet").rows()) == [
-        (None, {"day": "2024-02-29", "at": "2024-02-29T12:00:00", "price": "1.10", "name": "café", "blob": "/w=="})
+        (
+            None,
+            {
+                "day": "2024-02-29",
+                "at": "2024-02-29T12:00:00",
+                "price": "1.10",
+                "name": "café",
+                "blob": "/w==",
+            },
+        )
     ]
 
 
 def test_error_is_dropped() -> None:
     """As everywhere."""
-    assert list(ParquetReader(io.BytesIO(parquet(a=[1], _error=["x"])), "a.parquet").rows()) == [(None, {"a": 1})]
+    assert list(ParquetReader(io.BytesIO(parquet(a=[1], _error=["x"])), "a.parquet").rows()) == [
+        (None, {"a": 1})
+    ]
 
 
 def test_a_stream_that_cannot_be_sought_in_is_spooled() -> None:

@@ -25,7 +25,27 @@ from llmx.types import Record
 
 Read = Callable[..., list[Record | Unreadable]]
 
+Live = Callable[..., tuple[RecordSource, io.FileIO]]
+
 NUMBERS = b"".join(b'{"n":%d}\n' % n for n in range(1000))
+
+
+@pytest.fixture
+def live(env: Environment) -> Iterator[Live]:
+    """Sources over a pipe that somebody goes on writing to."""
+    streams: list[Any] = []
+
+    def open_live(content: bytes, **options: Any) -> tuple[RecordSource, io.FileIO]:
+        reading, writing = os.pipe()
+        stdin, pipe = os.fdopen(reading, "rb"), os.fdopen(writing, "wb", buffering=0)
+        streams.extend([pipe, stdin])
+        pipe.write(content)
+        source = prompt(lambda: open_source(["-"], env=replace(env, stdin=stdin), **options))
+        return source, pipe  # type: ignore[return-value]
+
+    yield open_live
+    for stream in streams:
+        stream.close()
 
 
 def numbers(rows: list[Record | Unreadable]) -> list[int]:
@@ -116,7 +136,8 @@ def test_the_same_iterator_is_given_every_time(env: Environment) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "key"), [("x", "x"), (7, "7"), (1.5, "1.5"), (True, "true"), ([1, {"b": 1, "a": 2}], '[1,{"a":2,"b":1}]')]
+    ("value", "key"),
+    [("x", "x"), (7, "7"), (1.5, "1.5"), (True, "true"), ([1, {"b": 1, "a": 2}], '[1,{"a":2,"b":1}]')],
 )
 def test_the_key_is_the_columns_value_as_text(read: Read, value: Any, key: str) -> None:
     """The same text for the same value."""
@@ -165,12 +186,11 @@ def test_the_limit_is_on_rows_of_all_inputs(env: Environment) -> None:
     assert [row.index for row in source] == [0, 1, 2]
 
 
-def test_the_limit_does_not_wait_for_another_row(env: Environment) -> None:
+def test_the_limit_does_not_wait_for_another_row(live: Live) -> None:
     """`tail -f | llmx -n 1` ends."""
-    source, pipe = live(env, b'{"n":1}\n', limit=1)
+    source, _ = live(b'{"n":1}\n', limit=1)
 
     assert prompt(lambda: list(source)) == [Record(0, {"n": 1}, 1, "-")]
-    pipe.close()
 
 
 def test_a_sample_is_drawn_by_seed_in_input_order(read: Read) -> None:
@@ -249,9 +269,9 @@ def test_a_named_pipe_is_read_once(env: Environment) -> None:
 
 
 @pytest.mark.parametrize("format", ["jsonl", "csv", "text", None])
-def test_a_slow_producers_rows_come_as_they_are_written(env: Environment, format: str | None) -> None:
+def test_a_slow_producers_rows_come_as_they_are_written(live: Live, format: str | None) -> None:
     """Each one when its line is complete, without waiting for the next."""
-    source, pipe = live(env, b'{"n":\n' if format == "csv" else b"", format=format, first=b'{"n":1}\n')
+    source, pipe = live(b'name\n{"n":1}\n' if format == "csv" else b'{"n":1}\n', format=format)
     rows = iter(source)
 
     assert prompt(lambda: next(rows)).index == 0
@@ -275,8 +295,12 @@ def test_memory_does_not_grow_with_the_input(env: Environment) -> None:
     """A peak for 200,000 rows is the peak for 2,000."""
 
     def peak(rows: int) -> int:
-        (env.cwd / "a.jsonl").write_bytes(b'{"id":1,"text":"the quick brown fox jumps over the lazy dog"}\n' * rows)
-        (env.cwd / "a.csv").write_bytes(b"id,text\n" + b"1,the quick brown fox jumps over the lazy dog\n" * rows)
+        (env.cwd / "a.jsonl").write_bytes(
+            b'{"id":1,"text":"the quick brown fox jumps over the lazy dog"}\n' * rows
+        )
+        (env.cwd / "a.csv").write_bytes(
+            b"id,text\n" + b"1,the quick brown fox jumps over the lazy dog\n" * rows
+        )
         tracemalloc.start()
         count = sum(1 for _ in open_source(["a.jsonl", "a.csv"], env=env))
         _, highest = tracemalloc.get_traced_memory()
@@ -287,17 +311,6 @@ def test_memory_does_not_grow_with_the_input(env: Environment) -> None:
     assert peak(200_000) < 2 * peak(10_000)
 
 
-def live(env: Environment, header: bytes, first: bytes = b"", **options: Any) -> tuple[RecordSource, io.FileIO]:
-    """A source over a pipe that somebody goes on writing to."""
-    reading, writing = os.pipe()
-    pipe = os.fdopen(writing, "wb", buffering=0)
-    pipe.write(header + first)
-    stdin = os.fdopen(reading, "rb")
-    source = prompt(lambda: open_source(["-"], env=replace(env, stdin=stdin), **options))
-    source._open.add(stdin)  # closes it with the test
-    return source, pipe  # type: ignore[return-value]
-
-
 def prompt(action: Callable[[], Any]) -> Any:
     """The action's result, which must not need any more input."""
     results: list[Any] = []
@@ -306,6 +319,3 @@ def prompt(action: Callable[[], Any]) -> Any:
     thread.join(10)
     assert results, "waits for more input"
     return results[0]
-
-
-_ = Iterator

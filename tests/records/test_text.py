@@ -19,7 +19,9 @@ def test_a_file_is_one_row() -> None:
 
 def test_an_empty_file_is_a_row() -> None:
     """Every file is answered for."""
-    assert list(TextFileReader(io.BytesIO(b""), "a.txt", 100).rows()) == [(None, {"path": "a.txt", "text": ""})]
+    assert list(TextFileReader(io.BytesIO(b""), "a.txt", 100).rows()) == [
+        (None, {"path": "a.txt", "text": ""})
+    ]
 
 
 def test_a_file_that_is_not_utf_8_is_unreadable() -> None:

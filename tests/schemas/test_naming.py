@@ -36,4 +36,4 @@ def test_other_names_are_spelled_with_underscores(name: str, attribute: str) -> 
 def test_spelled_names_are_kept_apart() -> None:
     """Two fields never share an attribute, and a usable name is never taken from its field."""
     names = attribute_names(["first-name", "first_name", "first name"])
-    assert {"first-name": "first_name_2", "first_name": "first_name", "first name": "first_name_3"} == names
+    assert names == {"first-name": "first_name_2", "first_name": "first_name", "first name": "first_name_3"}

@@ -1,0 +1,111 @@
+"""What the simulated model answers: a value for the schema, prose without one, or something spoiled.
+
+Tokens are counted as a quarter of the characters, which is about right for English in both families'
+tokenizers and cheap enough to be counted for every call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from llmx.mock.merging import Schema
+from llmx.mock.prompt_schema import schema_in
+from llmx.mock.schemagen import Generator, SchemaError, compiled
+from llmx.mock.settings import MockSettings
+from llmx.mock.wire import Answer, Call, bad_request
+
+__all__ = ["answered", "refused", "spoiled"]
+
+_REFUSAL = "I'm sorry, but I can't help with that request."
+_PROSE = "I could not find what you asked for in the text."
+_ANY_OBJECT: Schema = {
+    "type": "object",
+    "properties": {"answer": {"type": "string"}},
+    "required": ["answer"],
+}
+_prose = Generator({"type": "string", "minLength": 60, "maxLength": 400})
+
+
+def answered(call: Call, settings: MockSettings) -> Answer:
+    """The model's answer, the same for the same model, prompt and schema.
+
+    Raises:
+        Rejected: the schema cannot be answered.
+    """
+    generator = _generator(call)
+    seed, prompt = _seed(call), sum(map(len, call.texts))
+    if generator is None:
+        return _measured(call, settings, _prose.draw(seed, call.user_text), None, prompt // 4)
+    value = generator.draw(seed, call.user_text)
+    text = orjson.dumps(value).decode()
+    if _wants_fence(call):
+        text = f"```json\n{text}\n```"
+    return _measured(call, settings, text, value, (prompt + generator.size) // 4)
+
+
+def spoiled(answer: Answer, call: Call, settings: MockSettings, variant: int) -> Answer:
+    """The answer made useless: prose instead of JSON, JSON that stops half-way, or values of a wrong type."""
+    names = answer.value if isinstance(answer.value, dict) and answer.value else ("unexpected",)
+    broken = {name: {"unexpected": True} for name in names}
+    texts = (_PROSE, answer.text[: len(answer.text) // 2], orjson.dumps(broken).decode())
+    return _measured(call, settings, texts[variant % len(texts)], broken, answer.input_tokens)
+
+
+def refused(answer: Answer) -> Answer:
+    """The model declines instead."""
+    return replace(
+        answer,
+        text=_REFUSAL,
+        value=None,
+        finish="refusal",
+        output_tokens=len(_REFUSAL) // 4,
+        reasoning_tokens=0,
+    )
+
+
+def _generator(call: Call) -> Generator | None:
+    schema = call.schema if call.schema is not None else schema_in(call.texts)
+    if schema is None:
+        if not call.wants_json:
+            return None
+        schema = _ANY_OBJECT
+    try:
+        return compiled(schema)
+    except SchemaError as error:
+        name = "tools" if call.tool else "response_format"
+        raise bad_request(f"Invalid schema for {name}: {error}", name) from error
+
+
+def _seed(call: Call) -> int:
+    state = hashlib.blake2b(call.model.encode(), digest_size=8)
+    for text in call.texts:
+        state.update(b"\0" + text.encode())
+    return int.from_bytes(state.digest(), "big")
+
+
+def _wants_fence(call: Call) -> bool:
+    """Whether the prompt asks for a Markdown code block, and no field of the request for anything else."""
+    asked_by_text_alone = call.tool is None and call.schema is None and not call.wants_json
+    return asked_by_text_alone and "```json" in call.user_text
+
+
+def _measured(call: Call, settings: MockSettings, text: str, value: Any, prompt: int) -> Answer:
+    """Count tokens, and cut what exceeds the call's limit."""
+    reasoning = settings.reasoning_tokens
+    room = None if call.limit is None else max(0, call.limit - reasoning) * 4
+    cut = room is not None and len(text) > room
+    text = text[:room] if cut else text
+    prompt = max(1, prompt)
+    return Answer(
+        text=text,
+        value=None if cut else value,
+        finish="length" if cut else "stop",
+        input_tokens=prompt,
+        output_tokens=-(-len(text) // 4) + reasoning,
+        cached_tokens=int(prompt * settings.cached_share),
+        reasoning_tokens=reasoning,
+    )

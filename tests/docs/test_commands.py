@@ -1,0 +1,113 @@
+"""The commands and programs in README.md and docs/ run as they stand.
+
+The `sh` blocks of a page run in order in one empty folder that holds the examples, with `llmx mock` in the
+place of OpenAI, Anthropic and of servers at port 8000. `console` blocks are not run.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+EXAMPLE_SERVER = "http://127.0.0.1:8000"
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block: its language, its text, and where it begins."""
+
+    language: str
+    text: str
+    where: str
+
+    @property
+    def local(self) -> bool:
+        """Whether it runs the embedded model."""
+        return re.search(r"(-m|--model) local\b", self.text) is not None
+
+    @property
+    def prepares(self) -> bool:
+        """Whether it asks no model, so that the blocks after it may need what it makes."""
+        return "llmx extract" not in self.text
+
+
+def blocks(page: Path, language: str) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    found = []
+    for match in FENCE.finditer(text):
+        line = text.count("\n", 0, match.start()) + 1
+        found.append(Block(match[1], match[2], f"{page.relative_to(ROOT)}:{line}"))
+    return [block for block in found if block.language == language]
+
+
+def pages_with(language: str, *, local: bool) -> list[Path]:
+    return [page for page in PAGES if any(block.local == local for block in blocks(page, language))]
+
+
+def run(block: Block, command: list[str], folder: Path, variables: dict[str, str], url: str) -> None:
+    text = block.text.replace(EXAMPLE_SERVER, url)
+    done = subprocess.run(
+        [*command, text], cwd=folder, env=variables, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"{block.where} ended with {done.returncode}\n{block.text}\n{done.stderr}"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty folder but for the examples, which pages name."""
+    work = tmp_path / "work"
+    shutil.copytree(ROOT / "examples", work / "examples", ignore=shutil.ignore_patterns("out.*", ".llmx"))
+    return work
+
+
+@pytest.mark.parametrize("page", pages_with("sh", local=False), ids=lambda page: page.stem)
+def test_the_commands_of_a_page_succeed(
+    page: Path, folder: Path, surroundings: dict[str, str], mock_url: str
+) -> None:
+    """Every command of a page ends with exit code 0 when the page is followed from its top."""
+    for block in blocks(page, "sh"):
+        if not block.local:
+            run(block, ["sh", "-euc"], folder, surroundings, mock_url)
+
+
+@pytest.mark.local_model
+@pytest.mark.parametrize("page", pages_with("sh", local=True), ids=lambda page: page.stem)
+def test_the_commands_with_the_embedded_model_succeed(
+    page: Path, folder: Path, with_weights: dict[str, str], mock_url: str
+) -> None:
+    """Every command of a page that runs the embedded model does so without a key."""
+    keyless = {name: value for name, value in with_weights.items() if "API_KEY" not in name}
+    for block in blocks(page, "sh"):
+        if block.local or block.prepares:
+            run(block, ["sh", "-euc"], folder, keyless, mock_url)
+
+
+@pytest.mark.parametrize("page", pages_with("python", local=False), ids=lambda page: page.stem)
+def test_the_programs_of_a_page_run(
+    page: Path, folder: Path, surroundings: dict[str, str], mock_url: str
+) -> None:
+    """Every Python block is a whole program that ends without an exception."""
+    for block in blocks(page, "python"):
+        run(block, [sys.executable, "-c"], folder, surroundings, mock_url)
+
+
+def test_few_commands_are_left_out() -> None:
+    """What cannot be run in a test stays the exception."""
+    left_out = [block.where for page in PAGES for block in blocks(page, "console")]
+    assert len(left_out) <= 7, left_out
+
+
+def test_every_block_has_a_known_language() -> None:
+    """A block whose language is misspelt would silently not be run."""
+    known = {"console", "json", "python", "sh", "text"}
+    languages = {match[1] for page in PAGES for match in FENCE.finditer(page.read_text(encoding="utf-8"))}
+    assert languages <= known

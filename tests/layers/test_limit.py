@@ -1,0 +1,329 @@
+"""Pacing: first come first served, one pause for all, a careful start. The windows' law: tests/property."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+from fakes import Gate, Log, LoopClock, Script, a_request, all_of, an_answer, settle_down
+
+from llmx.errors import AuthenticationFailed, Interrupted, RateLimited, ServerError, Stopped
+from llmx.events import Paused
+from llmx.layers.limit import CAREFUL_START, Bucket, Health, Limiter, TokenEstimate, rate_limited
+from llmx.layers.stop import Stop
+from llmx.types import Completion, Handler, Request
+
+pytestmark = pytest.mark.simulated_time
+
+
+@dataclass
+class Endpoint:
+    """One endpoint's limiter and what belongs to it; past its careful start unless `fresh`."""
+
+    rpm: float | None = None
+    tpm: float | None = None
+    concurrency: int = 100
+    fresh: bool = False
+    health: Health = field(default_factory=Health)
+    stop: Stop = field(default_factory=Stop)
+    log: Log = field(default_factory=Log)
+
+    def __post_init__(self) -> None:
+        self.limiter = Limiter(
+            rpm=self.rpm,
+            tpm=self.tpm,
+            concurrency=self.concurrency,
+            health=self.health,
+            clock=LoopClock(),
+            stop=self.stop,
+            size=lambda request: int(request.body.get("size", 0)),
+        )
+        if not self.fresh:
+            self.health.good(0.0)
+
+    def over(self, handler: Handler) -> Handler:
+        return rate_limited(self.limiter, observer=self.log)(handler)
+
+
+class Sent:
+    """A handler that notes when which request was sent."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.names: list[str] = []
+
+    async def __call__(self, request: Request) -> Completion:
+        self.times.append(LoopClock().now())
+        self.names.append(request.fingerprint)
+        return an_answer()
+
+
+def tasks_of(handler: Handler, count: int, **fields: object) -> list[asyncio.Task[Completion]]:
+    return [asyncio.ensure_future(handler(a_request(str(n), **fields))) for n in range(count)]
+
+
+# Rates
+
+
+async def test_without_limits_nothing_waits():
+    """No rpm and no tpm: everything is sent at once."""
+    sent = Sent()
+    await asyncio.gather(*tasks_of(Endpoint().over(sent), 500))
+    assert max(sent.times) < 0.1
+
+
+async def test_rpm_is_used_up():
+    """A limit is a speed, too: 600 requests at 600 rpm take about a minute, not more."""
+    sent = Sent()
+    await asyncio.gather(*tasks_of(Endpoint(rpm=600).over(sent), 600))
+    assert 59 < sent.times[-1] < 61
+
+
+async def test_one_request_per_minute():
+    """The smallest limit is kept: a minute between any two."""
+    sent = Sent()
+    await asyncio.gather(*tasks_of(Endpoint(rpm=1).over(sent), 3))
+    assert sent.times == [pytest.approx(0, abs=0.01), pytest.approx(60.25, abs=0.01), pytest.approx(120.5, abs=0.01)]
+
+
+async def test_a_fraction_of_a_request_is_of_no_use():
+    """At 1.9 rpm no minute holds two requests."""
+    sent = Sent()
+    await asyncio.gather(*tasks_of(Endpoint(rpm=1.9).over(sent), 2))
+    assert sent.times[1] >= 60
+
+
+async def test_a_slot_is_not_kept_through_a_wait_for_tokens():
+    """A request that waited long for its tokens is not followed at once by one beyond the limit."""
+    sent = Sent()
+    handler = Endpoint(rpm=1, tpm=600).over(sent)
+    await asyncio.gather(handler(a_request(body={"size": 4 * 1744})), handler(a_request(body={"size": 0})))
+    assert sent.times[0] > 190
+    assert sent.times[1] - sent.times[0] >= 60
+
+
+async def test_a_slot_is_not_kept_through_a_pause():
+    """A pause that falls on a request about to be sent does not let two go when it ends."""
+    endpoint, sent = Endpoint(rpm=1), Sent()
+    handler = endpoint.over(sent)
+    await handler(a_request())
+    waiting = tasks_of(handler, 2)
+    await asyncio.sleep(30)
+    endpoint.limiter.pause(600)
+    await asyncio.gather(*waiting)
+    assert sent.times[1] >= 630
+    assert sent.times[2] - sent.times[1] >= 60
+
+
+async def test_first_come_first_served():
+    """A long row does not starve behind short ones, as it would among aiolimiter's own waiters."""
+    sent = Sent()
+    handler = Endpoint(rpm=6000, tpm=6000).over(sent)
+    sizes = [4000, 40, 20_000, 4, 8000, 0]
+    await asyncio.gather(*(handler(a_request(str(n), body={"size": s})) for n, s in enumerate(sizes)))
+    assert sent.names == list("012345")
+
+
+async def test_a_row_larger_than_the_bucket_passes():
+    """A row of a million tokens waits its time and is sent; it is no error."""
+    sent = Sent()
+    await Endpoint(tpm=60_000).over(sent)(a_request(body={"size": 4_000_000}))
+    assert sent.times[0] == pytest.approx(1_000_256 / 60_000 * 60, rel=0.02)
+
+
+async def test_a_bucket_allows_a_quarter_seconds_burst():
+    """At 2,400 requests or 6,000 tokens a minute 10 or 25 may go at once."""
+    assert (Bucket(2400, unit=True).capacity, Bucket(6000, unit=False).capacity) == (10, 25)
+    assert Bucket(100, unit=True).capacity == 1
+
+
+async def test_an_estimate_learns():
+    """Guesses begin at a token for four bytes and 256 of answer, then follow what was used."""
+    estimate = TokenEstimate()
+    assert estimate.guess(400) == 356
+    estimate.learn(400, 178)
+    assert estimate.guess(400) == 178
+    estimate.learn(400, 534)
+    assert estimate.guess(400) == 356
+
+
+async def test_used_tokens_teach_the_limiter():
+    """Rows that turn out cheap are let through faster."""
+    sent = Sent()
+    handler = Endpoint(tpm=6000).over(sent)
+    for _ in range(40):
+        await handler(a_request())
+    assert LoopClock().now() < 10  # 256 tokens for the first, 3 for each of the others
+
+
+# Pauses
+
+
+async def test_one_429_holds_everybody():
+    """A Retry-After pauses all requests of the endpoint, those already queued too."""
+    endpoint, sent = Endpoint(), Sent()
+    with pytest.raises(RateLimited):
+        await endpoint.over(Script(RateLimited("429", retry_after=30.0)))(a_request())
+    await asyncio.gather(*tasks_of(endpoint.over(sent), 50))
+    assert min(sent.times) >= 30
+    assert max(sent.times) < 30.1
+
+
+async def test_a_pause_is_told_once():
+    """Many 429s of one burst are one pause; a longer one is told again."""
+    endpoint = Endpoint()
+    waits = [30.0, 30.0, 20.0, 45.0]
+    handler = endpoint.over(Script(*(RateLimited("429", retry_after=wait) for wait in waits)))
+    calls = [handler(a_request(str(n))) for n in range(3)]
+    await all_of(calls[:1])
+    endpoint.limiter._paused_until = LoopClock().now() + 30  # the three others were sent before the pause
+    told = [endpoint.limiter.pause(wait) for wait in (20.0, 29.0, 45.0)]
+    assert told == [False, False, True]
+    assert endpoint.log.events == [Paused("mock http://x", 30.0)]
+    for call in calls[1:]:
+        call.close()
+
+
+async def test_a_429_without_a_time_pauses_nobody():
+    """Without a Retry-After the row backs off alone."""
+    endpoint = Endpoint()
+    with pytest.raises(RateLimited):
+        await endpoint.over(Script(RateLimited("429")))(a_request())
+    await endpoint.over(Script(an_answer()))(a_request())
+    assert LoopClock().now() < 0.1
+    assert endpoint.log.events == []
+
+
+async def test_other_errors_pause_nobody():
+    """A Retry-After on a 500 is for that row: the retry layer respects it."""
+    endpoint = Endpoint()
+    with pytest.raises(ServerError):
+        await endpoint.over(Script(ServerError("500", retry_after=30.0)))(a_request())
+    await endpoint.over(Script(an_answer()))(a_request())
+    assert LoopClock().now() < 0.1
+
+
+async def test_a_pause_that_grows_is_waited_out():
+    """Whoever waits for a pause waits for its prolongation as well."""
+    endpoint, sent = Endpoint(), Sent()
+    endpoint.limiter.pause(30)
+    waiting = tasks_of(endpoint.over(sent), 5)
+    await asyncio.sleep(29)
+    endpoint.limiter.pause(30)
+    await asyncio.gather(*waiting)
+    assert min(sent.times) >= 59
+
+
+# The careful start
+
+
+async def test_a_careful_start():
+    """At most three calls are in flight until the first good answer."""
+    gate = Gate()
+    tasks = tasks_of(Endpoint(fresh=True).over(gate), 50)
+    await asyncio.sleep(10)
+    assert gate.calls == CAREFUL_START == 3
+    for task in tasks:
+        task.cancel()
+    await all_of(tasks)
+
+
+async def test_the_first_good_answer_frees_all_at_once():
+    """One good answer and everybody is let through in the same instant."""
+    gate = Gate()
+    tasks = tasks_of(Endpoint(fresh=True, concurrency=50).over(gate), 50)
+    await settle_down()
+    gate.waiting[0].set_result(an_answer())
+    await settle_down(200)
+    assert gate.calls == 50
+    for ticket in gate.waiting[1:]:
+        ticket.set_result(an_answer())
+    await asyncio.gather(*tasks)
+
+
+async def test_errors_keep_the_start_careful():
+    """A failed call gives its place to the next, and never more than three are in flight."""
+    gate = Gate()
+    tasks = tasks_of(Endpoint(fresh=True).over(gate), 9)
+    for done in range(9):
+        await settle_down()
+        assert gate.calls == min(done + CAREFUL_START, 9)
+        gate.waiting[done].set_exception(ServerError("500"))
+    assert all(isinstance(end, ServerError) for end in await all_of(tasks))
+
+
+async def test_places_are_given_back_whatever_happens():
+    """After answers, errors and cancelled calls exactly three places are there again."""
+    endpoint, gate = Endpoint(fresh=True), Gate()
+    tasks = tasks_of(endpoint.over(gate), 6)
+    await settle_down()
+    tasks[0].cancel()
+    tasks[5].cancel()
+    gate.waiting[1].set_exception(AuthenticationFailed("401"))
+    await settle_down()
+    for ticket in gate.waiting[2:]:
+        ticket.set_exception(ServerError("500"))
+    await all_of(tasks)
+    assert [await endpoint.limiter.enter() for _ in range(3)] == [True, True, True]
+    assert endpoint.limiter._start.locked()
+
+
+async def test_after_the_start_no_place_is_taken():
+    """An endpoint that has answered has nothing to enter."""
+    assert await Endpoint().limiter.enter() is False
+
+
+# Stopping
+
+
+@pytest.mark.parametrize("limits", [{"rpm": 1}, {"tpm": 60}], ids=["rpm", "tpm"])
+async def test_a_stop_ends_all_waiting_for_admission_at_once(limits: dict[str, float]):
+    """Those that wait for a limit give up without sending; what is in flight goes on."""
+    endpoint, gate = Endpoint(**limits), Gate()
+    tasks = tasks_of(endpoint.over(gate), 10)
+    await asyncio.sleep(0.5 if "rpm" in limits else 300)
+    assert gate.calls == 1
+    began = LoopClock().now()
+    endpoint.stop.set(Interrupted(2))
+    gate.waiting[0].set_result(an_answer())
+    ends = await all_of(tasks)
+    assert [type(end) for end in ends] == [Completion] + [Stopped] * 9
+    assert LoopClock().now() - began < 0.1
+    assert not endpoint.limiter._turn.locked()
+
+
+async def test_a_stop_ends_the_wait_for_a_pause():
+    """Nobody sits out a Retry-After in a run that is stopping."""
+    endpoint = Endpoint()
+    endpoint.limiter.pause(600)
+    tasks = tasks_of(endpoint.over(Script(an_answer())), 5)
+    await asyncio.sleep(1)
+    endpoint.stop.set(Interrupted(2))
+    assert all(isinstance(end, Stopped) for end in await all_of(tasks))
+    assert LoopClock().now() < 2
+    assert not endpoint.limiter._turn.locked()
+
+
+async def test_a_stop_ends_the_wait_for_the_careful_start():
+    """Those behind the first three never call, and their places are not lost."""
+    endpoint, gate = Endpoint(fresh=True), Gate()
+    tasks = tasks_of(endpoint.over(gate), 10)
+    await settle_down()
+    endpoint.stop.set(Interrupted(2))
+    for ticket in gate.waiting:
+        ticket.set_exception(AuthenticationFailed("401"))
+    ends = await all_of(tasks)
+    assert [type(end) for end in ends] == [AuthenticationFailed] * 3 + [Stopped] * 7
+    assert gate.calls == 3
+
+
+async def test_a_cancelled_waiter_leaves_the_queue_in_order():
+    """A request that is cancelled while it waits holds up nobody."""
+    sent = Sent()
+    tasks = tasks_of(Endpoint(rpm=60).over(sent), 4)
+    await asyncio.sleep(0.1)
+    tasks[1].cancel()
+    await all_of(tasks)
+    assert sent.names == ["0", "2", "3"]
+    assert sent.times[-1] < 2.2

@@ -1,0 +1,139 @@
+"""The shape of an output row."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from llmx.errors import Refusal, UnreadableRow, UsageError
+from llmx.records import Shape, Unreadable, error_row
+from llmx.types import Record
+
+DATA = {"id": 7, "text": "hi"}
+FOUND = {"tone": "good", "tags": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        (Shape(), {"id": 7, "text": "hi", "tone": "good", "tags": ["a", "b"]}),
+        (Shape(keep="none"), FOUND),
+        (Shape(keep=["text"]), {"text": "hi", **FOUND}),
+        (Shape(keep="none", prefix="llm_"), {"llm_tone": "good", "llm_tags": ["a", "b"]}),
+        (Shape(keep=["id"], into="found"), {"id": 7, "found": FOUND}),
+        (Shape(keep="none", meta=True), {**FOUND, "_llmx": {"model": "m"}}),
+    ],
+)
+def test_a_row_has_what_was_asked_for(shape: Shape, expected: dict[str, Any]) -> None:
+    """And nothing else."""
+    assert shape.rows(DATA, FOUND, {"model": "m"}) == [expected]
+    assert list(shape.rows(DATA, FOUND, {"model": "m"})[0]) == shape.columns(list(DATA), list(FOUND))
+
+
+def test_a_kept_column_that_a_row_lacks_is_null() -> None:
+    """All rows have the columns that were named."""
+    assert Shape(keep=["more"]).rows(DATA, {}) == [{"more": None}]
+
+
+def test_a_list_gives_a_row_per_element() -> None:
+    """Under the field's name, with its position."""
+    shape = Shape(keep=["id"], explode="tags")
+
+    assert shape.rows(DATA, FOUND) == [
+        {"id": 7, "tone": "good", "tags": "a", "_item": 0},
+        {"id": 7, "tone": "good", "tags": "b", "_item": 1},
+    ]
+    assert shape.columns(["id", "text"], ["tone", "tags"], ["tags"]) == ["id", "tone", "tags", "_item"]
+
+
+def test_elements_that_are_objects_give_their_fields() -> None:
+    """As fields of the row."""
+    shape = Shape(keep="none", prefix="x_", explode="lines")
+    lines = {"lines": ["sku", "price"]}
+
+    assert shape.rows({}, {"no": 1, "lines": [{"sku": "a", "price": 2}]}) == [
+        {"x_no": 1, "x_sku": "a", "x_price": 2, "_item": 0}
+    ]
+    assert shape.columns([], ["no", "lines"], lines) == ["x_no", "x_sku", "x_price", "_item"]
+
+
+@pytest.mark.parametrize("found", [{"tags": []}, {"tags": None}, {}])
+def test_an_empty_list_gives_no_row(found: dict[str, Any]) -> None:
+    """That is success."""
+    assert Shape(explode="tags").rows(DATA, found) == []
+
+
+@pytest.mark.parametrize(
+    ("shape", "fields", "message"),
+    [
+        (Shape(), ["text"], "the input column 'text' is also a field of the schema"),
+        (Shape(prefix="te"), ["xt"], "the input column 'text' is also a field of the schema"),
+        (Shape(into="id"), ["tone"], "the input column 'id' is also a column of the output"),
+        (Shape(keep=["ids"]), ["tone"], "--keep: no column 'ids'"),
+        (Shape(explode="tag"), ["tags"], "--explode: no field 'tag'"),
+        (Shape(explode="tone"), ["tone"], "--explode 'tone': that field is not a list"),
+        (
+            Shape(explode="lines"),
+            ["sku", "lines"],
+            "'sku' is a field both of the row and of the elements of 'lines'",
+        ),
+        (Shape(explode="lines"), ["lines"], "the input column 'id' is also a field of the schema"),
+        (Shape(prefix="x", into="y"), ["tone"], "--prefix and --into exclude each other"),
+    ],
+)
+def test_names_that_collide_are_refused(shape: Shape, fields: list[str], message: str) -> None:
+    """Before the first call, with a hint."""
+    with pytest.raises(UsageError, match=message) as caught:
+        shape.check(["id", "text"], fields, {"tags": [], "lines": ["sku", "id"]})
+
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(("shape", "column"), [(Shape(meta=True), "_llmx"), (Shape(explode="tags"), "_item")])
+def test_our_own_columns_are_not_overwritten_in_silence(shape: Shape, column: str) -> None:
+    """An earlier output may be the input."""
+    with pytest.raises(UsageError, match=f"the input column '{column}' is also a column of the output"):
+        shape.check([column], ["tags"], ["tags"])
+
+
+@pytest.mark.parametrize(
+    "shape", [Shape(keep="none"), Shape(keep=["id"]), Shape(prefix="x_"), Shape(into="y")]
+)
+def test_every_hint_is_a_way_out(shape: Shape) -> None:
+    """What the collision's hint proposes passes."""
+    shape.check(["id", "text"], ["text"])
+
+
+def test_an_error_row_is_the_row_and_its_error() -> None:
+    """Money is a number there."""
+    record = Record(3, DATA, 4, "rows.jsonl")
+
+    assert error_row(record, Refusal("no"), raw="sorry", attempts=2, cost=Decimal("0.25")) == {
+        **DATA,
+        "_error": {
+            "type": "refusal",
+            "message": "no",
+            "line": 4,
+            "raw": "sorry",
+            "attempts": 2,
+            "cost": 0.25,
+        },
+    }
+
+
+def test_an_unreadable_row_is_its_text() -> None:
+    """It has no columns."""
+    error = UnreadableRow("rows.jsonl:4: not JSON", raw="{oops")
+
+    assert error_row(Unreadable(3, 4, "rows.jsonl", error, "{oops"), error) == {
+        "_error": {
+            "type": "unreadable_row",
+            "message": "rows.jsonl:4: not JSON",
+            "line": 4,
+            "raw": "{oops",
+            "attempts": 0,
+            "cost": None,
+        }
+    }
