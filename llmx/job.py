@@ -222,6 +222,7 @@ async def connected(settings: Settings, schema: Schema, env: Environment) -> Asy
         key_file=settings.key_file,
         timeout=settings.timeout,
         spans=settings.spans,
+        progress=talk.downloading,
     )
     try:
         yield endpoint
@@ -309,7 +310,7 @@ async def engine(
     talk: Talk,
 ) -> AsyncIterator[Engine]:
     """Everything between a row and its outcome, connected; released at the end."""
-    async with connected(settings, schema, env) as endpoint:
+    async with connected(settings, schema, env, talk) as endpoint:
         concurrency = settings.concurrency or endpoint.concurrency or CONCURRENCY
         cache = open_cache(settings, env, talk.say)
         try:
@@ -331,9 +332,9 @@ async def engine(
             cache.close()
 
 
-async def first_request(plan: Plan) -> dict[str, Any] | None:
+async def first_request(plan: Plan, talk: Talk) -> dict[str, Any] | None:
     """The body of the first row's request, None when there is no readable row. Calls nobody."""
-    async with connected(plan.settings, plan.schema, plan.env) as endpoint:
+    async with connected(plan.settings, plan.schema, plan.env, talk) as endpoint:
         prepare = preparer(endpoint, plan.prompt, plan.schema)
         for row in plan.source:
             if isinstance(row, Record):

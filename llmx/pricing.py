@@ -38,6 +38,12 @@ class ModelInfo:
     output_price: Decimal | None
 
 
+_NOT_TEXT = re.compile(
+    r"image|audio|realtime|transcri|tts|embed|moderation|whisper|live|speech|ocr|rerank|guard"
+)
+"""In the names of models that write no text, or only verdicts."""
+
+
 def price(model: str, provider: str | None, base_url: str | None, usage: Usage) -> Decimal | None:
     """US dollars for `usage`, None when the model's price is not known.
 
@@ -71,9 +77,9 @@ def context_window(model: str, provider: str | None) -> int | None:
 
 
 def known_models(provider: str | None) -> list[ModelInfo]:
-    """The models of one price list that are priced per token and not deprecated, by name."""
+    """The text models of one price list that are priced per token and not deprecated, by name."""
     listed = [prices for prices in _price_lists() if prices.id == provider]
-    models = [_info(model) for prices in listed for model in prices.models if not model.deprecated]
+    models = [_info(model) for prices in listed for model in prices.models if _is_listed(model)]
     return sorted((m for m in models if m.input_price and m.output_price), key=lambda m: m.name)
 
 
@@ -105,6 +111,10 @@ def _price_lists() -> list[PriceList]:
     from genai_prices.data_snapshot import get_snapshot
 
     return list(get_snapshot().providers)
+
+
+def _is_listed(model: PricedModel) -> bool:
+    return not model.deprecated and not _NOT_TEXT.search(model.id)
 
 
 def _info(model: PricedModel) -> ModelInfo:

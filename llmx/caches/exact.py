@@ -115,7 +115,8 @@ class ExactCache:
 
     def _give_up(self, error: Exception) -> None:
         self._broken = True
-        self._warn(f"the cache in {self._folder} failed and is not used from here on: {error}")
+        reason = str(error) or "it is locked or read-only"  # diskcache's Timeout says nothing
+        self._warn(f"the cache in {self._folder} failed and is not used from here on: {reason}")
 
     def stats(self) -> CacheStats:
         """Entries and bytes. Raises OutputFailed."""

@@ -50,7 +50,7 @@ def _warn_of_unknown_variables(env: Environment, context: typer.Context) -> None
 
 
 async def _dry_run(planned: Plan, terminal: Terminal) -> int:
-    body = await first_request(planned)
+    body = await first_request(planned, terminal)
     terminal.say(planned.announcement)
     if body is None:
         terminal.say("no readable row in the input: nothing would be sent")

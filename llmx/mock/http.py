@@ -55,7 +55,10 @@ class Application(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """One client. Requests are answered one at a time, the others wait in the parser's buffer."""
+    """One client. Requests are answered one at a time, the others wait in the parser's buffer.
+
+    A client that closes its side has left: HTTP clients do so when they time out, and none half-closes.
+    """
 
     def __init__(self, application: Application, clock: Clock, max_body: int, peers: set[Connection]) -> None:
         self._application = application
@@ -66,7 +69,6 @@ class Connection(asyncio.Protocol):
         self._open: tuple[HttpRequest, Reply] | None = None
         self._waiting: asyncio.Task[None] | None = None
         self._writable = True
-        self._last = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.BaseProtocol.connection_made`."""
@@ -87,11 +89,6 @@ class Connection(asyncio.Protocol):
         """See `asyncio.Protocol.data_received`."""
         self._parser.feed(data)
         self._advance()
-
-    def eof_received(self) -> bool:
-        """A client may close its side and still wait for the answer it asked for."""
-        self._last = True
-        return self._open is not None and self._open[1].fate != "hang"
 
     def pause_writing(self) -> None:
         """See `asyncio.BaseProtocol.pause_writing`: no new answers for a client that does not read."""
@@ -150,7 +147,7 @@ class Connection(asyncio.Protocol):
         if self._open is None or self._transport is None:
             return
         request, reply = self._open
-        close = self._last or not request.keep_alive or reply.fate == "drop"
+        close = not request.keep_alive or reply.fate == "drop"
         data = _encode(reply, bodiless=request.method == "HEAD", close=close)
         if reply.fate == "drop":
             data = data[: len(data) - len(reply.body) // 2 - 1]

@@ -55,7 +55,7 @@ class Generator:
             raise SchemaError(str(error)) from error
         if self._root.height == inf:
             raise SchemaError("no finite value satisfies the schema")
-        text = orjson.dumps(schema)
+        text = _text(schema)
         self.size = len(text)
         self._checksum = zlib.crc32(text)
 
@@ -71,7 +71,7 @@ def compiled(schema: Schema) -> Generator:
     Raises:
         SchemaError: see `Generator`.
     """
-    key = orjson.dumps(schema)
+    key = _text(schema)
     generator = _cache.get(key)
     if generator is None:
         generator = _cache[key] = Generator(schema)
@@ -92,6 +92,13 @@ def generate(schema: Schema, seed: int, text: str = "") -> Any:
         SchemaError: see `Generator`.
     """
     return compiled(schema).draw(seed, text)
+
+
+def _text(schema: Schema) -> bytes:
+    try:
+        return orjson.dumps(schema)
+    except TypeError as error:  # an integer beyond 64 bits, or hundreds of levels
+        raise SchemaError(f"not a schema: {error}") from error
 
 
 class _Compiler:

@@ -22,7 +22,7 @@ from llmx.providers.codec import Codec, handlers_for, modes_of, wire_model
 from llmx.providers.keys import api_key
 from llmx.providers.modes import Mode, Plan, caps_by_completion, choose
 from llmx.providers.posting import PostingProvider
-from llmx.providers.status import Call
+from llmx.providers.status import Call, without_secrets
 from llmx.schemas import Schema, WireSchema
 from llmx.types import Provider, Usage
 
@@ -177,9 +177,9 @@ def _openai(wanted: _Wanted) -> Endpoint:
     provider = PostingProvider(
         client_for(entry, url, key, variables),
         path=PATH,
-        read=read_instructed if plan.mode == "md_json" else read_chat,
+        read=read_instructed if plan.mode in ("json", "md_json") else read_chat,
         price=_pricer(entry, url),
-        call=Call(entry.name, name, url, secret=key, keys=entry.keys),
+        call=Call(entry.name, name, without_secrets(url), secret=key, keys=entry.keys),
     )
     codec = chat_codec(entry, wanted.schema, plan, parameters, cap_is_ours=wanted.max_output_tokens is None)
     return _endpoint(wanted, provider, codec, plan, url)
@@ -201,7 +201,7 @@ def _anthropic(wanted: _Wanted) -> Endpoint:
         path=PATH,
         read=read_instructed if plan.mode == "json" else read_message,
         price=_pricer(entry, url),
-        call=Call(entry.name, name, url, secret=key, keys=entry.keys),
+        call=Call(entry.name, name, without_secrets(url), secret=key, keys=entry.keys),
     )
     codec = messages_codec(
         entry,
@@ -231,7 +231,7 @@ def _instructor(wanted: _Wanted, timeout: float) -> Endpoint:
         client,
         wire,
         price=partial(_price, entry.prices, wanted.base_url),
-        call=Call(entry.name, name, url, secret=key, keys=entry.keys),
+        call=Call(entry.name, name, without_secrets(url), secret=key, keys=entry.keys),
     )
     codec = sdk_codec(
         wanted.schema,
@@ -269,6 +269,7 @@ def _price(prices: str | None, url: str | None, model: str, usage: Usage) -> Dec
 
 def _endpoint(wanted: _Wanted, provider: Provider, codec: Codec, plan: Plan, url: str) -> Endpoint:
     entry = wanted.entry
+    url = without_secrets(url)
     return Endpoint(
         id=f"{entry.name} {url}",
         provider=provider,

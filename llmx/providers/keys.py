@@ -38,7 +38,7 @@ def api_key(
     names = {**(read_key_file(key_file) if key_file else {}), **variables}
     for name in entry.keys:
         if key := names.get(name, "").strip():
-            return key
+            return _checked(name, key)
     if own_server or not entry.keys:
         return KEYLESS
     unset = (
@@ -47,6 +47,16 @@ def api_key(
         else f"neither {' nor '.join(entry.keys)} is set"
     )
     raise AuthenticationFailed(f"no key for {entry.name}: {unset}", hint=f"export {entry.keys[0]}=…")
+
+
+def _checked(name: str, key: str) -> str:
+    """A key that a header can carry; one that was pasted with more than itself would fail in every call."""
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise AuthenticationFailed(
+            f"{name} holds characters that no key has",
+            hint=f"set {name} to the key alone, without quotes or spaces",
+        )
+    return key
 
 
 def has_key(entry: CatalogEntry, variables: Mapping[str, str]) -> bool:

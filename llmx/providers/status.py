@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from llmx.errors import (
     AuthenticationFailed,
@@ -39,9 +40,10 @@ __all__ = [
     "from_answer",
     "retry_after",
     "translate",
+    "without_secrets",
 ]
 
-_TRANSIENT = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_EARLY, 499})
+_TRANSIENT = frozenset({408, 409, 425, 429, 499})
 _FORBIDDEN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _NO_CREDIT = re.compile(
     r"insufficient_quota|billing_(error|hard_limit_reached|not_active|unavailable)|spend_limit_reached"
@@ -53,6 +55,9 @@ _ACCOUNT = re.compile(
     r"|claude_code_(version_too_old|key_creator_not_member)"
 )
 """Codes of Anthropic's 400s that are about the account and not about the request."""
+
+_MISFIRED = re.compile(r"tool_use_failed|json_validate_failed")
+"""Groq's codes for a 400 that says the model's own answer was malformed; the next one may not be."""
 
 _MODERATED = re.compile(r"moderation|flagged|content[ _]filter", re.IGNORECASE)
 _NO_MODEL = re.compile(r"model_not_found|model\b.{0,80}\b(does not exist|not found)", re.IGNORECASE)
@@ -128,21 +133,27 @@ def from_answer(answer: Answer, call: Call) -> LlmxError:
     told = f"{call.provider}: {said} ({answer.status})"
     if _NO_CREDIT.search(f"{answer.code} {answer.message}") or answer.status == HTTPStatus.PAYMENT_REQUIRED:
         return QuotaSpent(told, hint="add credit with the provider, then run the same command again")
-    if (asked := answer.headers.get("x-should-retry")) in ("true", "false"):
-        return _as_asked(asked == "true", answer, told)
+    # The server knows better than its status whether another attempt makes sense.
+    asked = answer.headers.get("x-should-retry")
+    if asked == "true" or (_is_transient(answer) and asked != "false"):
+        return _transient(answer, told)
     if answer.status in _FORBIDDEN or _ACCOUNT.search(answer.code):
         return _forbidden(answer, call, told)
     if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
-        return RateLimited(told, retry_after=retry_after(answer.headers))
-    if answer.status in _TRANSIENT or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return ServerError(told, retry_after=retry_after(answer.headers))
+        # A limit that waiting does not lift is no pacing: no row would fare better.
+        return QuotaSpent(told, hint="run the same command again later")
     return _refused(answer, call, told)
 
 
-def _as_asked(again: bool, answer: Answer, told: str) -> LlmxError:
-    """The server says itself whether to try again; it knows better than its status."""
-    if not again:
-        return RowRefused(told)
+def _is_transient(answer: Answer) -> bool:
+    return (
+        answer.status in _TRANSIENT
+        or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        or bool(_MISFIRED.search(answer.code))
+    )
+
+
+def _transient(answer: Answer, told: str) -> LlmxError:
     limited = answer.status == HTTPStatus.TOO_MANY_REQUESTS
     kind = RateLimited if limited else ServerError
     return kind(told, retry_after=retry_after(answer.headers))
@@ -158,7 +169,7 @@ def _forbidden(answer: Answer, call: Call, told: str) -> LlmxError:
 def _refused(answer: Answer, call: Call, told: str) -> LlmxError:
     """4xx and redirects: either this row, or what every row shares."""
     if answer.status < HTTPStatus.BAD_REQUEST:
-        target = answer.headers.get("location", "elsewhere")
+        target = without_secrets(answer.headers.get("location", "elsewhere"))
         message = f"{call.base_url} redirects ({answer.status}) to {target!r}; rows are not sent on"
         return RequestRejected(message, hint="give the right address with --base-url")
     code = f"{answer.code} {answer.message}"
@@ -174,6 +185,12 @@ def _is_shared(answer: Answer) -> bool:
     if answer.param.startswith(("response_format", "tools", "tool_choice", "output_config", "temperature")):
         return True
     return answer.param != "messages" and bool(_SHARED_PART.search(answer.message))
+
+
+def without_secrets(url: str) -> str:
+    """An address as it may be shown and stored: without user, password and query."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:

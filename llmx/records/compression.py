@@ -23,8 +23,8 @@ COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}  # RFC 1952 2.3.1, RFC 8878 3.1.1
 
 # zlib expands at most 1,032 times, a zstd block of 4 bytes gives 128 KiB: these keep the output of one step
-# below 32 MiB however hostile the archive is.
-_STEP = {"gzip": 16_384, "zstd": 1_024}
+# below 16 MiB however hostile the archive is.
+_STEP = {"gzip": 8_192, "zstd": 512}
 
 
 class Compressor(Protocol):

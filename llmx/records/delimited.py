@@ -17,6 +17,8 @@ __all__ = ["DELIMITERS", "DelimitedReader"]
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 """Format -> what stands between two cells."""
 
+_BLANK = " \t\r\n\v\f"  # what bytes.strip takes away, so that all formats agree on what a blank line is
+
 _REASONS = {  # the csv module's words -> what the user can act on
     "unexpected end of data": "a quote is opened and never closed",
     "new-line character seen": "a carriage return outside quotes",
@@ -67,7 +69,7 @@ class DelimitedReader:
                 continue
             if len(cells) == width and not feed.invalid and not dropped:
                 yield feed.start, dict(zip(names, cells, strict=True))
-            elif feed.invalid or not _is_blank(cells, width):
+            elif feed.invalid or not self._is_blank(cells, width):
                 yield feed.start, self._checked(names, cells, dropped)
 
     def _checked(
@@ -84,6 +86,10 @@ class DelimitedReader:
             where = f"{self._origin}:{self._feed.start}"
             return UnreadableRow(f"{where}: an error row that holds nothing but its error", raw=raw)
         return row
+
+    def _is_blank(self, cells: list[str], width: int) -> bool:
+        """An empty line has no cells; one of spaces is no row either, unless one cell is all that a row has."""
+        return not cells or (width > 1 and len(cells) == 1 and not self._feed.text().strip(_BLANK))
 
     def _rejected(self, error: csv.Error | _BrokenLine) -> UnreadableRow:
         """Give up the first line of the row that began, and have the others read again."""
@@ -186,11 +192,6 @@ class _Feed:
     def text(self) -> str:
         """The row's own text, as far as it is known."""
         return "\n".join(as_text(line.prefix if isinstance(line, Fault) else line) for line in self._row)
-
-
-def _is_blank(cells: list[str], width: int) -> bool:
-    """An empty line has no cells; one of spaces is no row either, unless one cell is all that a row has."""
-    return not cells or (width > 1 and len(cells) == 1 and not cells[0].strip())
 
 
 def _is_error(name: str) -> bool:

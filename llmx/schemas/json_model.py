@@ -7,10 +7,8 @@ schema says more than Python types can, the field is `Any` and holds the checked
 from __future__ import annotations
 
 import copy
-import functools
-import operator
 import re
-from typing import Any, ClassVar, ForwardRef, Literal
+from typing import Any, ClassVar, ForwardRef, Literal, Union
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_serializer, model_validator
 from pydantic_core.core_schema import SerializationInfo, SerializerFunctionWrapHandler
@@ -36,7 +34,7 @@ _SCALARS: dict[str, Any] = {
     "integer": int,
     "number": int | float,
     "boolean": bool,
-    "null": None,
+    "null": type(None),
 }
 
 
@@ -140,7 +138,7 @@ class _Builder:
         default = about.get("default")
         optional = not required and default is None
         return (
-            declared | None if optional and declared is not Any else declared,
+            _union([declared, type(None)]) if optional else declared,
             Field(
                 default=... if required else copy.deepcopy(default),
                 alias=None if attribute == key else key,
@@ -193,7 +191,7 @@ class _Builder:
 def _union(types: list[Any]) -> Any:
     if not types or Any in types:
         return Any
-    return functools.reduce(operator.or_, types)
+    return Union[tuple(types)]  # noqa: UP007 - of types known at run time only
 
 
 def _literal(values: list[Any]) -> Any:

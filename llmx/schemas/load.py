@@ -116,7 +116,8 @@ def _existing(text: str, cwd: Path) -> Path:
 def _nearby(path: Path, text: str) -> str:
     """A file with nearly that name in the same folder, else a ready-made schema, else the folder."""
     there = _names_in(path.parent, (".py", ".json"))
-    if close := nearest(path.name, there):
+    alike = {Path(name).stem: name for name in there if name.endswith(path.suffix)}
+    if close := alike.get(nearest(path.stem, alike) or ""):
         return f"did you mean {str(Path(text).parent / close)!r}?"
     if close := nearest(path.stem, ready_made()):
         return f"did you mean the ready-made schema {close!r}?"
@@ -125,7 +126,7 @@ def _nearby(path: Path, text: str) -> str:
 
 def _names_in(folder: Path, suffixes: tuple[str, ...]) -> list[str]:
     try:
-        return [entry.name for entry in folder.iterdir() if entry.suffix in suffixes]
+        return sorted(entry.name for entry in folder.iterdir() if entry.suffix in suffixes)
     except OSError:
         return []
 

@@ -42,8 +42,10 @@ def _usable(name: str) -> bool:
 
 
 def _spelled(name: str) -> str:
-    spelled = re.sub(r"\W+", "_", name).strip("_")
-    if not spelled or not spelled[0].isalpha() or spelled.startswith("model_"):
+    # \w is wider than what an identifier may hold: "²" is one of its digits.
+    spelled = "".join(letter if f"a{letter}".isidentifier() else "_" for letter in name)
+    spelled = re.sub("_+", "_", spelled).strip("_")
+    if not spelled.isidentifier() or spelled.startswith("model_"):
         spelled = f"field_{spelled}"
     return spelled if _usable(spelled) else f"{spelled}_"
 

@@ -25,6 +25,8 @@ from llmx.text import nearest
 
 __all__ = ["model_from_file", "model_from_module"]
 
+_LONGEST = 300
+
 
 def model_from_file(path: Path, name: str | None, *, source: str) -> type[BaseModel]:
     """The model `name` of a Python file.
@@ -111,11 +113,18 @@ def _failed(error: BaseException, source: str, path: Path | None = None) -> Usag
     where = source
     if line := _line(error, path):
         where = f"{source}:{line}"
-    text = str(error.msg if isinstance(error, SyntaxError) else error).strip().splitlines()
-    message = f"{where}: {type(error).__name__}: {text[0]}" if text else f"{where}: {type(error).__name__}"
+    text = _one_line(str(error.msg if isinstance(error, SyntaxError) else error))
+    message = f"{where}: {type(error).__name__}: {text}" if text else f"{where}: {type(error).__name__}"
     if isinstance(error, ModuleNotFoundError):
         return UsageError(message, hint=f"install {error.name!r} into the environment that llmx runs in")
     return UsageError(message, hint="the file must load: mend the line it names")
+
+
+def _one_line(text: str) -> str:
+    """Pydantic says the cause in the later lines, and where to read on in the last one."""
+    lines = [line.strip() for line in text.splitlines() if not line.startswith("For further information")]
+    joined = " ".join(filter(None, lines))
+    return joined if len(joined) <= _LONGEST else f"{joined[:_LONGEST]}…"
 
 
 def _line(error: BaseException, path: Path | None) -> int | None:

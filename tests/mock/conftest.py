@@ -80,23 +80,32 @@ def start(stack: AsyncExitStack) -> Start:
 
 @pytest.fixture
 def exchange() -> Exchange:
-    """Send pieces over one raw connection, give back all that comes until the server closes it."""
+    """Send pieces over one raw connection, give back so many answers, or all until the server closes it."""
 
-    async def exchange(server: Server, *pieces: bytes, half_close: bool = True) -> bytes:
+    async def exchange(server: Server, *pieces: bytes, answers: int | None = 1) -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         try:
             for piece in pieces:
                 writer.write(piece)
                 await writer.drain()
                 await asyncio.sleep(0)
-            if half_close:
-                writer.write_eof()
-            return await asyncio.wait_for(reader.read(), 5)
+            return await asyncio.wait_for(_read(reader, answers), 5)
         finally:
             writer.close()
             await writer.wait_closed()
 
     return exchange
+
+
+async def _read(reader: asyncio.StreamReader, answers: int | None) -> bytes:
+    if answers is None:
+        return await reader.read()
+    raw = b""
+    for _ in range(answers):
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.partition(b"content-length: ")[2].partition(b"\r")[0])
+        raw += head + await reader.readexactly(length)
+    return raw
 
 
 @pytest.fixture
@@ -113,7 +122,7 @@ def fetch(exchange: Exchange) -> Fetch:
         head, _, payload = raw.partition(b"\r\n\r\n")
         status, *fields = head.decode().split("\r\n")
         pairs = (line.split(": ", 1) for line in fields)
-        return int(status.split()[1]), {name: value for name, value in pairs}, orjson.loads(payload)
+        return int(status.split()[1]), dict(pairs), orjson.loads(payload)
 
     return fetch
 

@@ -12,7 +12,12 @@ from llmx.mock.faults import Conversations, Faults
 from llmx.mock.settings import Latency, MockSettings
 
 MIXED = MockSettings(
-    error_rate=0.2, malformed_rate=0.1, hang_rate=0.1, drop_rate=0.1, refusal_rate=0.1, latency=Latency(0.1, 1.0)
+    error_rate=0.2,
+    malformed_rate=0.1,
+    hang_rate=0.1,
+    drop_rate=0.1,
+    refusal_rate=0.1,
+    latency=Latency(0.1, 1.0),
 )
 
 
@@ -39,15 +44,15 @@ def test_errors_are_mixed() -> None:
 def test_the_first_fail() -> None:
     """`fail_first` counts calls, whatever the rates are."""
     faults = Faults(MockSettings(fail_first=2))
-    assert [500, 500, 200] == [faults.next().status for _ in range(3)]
+    assert [faults.next().status for _ in range(3)] == [500, 500, 200]
 
 
 def test_latency_goes_through_its_percentiles() -> None:
     """Half are below p50, one in a hundred above p99."""
     latency, rng = Latency.parse("0.2:1.5"), Random(1)
     seconds = sorted(latency.sample(rng) for _ in range(20_000))
-    assert 0.2 == pytest.approx(seconds[10_000], rel=0.05)
-    assert 1.5 == pytest.approx(seconds[19_800], rel=0.15)
+    assert pytest.approx(seconds[10_000], rel=0.05) == 0.2
+    assert pytest.approx(seconds[19_800], rel=0.15) == 1.5
 
 
 @pytest.mark.parametrize("text", ["", "fast", "-1", "1:2:3", "2:1", "0:1", "nan", "inf", "1:"])
@@ -83,20 +88,20 @@ def test_a_reask_is_the_next_attempt() -> None:
     """A call that begins with the messages of another is its re-ask."""
     conversations = Conversations()
     row, reask, again = [b"row"], [b"row", b"bad", b"fix it"], [b"row", b"bad", b"fix it", b"worse", b"again"]
-    assert [0, 1, 2] == [conversations.attempt(messages) for messages in (row, reask, again)]
+    assert [conversations.attempt(messages) for messages in (row, reask, again)] == [0, 1, 2]
 
 
 def test_a_retry_is_the_same_attempt() -> None:
     """Messages that come again unchanged are not a re-ask."""
     conversations = Conversations()
-    assert [0, 0] == [conversations.attempt([b"row"]) for _ in range(2)]
+    assert [conversations.attempt([b"row"]) for _ in range(2)] == [0, 0]
 
 
 def test_examples_are_no_attempts() -> None:
     """Few-shot turns, which rows share, do not make a row look like a re-ask."""
     conversations = Conversations()
     examples = [b"example", b"its answer"]
-    assert [0, 0] == [conversations.attempt([*examples, row]) for row in (b"one", b"two")]
+    assert [conversations.attempt([*examples, row]) for row in (b"one", b"two")] == [0, 0]
 
 
 def test_conversations_are_forgotten() -> None:

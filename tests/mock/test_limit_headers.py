@@ -20,7 +20,15 @@ STATES = {"requests": LimitState(5, 3, 0.02), "input-tokens": LimitState(100, 60
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0s"), (0.02, "20ms"), (1.5, "1.5s"), (59.9999, "1m0s"), (360, "6m0s"), (3600, "1h0m0s"), (90.25, "1m30.25s")],
+    [
+        (0, "0s"),
+        (0.02, "20ms"),
+        (1.5, "1.5s"),
+        (59.9999, "1m0s"),
+        (360, "6m0s"),
+        (3600, "1h0m0s"),
+        (90.25, "1m30.25s"),
+    ],
 )
 def test_durations(seconds: float, text: str) -> None:
     """Resets are written as OpenAI writes them."""

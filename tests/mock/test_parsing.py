@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,9 +11,7 @@ from hypothesis import strategies as st
 from llmx.mock.parsing import HttpError, HttpRequest, RequestParser
 
 PLAIN = b"POST /v1/messages?beta=true HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
-CHUNKED = (
-    b"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3;ext=1\r\nhel\r\n2\r\nlo\r\n0\r\nTrailer: x\r\n\r\n"
-)
+CHUNKED = b"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3;ext=1\r\nhel\r\n2\r\nlo\r\n0\r\nTrailer: x\r\n\r\n"
 GET = b"GET http://127.0.0.1:80/stats HTTP/1.0\r\n\r\n"
 SEVERAL = PLAIN + CHUNKED + b"\r\n" + GET
 
@@ -40,7 +40,7 @@ def test_requests_follow_each_other() -> None:
 def test_splits_change_nothing(cuts: list[int]) -> None:
     """Any split of the bytes gives the requests of the whole."""
     edges = [0, *sorted(cuts), len(SEVERAL)]
-    pieces = [SEVERAL[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [SEVERAL[a:b] for a, b in pairwise(edges)]
     assert parse(SEVERAL) == parse(*pieces)
 
 
@@ -96,7 +96,7 @@ def test_expectation_is_told_once() -> None:
     parser = RequestParser(100)
     parser.feed(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
     assert parser.next() is None
-    assert [True, False] == [parser.take_expectation(), parser.take_expectation()]
+    assert [parser.take_expectation(), parser.take_expectation()] == [True, False]
 
 
 def test_no_expectation_once_the_body_is_there() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmx.errors import UsageError
@@ -57,6 +57,7 @@ def test_written_fields_are_read_back(fields: list[InlineField], separator: str)
     assert fields == read_fields(separator.join(map(written, fields)))
 
 
+@settings(deadline=None)  # a model is built each time
 @given(FIELDS)
 def test_written_fields_make_a_model(fields: list[InlineField]) -> None:
     """Whatever the names are, the schema has them in order."""

@@ -19,7 +19,7 @@ from llmx.types import Completion, Request
 MINUTE = 60.0
 BURST = 0.25
 
-FEW = settings(max_examples=60, deadline=None)
+FEW = settings(max_examples=40, deadline=None)
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,13 @@ def sent(
     async def main() -> None:
         limiter = _limiter(rpm, tpm, arrivals)
         handler = rate_limited(limiter, observer=Log())(provider)
-        times = accumulate(arrival.after for arrival in arrivals)
-        calls = [_after(time, lambda n=n: handler(a_request(sample=n))) for n, time in enumerate(times)]
-        await asyncio.gather(*calls, *(_pause(limiter, *pause) for pause in pauses))
+        holds = [asyncio.ensure_future(_pause(limiter, *pause)) for pause in pauses]
+        calls = []
+        for n, arrival in enumerate(arrivals):
+            if arrival.after:
+                await asyncio.sleep(arrival.after)
+            calls.append(asyncio.ensure_future(handler(a_request(sample=n))))
+        await asyncio.gather(*calls, *holds)
 
     simulate(main)
     return departures
@@ -79,11 +83,6 @@ def _limiter(rpm: float | None, tpm: float | None, arrivals: Sequence[Arrival]) 
     )
 
 
-async def _after(seconds: float, call):
-    await asyncio.sleep(seconds)
-    await call()
-
-
 async def _pause(limiter: Limiter, at: float, seconds: float) -> None:
     await asyncio.sleep(at)
     limiter.pause(seconds)
@@ -99,7 +98,7 @@ def most_within(departures: Sequence[Departure], seconds: float, *, tokens: bool
 
 
 gaps = st.one_of(st.just(0.0), st.floats(0, 0.5), st.floats(0, 90))
-requests = st.lists(st.builds(Arrival, after=gaps), min_size=1, max_size=200)
+requests = st.lists(st.builds(Arrival, after=gaps), min_size=1, max_size=150)
 limits = st.one_of(st.integers(1, 30), st.integers(1, 20_000), st.floats(1, 300))
 pauses = st.lists(st.tuples(st.floats(0, 200), st.floats(0.01, 100)), max_size=4)
 
@@ -111,11 +110,11 @@ def test_no_minute_holds_more_than_rpm_requests(arrivals, rpm, pauses):
     assert most_within(sent(arrivals, rpm=rpm, tpm=None, pauses=pauses), MINUTE) <= rpm
 
 
-@given(rpm=st.integers(1, 2000))
+@given(rpm=st.integers(1, 800))
 @FEW
 def test_a_flood_is_held_to_rpm(rpm):
     """The worst arrivals, all at once and more than two minutes' worth of them."""
-    departures = sent([Arrival(0.0)] * min(2 * rpm + 3, 1500), rpm=rpm, tpm=None)
+    departures = sent([Arrival(0.0)] * min(2 * rpm + 3, 900), rpm=rpm, tpm=None)
     assert most_within(departures, MINUTE) <= rpm
 
 
@@ -128,17 +127,17 @@ def test_no_burst_is_above_a_quarter_second(arrivals, rpm, pauses):
 
 
 small_rows = st.builds(Arrival, after=gaps, tokens=st.integers(1, 25))
-mixed_rows = st.builds(Arrival, after=gaps, tokens=st.one_of(st.integers(1, 300), st.integers(1, 5000)))
+mixed_rows = st.builds(Arrival, after=gaps, tokens=st.one_of(st.integers(1, 100), st.integers(1, 2000)))
 
 
-@given(arrivals=st.lists(small_rows, min_size=1, max_size=300), tpm=st.integers(6000, 20_000), pauses=pauses)
+@given(arrivals=st.lists(small_rows, min_size=1, max_size=150), tpm=st.integers(6000, 20_000), pauses=pauses)
 @FEW
 def test_no_minute_holds_more_than_tpm_tokens(arrivals, tpm, pauses):
     """Rows no larger than a quarter second's worth never exceed the limit."""
     assert most_within(sent(arrivals, rpm=None, tpm=tpm, pauses=pauses), MINUTE, tokens=True) <= tpm
 
 
-@given(arrivals=st.lists(mixed_rows, min_size=1, max_size=100), tpm=st.integers(60, 20_000), pauses=pauses)
+@given(arrivals=st.lists(mixed_rows, min_size=1, max_size=40), tpm=st.integers(600, 20_000), pauses=pauses)
 @FEW
 def test_large_rows_exceed_tpm_by_at_most_one_of_them(arrivals, tpm, pauses):
     """A row larger than the bucket is taken in parts and sent whole: one such row may come on top."""
@@ -148,9 +147,9 @@ def test_large_rows_exceed_tpm_by_at_most_one_of_them(arrivals, tpm, pauses):
 
 
 @given(
-    arrivals=st.lists(mixed_rows, min_size=1, max_size=100),
+    arrivals=st.lists(mixed_rows, min_size=1, max_size=40),
     rpm=st.integers(1, 600),
-    tpm=st.integers(60, 20_000),
+    tpm=st.integers(600, 20_000),
     pauses=pauses,
 )
 @FEW
@@ -160,7 +159,7 @@ def test_both_limits_hold_together(arrivals, rpm, tpm, pauses):
     assert most_within(departures, MINUTE) <= rpm
 
 
-@given(arrivals=st.lists(mixed_rows, min_size=1, max_size=100), rpm=limits, tpm=st.integers(60, 20_000))
+@given(arrivals=st.lists(mixed_rows, min_size=1, max_size=40), rpm=limits, tpm=st.integers(600, 20_000))
 @FEW
 def test_admission_is_first_come_first_served(arrivals, rpm, tpm):
     """Requests leave in the order in which they came, whatever their sizes."""

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from llmx.errors import UsageError
-from llmx.pricing import price
+from llmx.pricing import known_models, price
 from llmx.providers import CATALOG, ModelName, has_key, parse_model, suggestions
 from llmx.types import Usage
 
@@ -95,7 +95,8 @@ def test_suggestions_follow_the_keys_that_are_set():
     every = suggestions({key: "k" for entry in CATALOG.values() for key in entry.keys})
     named = [parse_model(spec) for spec in every]
     unpriced = [n for n in named if price(n.name, CATALOG[n.provider].prices, None, Usage(10, 10)) is None]
-    assert (len(every) > 3, unpriced) == (True, [])
+    listed = {f"{n.provider}/{m.name}" for n in named for m in known_models(CATALOG[n.provider].prices)}
+    assert (len(every) > 3, unpriced, set(every) - listed) == (True, [], set())
 
 
 def test_has_key():

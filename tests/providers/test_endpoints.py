@@ -53,6 +53,15 @@ async def test_the_base_url_from_the_environment(person, provider):
     assert expected == [by_env.id, by_option.id]
 
 
+async def test_credentials_in_an_address_are_not_shown(person):
+    """They reach the server, and nothing that is printed or stored."""
+    url = "http://me:secret@127.0.0.1:1/v1"
+    endpoint = await connect("openai/gpt-4o-mini", person, env=env_with(), base_url=url)
+    await endpoint.provider.aclose()
+    assert (endpoint.id, endpoint.base_url) == ("openai http://127.0.0.1:1/v1", "http://127.0.0.1:1/v1")
+    assert "secret" not in repr(endpoint)
+
+
 async def test_the_process_environment_is_not_asked_for_keys(person, monkeypatch):
     """Only the given environment counts."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-process")

@@ -33,6 +33,14 @@ def test_a_missing_key_is_said_before_any_call(name, message, hint):
     assert (message, hint, 4) == (str(caught.value), caught.value.hint, caught.value.exit_code)
 
 
+@pytest.mark.parametrize("key", ["sk-…", "sk-1 sk-2", "sk-1\nsk-2"])
+def test_a_key_that_no_header_can_carry(key):
+    """It is named by its variable, never shown."""
+    with pytest.raises(AuthenticationFailed) as caught:
+        api_key(CATALOG["openai"], {"OPENAI_API_KEY": key})
+    assert str(caught.value) == "OPENAI_API_KEY holds characters that no key has"
+
+
 def test_servers_of_ones_own_need_no_key():
     """A placeholder is sent to them, or the real key where there is one."""
     openai = CATALOG["openai"]

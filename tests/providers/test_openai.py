@@ -10,7 +10,6 @@ import pytest
 from scripted import ANSWER, KEYS, Reply, chat, env_with
 
 from llmx.errors import (
-    CallTimeout,
     ConnectionFailed,
     QuotaSpent,
     RateLimited,
@@ -248,10 +247,10 @@ async def test_azure_puts_the_deployment_into_the_path(caller, server):
     assert received.headers["api-key"] == "k"
 
 
-def test_a_read_timeout_of_the_transport_is_a_timeout():
-    """Should the SDK's own limit ever strike, the call may have been billed."""
-    from llmx.providers.status import Call, translate
-
-    class ReadTimeout(Exception): ...
-
-    assert isinstance(translate(ReadTimeout("late"), Call("openai", "m", "u")), CallTimeout)
+async def test_proxies_from_the_environment(caller, server, monkeypatch):
+    """A call goes to the proxy, which is told the whole address."""
+    monkeypatch.setenv("HTTP_PROXY", server.url)
+    server.reply = Reply(chat())
+    endpoint = await caller.connect("openai/gpt-4o-mini", base_url="http://api.example.test/v1")
+    assert (await caller.ask(endpoint)).text == ANSWER
+    assert server.received[0].path == "http://api.example.test/v1/chat/completions"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import itertools
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
@@ -94,6 +95,7 @@ def test_anthropics_error_codes(status, code, expected):
         (400, {"message": "output_config.format.schema: nope"}, errors.RequestRejected),
         (400, {"message": "Your credit balance is too low to access the API"}, errors.QuotaSpent),
         (400, {"message": "The model `x` does not exist", "code": "model_not_found"}, errors.UnknownModel),
+        (400, {"message": "Failed to call a function.", "code": "tool_use_failed"}, errors.ServerError),
         (401, {}, errors.AuthenticationFailed),
         (402, {}, errors.QuotaSpent),
         (403, {}, errors.AuthenticationFailed),
@@ -125,7 +127,10 @@ def test_a_status_decides(status, body, expected):
         (500, "false", errors.RowRefused),
         (400, "true", errors.ServerError),
         (429, "true", errors.RateLimited),
-        (429, "false", errors.RowRefused),
+        (429, "false", errors.QuotaSpent),
+        (401, "false", errors.AuthenticationFailed),
+        (404, "false", errors.UnknownModel),
+        (400, "false", errors.RowRefused),
     ],
 )
 def test_x_should_retry_beats_the_status(status, header, expected):
@@ -209,6 +214,34 @@ def test_messages_are_one_short_line():
 def test_answer_of_takes_any_body(body):
     """Error bodies come in every shape, and none makes the mapping fail."""
     assert isinstance(from_answer(answer_of(500, {}, body), CALL), errors.ServerError)
+
+
+def _wrapped(*errors_: Exception) -> Exception:
+    """The first error, caused by the second, caused by the third."""
+    for outer, inner in itertools.pairwise(errors_):
+        outer.__cause__ = inner
+    return errors_[0]
+
+
+def test_causes_are_told_apart():
+    """openai 3.3 reports a connection that aiohttp lost as a timeout; what caused it decides."""
+    import aiohttp
+    import httpx2
+    import openai
+
+    request = httpx2.Request("POST", "http://x/")
+    late = openai.APITimeoutError(request)
+    lost = _wrapped(late, httpx2.ConnectTimeout("x"), aiohttp.ServerDisconnectedError())
+    assert isinstance(translate(lost, CALL), errors.ConnectionFailed)
+    unreached = _wrapped(
+        openai.APITimeoutError(request), httpx2.ConnectTimeout("x"), aiohttp.ConnectionTimeoutError()
+    )
+    assert isinstance(translate(unreached, CALL), errors.ConnectionFailed)
+    silent = _wrapped(openai.APITimeoutError(request), httpx2.ReadTimeout("x"), aiohttp.SocketTimeoutError())
+    assert isinstance(translate(silent, CALL), errors.CallTimeout)
+    assert isinstance(translate(late.__class__(request), CALL), errors.CallTimeout)
+    unsaid = openai.APIConnectionError(request=request)
+    assert isinstance(translate(unsaid, CALL), errors.ConnectionFailed)
 
 
 def test_a_lone_surrogate_refuses_the_row():

@@ -24,9 +24,9 @@ def unpacked_until_damaged(packed: bytes, words: str) -> bytes:
         for chunk in decompressed(iter([packed])):
             unpacked += chunk
     except Damaged as error:
-        assert words in str(error)
-        return unpacked
-    raise AssertionError("no damage was seen")
+        if words in str(error):
+            return unpacked
+    raise AssertionError(f"not told that {words}")
 
 
 def bytewise(data: bytes) -> Iterator[bytes]:
@@ -74,17 +74,17 @@ def test_a_flipped_byte_is_damaged() -> None:
 
 @pytest.mark.parametrize("kind", ["gzip", "zstd"])
 def test_a_bomb_is_unpacked_step_by_step(kind: str) -> None:
-    """256 MiB of zeros take no more than a few steps' memory."""
+    """128 MiB of zeros take no more than a few steps' memory."""
     codec = compressor(kind)
-    packed = b"".join(codec.compress(bytes(2**20)) for _ in range(256)) + codec.finish()
+    packed = b"".join(codec.compress(bytes(2**20)) for _ in range(128)) + codec.finish()
 
     tracemalloc.start()
     size = sum(map(len, decompressed(iter([packed]))))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
-    assert size == 2**28
-    assert peak < 2**27
+    assert size == 2**27
+    assert peak < 2**26
 
 
 @pytest.mark.parametrize("kind", ["gzip", "zstd"])

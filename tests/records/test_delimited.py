@@ -70,6 +70,7 @@ def test_without_rows_there_are_none(content: bytes) -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
+        (b'a,b\n""\n2,3\n', ("rows.csv:2: 1 cell, but the header has 2", '""')),
         (b"a,b\n1\n2,3\n", ("rows.csv:2: 1 cell, but the header has 2", "1")),
         (b"a,b\n1,2,3\n2,3\n", ("rows.csv:2: 3 cells, but the header has 2", "1,2,3")),
         (b"a,b\n\xff,1\n2,3\n", ("rows.csv:2: invalid UTF-8 at byte 1 of line 2", r"\xff,1")),

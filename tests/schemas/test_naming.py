@@ -25,6 +25,8 @@ def test_usable_names_stay(name: str) -> None:
         ("2nd", "field_2nd"),
         ("", "field_"),
         ("€", "field_"),
+        ("a²", "a"),
+        ("²", "field_"),
         ("model_config", "field_model_config"),
     ],
 )

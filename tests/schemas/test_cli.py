@@ -1,0 +1,113 @@
+"""`llmx schema list|show|check`: exact output, and exit codes by way of UsageError."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from llmx.cli.schema import schema
+from llmx.errors import UsageError
+
+MODEL = """
+from typing import Any
+from pydantic import BaseModel, Field
+
+class Row(BaseModel):
+    n: int = Field(ge=0)
+    anything: dict[str, Any]
+"""
+
+
+def run(*arguments: str) -> Any:
+    """One command; what it raises comes through."""
+    result = CliRunner().invoke(schema, arguments)
+    if isinstance(result.exception, UsageError):
+        raise result.exception
+    return result
+
+
+def test_list_is_tab_separated_in_a_pipe() -> None:
+    """One line for each: name, tab, what it is."""
+    lines = [line.split("\t") for line in run("list").stdout.splitlines()]
+    assert lines[5] == ["sentiment", "Whether a text is positive, negative or neutral."]
+    assert all(len(line) == 2 for line in lines)
+
+
+def test_show_prints_json_on_stdout_and_headings_on_stderr() -> None:
+    """So that it can be piped into jq."""
+    result = run("show", "ok bool", "--provider", "openai")
+    assert result.stderr == "openai: openai-strict\n"
+    assert json.loads(result.stdout) == {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {"ok": {"type": "boolean"}},
+        "required": ["ok"],
+    }
+
+
+def test_show_names_every_provider() -> None:
+    """In the better dialect that takes the schema."""
+    assert (
+        run("show", "ok bool").stderr == "openai: openai-strict\nanthropic: anthropic-native\nlocal: local\n"
+    )
+
+
+def test_check_says_what_becomes_of_each_place(tmp_path: Path) -> None:
+    """What is refused and weakened is named, what is rewritten is counted."""
+    (tmp_path / "schema.py").write_text(MODEL)
+    free = "a dictionary may have any keys (use a list of objects with a name and a value)"
+    expected = f"""\
+Row: n, anything
+  weakened  anything: a dictionary with free keys: which ones the model chooses differs from row to row \
+(name the keys, or use a list of objects with a name and a value)
+openai-strict: refused
+  refused  anything: {free}
+openai-tools: ok, told, not enforced
+anthropic-native: refused
+  weakened  n: minimum 0 is told to the model, not enforced
+  refused  anything: {free}
+anthropic-tools: ok, told, not enforced
+local: ok
+"""
+    assert expected == run("check", str(tmp_path / "schema.py")).stdout
+
+
+def test_check_counts_what_is_rewritten() -> None:
+    """An optional field is no reason for a line."""
+    assert (
+        run("check", "a?, b?", "--provider", "openai").stdout.splitlines()[1]
+        == "openai-strict: ok, 2 rewritten"
+    )
+
+
+def test_check_fails_when_a_provider_takes_it_in_no_way(tmp_path: Path) -> None:
+    """Exit 2 by UsageError."""
+    (tmp_path / "schema.py").write_text(MODEL.replace("anything:", "größe:"))
+    with pytest.raises(UsageError, match="the schema is refused by anthropic"):
+        run("check", str(tmp_path / "schema.py"), "--provider", "anthropic")
+    with pytest.raises(UsageError, match="the schema is refused by anthropic"):
+        run("show", str(tmp_path / "schema.py"), "--provider", "anthropic")
+    assert run("check", str(tmp_path / "schema.py")).exit_code == 0
+
+
+def test_the_face_is_cheap_to_import() -> None:
+    """`llmx --help` pays for typer only."""
+    heavy = "{'pydantic', 'jsonschema', 'rich', 'openai', 'anthropic', 'instructor'}"
+    code = f"import sys, llmx.cli.schema; sys.exit(bool({heavy} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_jsonschema_is_loaded_for_json_schemas_only() -> None:
+    """A Pydantic schema pays for pydantic alone."""
+    code = (
+        "import sys, pathlib, llmx.schemas as s; w = s.load_schema('invoice', cwd=pathlib.Path()); "
+        "[s.wire_schema(w, d) for d in s.DIALECTS]; "
+        "sys.exit(bool({'jsonschema', 'openai', 'anthropic', 'instructor'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
