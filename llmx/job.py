@@ -208,7 +208,9 @@ def _example(row: Record | Unreadable, path: str, schema: Schema) -> Example:
 
 
 @asynccontextmanager
-async def connected(settings: Settings, schema: Schema, env: Environment) -> AsyncIterator[Endpoint]:
+async def connected(
+    settings: Settings, schema: Schema, env: Environment, talk: Talk
+) -> AsyncIterator[Endpoint]:
     """The run's endpoint; its connections are released at the end."""
     assert settings.model is not None
     endpoint = await connect(

@@ -69,6 +69,7 @@ class Connection(asyncio.Protocol):
         self._open: tuple[HttpRequest, Reply] | None = None
         self._waiting: asyncio.Task[None] | None = None
         self._writable = True
+        self._deaf = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.BaseProtocol.connection_made`."""
@@ -87,8 +88,9 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol.data_received`."""
-        self._parser.feed(data)
-        self._advance()
+        if not self._deaf:
+            self._parser.feed(data)
+            self._advance()
 
     def pause_writing(self) -> None:
         """See `asyncio.BaseProtocol.pause_writing`: no new answers for a client that does not read."""
@@ -163,7 +165,11 @@ class Connection(asyncio.Protocol):
         self._application.ended(reply)
 
     def _refuse(self, error: HttpError) -> None:
-        """Answer what is no HTTP request; where the next one would begin is unknown, so close."""
+        """Answer what is no HTTP request; where the next one would begin is unknown, so close.
+
+        Only our side, and what still comes is read and dropped: closing both would reset the connection
+        of a client that is still sending a body too large, and it would never see why (RFC 9112, 9.6).
+        """
         assert self._transport is not None
         kind = "request_too_large" if error.status == 413 else "invalid_request_error"
         # Both families' clients find their fields in this one body.
@@ -172,7 +178,8 @@ class Connection(asyncio.Protocol):
             "error": {"type": kind, "message": error.message, "param": None, "code": None},
         }
         self._transport.write(_encode(Reply(error.status, orjson.dumps(body)), bodiless=False, close=True))
-        self._transport.close()
+        self._transport.write_eof()
+        self._deaf = True
 
 
 def _encode(reply: Reply, *, bodiless: bool, close: bool) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import orjson
@@ -39,7 +40,7 @@ def post(body: bytes = BODY, headers: str = "") -> bytes:
 
 
 def statuses(raw: bytes) -> list[int]:
-    return [int(part[:3]) for part in raw.split(b"HTTP/1.1 ")[1:]]
+    return [int(status) for status in re.findall(rb"HTTP/1.1 (\d{3}) ", raw)]
 
 
 async def test_byte_by_byte(start: Any, exchange: Any) -> None:

@@ -170,6 +170,14 @@ async def test_errors(
     assert caught.value.request_id
 
 
+async def test_bodies_beyond_the_bound(start: Any, openai_client: Any, chat: dict[str, Any]) -> None:
+    """A client that sends megabytes too many learns why it is refused, instead of a reset."""
+    client = await openai_client(await start(max_body=1000))
+    with pytest.raises(openai.APIStatusError) as caught:
+        await client.chat.completions.create(**chat, user="x" * 5_000_000)
+    assert caught.value.status_code == 413
+
+
 async def test_dropped_connections(start: Any, openai_client: Any, chat: dict[str, Any]) -> None:
     """Half an answer is no answer."""
     server: Server = await start(drop_rate=1.0)

@@ -25,6 +25,15 @@ def parse(*pieces: bytes, max_body: int = 1000) -> list[HttpRequest]:
     return requests
 
 
+def outcome(*pieces: bytes) -> int | None:
+    """The status of the error that the bytes end in, None if in none."""
+    try:
+        parse(*pieces)
+    except HttpError as error:
+        return error.status
+    return None
+
+
 def test_requests_follow_each_other() -> None:
     """Pipelined requests come out one by one, query and scheme taken off their paths."""
     actual = [(r.method, r.path, r.body, r.keep_alive) for r in parse(SEVERAL)]
@@ -47,19 +56,14 @@ def test_splits_change_nothing(cuts: list[int]) -> None:
 @given(st.lists(st.binary(max_size=300), max_size=5))
 def test_garbage_ends_in_an_error_or_in_waiting(pieces: list[bytes]) -> None:
     """No bytes make the parser fail in any other way."""
-    try:
-        parse(*pieces)
-    except HttpError as error:
-        assert error.status in (400, 413, 431)
+    assert outcome(*pieces) in (None, 400, 413, 431)
 
 
 @given(st.binary(max_size=300))
 def test_garbage_in_chunks(data: bytes) -> None:
     """A chunked body of garbage is refused or waited for."""
-    try:
-        parse(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n", data)
-    except HttpError as error:
-        assert error.status in (400, 413)
+    head = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
+    assert outcome(head, data) in (None, 400, 413)
 
 
 @pytest.mark.parametrize(

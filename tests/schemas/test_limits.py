@@ -8,6 +8,7 @@ import pytest
 from pydantic import create_model
 
 from llmx.schemas import Dialect, schema_of, supports, wire_schema
+from llmx.schemas.limits import openai_limits
 
 
 def refused(document: Any, dialect: Dialect) -> list[str]:
@@ -53,8 +54,14 @@ def choices(count: int, length: int = 4) -> dict[str, Any]:
 )
 def test_openai_limits(fits: Any, too_much: Any, message: str) -> None:
     """At the limit it passes, one more is refused."""
-    assert refused(fits, "openai-strict") == []
-    assert refused(too_much, "openai-strict") == [message]
+    assert list(openai_limits(fits)) == []
+    assert [one.message for one in openai_limits(too_much)] == [message]
+
+
+def test_over_a_limit_a_schema_is_refused() -> None:
+    """The limits are part of what is found."""
+    assert refused(nested(10), "openai-strict") == []
+    assert refused(nested(11), "openai-strict") == ["11 levels of nested objects: at most 10 are allowed"]
 
 
 def test_recursion_is_not_counted_without_end() -> None:
