@@ -56,11 +56,9 @@ class MaxFailures:
 
 
 def _parse_max_failures(value: object) -> object:
-    if isinstance(value, int):
-        value = str(value)
-    if not isinstance(value, str):
+    if isinstance(value, MaxFailures):
         return value
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)%|(\d+)", value.strip())
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)%|(\d+)", str(value).strip())
     if match is None or float(match[1] or 0) > 100:
         raise ValueError(f"{value!r} is neither a number of rows nor a percentage such as 5%")
     return MaxFailures(float(match[1]), True) if match[1] else MaxFailures(int(match[2]))
@@ -168,6 +166,8 @@ def _usage_error(error: ValidationError) -> UsageError:
         hint = _did_you_mean(str(first["input"]), choices)
         return UsageError(f"{option}: {first['input']!r} is not one of {', '.join(choices)}", hint=hint)
     problem = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":  # one of ours: it names the value
+        return UsageError(f"{option}: {problem}")
     return UsageError(f"{option} {first['input']!r}: {problem[0].lower()}{problem[1:]}")
 
 

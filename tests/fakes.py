@@ -102,6 +102,12 @@ async def settle_down(turns: int = 20) -> None:
         await asyncio.sleep(0)
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Let others run until `condition` holds: for what threads and tasks bring about, with no event to wait for."""
+    while not condition():  # noqa: ASYNC110  # see the docstring
+        await asyncio.sleep(0)
+
+
 class Log:
     """An observer that keeps what it is told."""
 

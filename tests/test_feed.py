@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 
 import pytest
+from fakes import until
 
 from llmx.feed import Feed
 
@@ -125,8 +126,7 @@ async def test_reading_ahead_is_bounded():
         pipe.written.put(n)
     feed = Feed(pipe, ahead=10)
     assert await feed.next() == 0
-    while pipe.read < 12:
-        await asyncio.sleep(0)
+    await until(lambda: pipe.read >= 12)
     for _ in range(100):
         await asyncio.sleep(0)
     assert pipe.read == 12

@@ -12,7 +12,7 @@ from contextlib import aclosing
 from decimal import Decimal
 
 import pytest
-from fakes import FakeClock, Gate, Log, LoopClock, Script, a_request, an_answer, settle_down
+from fakes import FakeClock, Gate, Log, LoopClock, Script, a_request, an_answer, settle_down, until
 
 from llmx.errors import (
     AllInvalid,
@@ -31,9 +31,13 @@ from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
 # amap
 
 
-async def collected(results: AsyncGenerator[int]) -> list[int]:
+async def collected(results: AsyncGenerator[int], seen: list[int] | None = None) -> list[int]:
+    """All results; `seen` keeps those that came before an error."""
+    seen = [] if seen is None else seen
     async with aclosing(results):
-        return [result async for result in results]
+        async for result in results:
+            seen.append(result)
+    return seen
 
 
 async def same(row: int) -> int:
@@ -167,8 +171,7 @@ async def test_a_stop_takes_no_further_row_and_settles_those_in_flight():
         return row
 
     task = asyncio.ensure_future(collected(amap(slow, Counted(), concurrency=3, ordered=True, stop=stop)))
-    while len(begun) < 3:
-        await asyncio.sleep(0)
+    await until(lambda: len(begun) == 3)
     stop.set(Interrupted(2))
     await settle_down()
     assert not task.done()
@@ -199,13 +202,11 @@ async def test_a_stopped_row_leaves_no_gap():
     async def settle(row: int) -> int:
         nonlocal begun
         begun += 1
-        while begun < 4:
-            await asyncio.sleep(0)
+        await until(lambda: begun == 4)
         if row == 1:
             stop.set(Interrupted(2))
             raise Stopped("interrupted")
-        while stop.reason is None:
-            await asyncio.sleep(0)
+        await until(lambda: stop.reason)
         return row
 
     results = amap(settle, range(100), concurrency=4, ordered=True, stop=stop)
@@ -248,10 +249,9 @@ async def test_results_before_an_exception_are_yielded():
             raise ZeroDivisionError
         return row
 
-    results, seen = amap(failing, range(10), concurrency=1, ordered=True, stop=Stop()), []
+    results, seen = amap(failing, range(10), concurrency=1, ordered=True, stop=Stop()), list[int]()
     with pytest.raises(ZeroDivisionError):
-        async for result in results:
-            seen.append(result)
+        await collected(results, seen)
     assert seen == [0, 1, 2]
 
 
@@ -262,10 +262,9 @@ async def test_an_exception_of_the_rows_ends_the_map():
         yield from range(5)
         raise OSError("disk gone")
 
-    results, seen = amap(same, failing(), concurrency=2, ordered=True, stop=Stop()), []
+    results, seen = amap(same, failing(), concurrency=2, ordered=True, stop=Stop()), list[int]()
     with pytest.raises(OSError, match="disk gone"):
-        async for result in results:
-            seen.append(result)
+        await collected(results, seen)
     assert seen == list(range(5))
 
 
@@ -461,8 +460,7 @@ async def test_no_call_follows_a_fatal_error():
     task = asyncio.ensure_future(
         run(rows, settle=settle, write=lambda outcome: None, concurrency=10, ordered=True, stop=stop)
     )
-    while gate.calls < 10:
-        await asyncio.sleep(0)
+    await until(lambda: gate.calls == 10)
     gate.waiting[4].set_exception(AuthenticationFailed("401"))
     await settle_down()
     for ticket in gate.waiting:

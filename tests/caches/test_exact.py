@@ -78,7 +78,11 @@ def test_a_later_answer_replaces_an_earlier(cache: ExactCache):
     assert cache.stats().entries == 1
 
 
-@pytest.mark.parametrize("text", ["", "\x00", "Ω🙂\u2028", '"\\ud800"', "x" * 5_000_000], ids=["empty", "nul", "wide", "escape", "large"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "\x00", "Ω🙂\u2028", '"\\ud800"', "x" * 5_000_000],
+    ids=["empty", "nul", "wide", "escape", "large"],
+)
 def test_any_text_comes_back_as_it_was(cache: ExactCache, text: str):
     """Nothing, NULs, separators, escapes and megabytes."""
     cache.put("f", CachedAnswer(text, "m"))
@@ -230,7 +234,12 @@ def test_a_file_name_is_not_deleted(cache: ExactCache, folder: Path, tmp_path: P
     precious = tmp_path / "precious"
     precious.write_text("thesis")
     cache.put("f", ANSWER)
-    poison(folder, "UPDATE Cache SET filename = ?, expire_time = ?", str(precious), 1.0 if action == "expire" else None)
+    poison(
+        folder,
+        "UPDATE Cache SET filename = ?, expire_time = ?",
+        str(precious),
+        1.0 if action == "expire" else None,
+    )
     if action == "clear":
         cache.clear()
     else:
@@ -305,7 +314,9 @@ def test_a_lock_says_what_it_is(cache: ExactCache, folder: Path, told: list[str]
     assert told == [f"the cache in {folder} failed and is not used from here on: it is locked or read-only"]
 
 
-@pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")  # diskcache leaves what it could not open
+@pytest.mark.filterwarnings(
+    "ignore:unclosed database:ResourceWarning"
+)  # diskcache leaves what it could not open
 @pytest.mark.parametrize("damage", ["garbage", "settings"])
 def test_a_damaged_cache_is_set_aside(folder: Path, told: list[str], damage: str):
     """A file that is no database, or one with settings of somebody's making, is replaced with one warning."""
@@ -321,7 +332,9 @@ def test_a_damaged_cache_is_set_aside(folder: Path, told: list[str], damage: str
     assert (second.get("f"), second.get("g")) == (None, ANSWER)
     second.close()
     assert len(told) == 1
-    assert told[0].startswith(f"the cache in {folder} is damaged; it is kept as cache.db.damaged and a new one begun: ")
+    assert told[0].startswith(
+        f"the cache in {folder} is damaged; it is kept as cache.db.damaged and a new one begun: "
+    )
     assert (folder / "cache.db.damaged").exists()
 
 

@@ -84,7 +84,11 @@ async def test_one_request_per_minute():
     """The smallest limit is kept: a minute between any two."""
     sent = Sent()
     await asyncio.gather(*tasks_of(Endpoint(rpm=1).over(sent), 3))
-    assert sent.times == [pytest.approx(0, abs=0.01), pytest.approx(60.25, abs=0.01), pytest.approx(120.5, abs=0.01)]
+    assert sent.times == [
+        pytest.approx(0, abs=0.01),
+        pytest.approx(60.25, abs=0.01),
+        pytest.approx(120.5, abs=0.01),
+    ]
 
 
 async def test_a_fraction_of_a_request_is_of_no_use():
