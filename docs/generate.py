@@ -51,7 +51,15 @@ def row(param: Any) -> str:
     elif param.metavar and not param.is_flag:
         names += f" {param.metavar}".replace("|", "\\|")
     variable = f"`{param.envvar}`" if param.envvar else ""
-    return f"| {names} | {variable} | {(param.help or '').replace('|', chr(92) + '|')} |"
+    return f"| {names} | {variable} | {words(param).replace('|', chr(92) + '|')} |"
+
+
+def words(param: Any) -> str:
+    """The help text, with the default where the text does not say it itself."""
+    default = param.default
+    if isinstance(default, bool) or not isinstance(default, int | float | str):
+        return param.help or ""
+    return f"{param.help} [{default:g}]" if isinstance(default, float) else f"{param.help} [{default}]"
 
 
 def document() -> str:

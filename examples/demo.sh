@@ -18,7 +18,7 @@ cat contacts.jsonl
 say '2. The job'
 printf '%s$ llmx extract contacts.jsonl \\\n' "$dim"
 printf "      --schema 'name: full name of the person, email, phone: telephone number, company' \\\\\n"
-printf '      --model local --spans --keep id -o out.jsonl%s\n' "$plain"
+printf '      --key id --model local --spans --keep id --output out.jsonl%s\n' "$plain"
 sh run.sh --keep id --output out.jsonl
 
 say '3. The validated rows: examples/01-contacts/out.jsonl'

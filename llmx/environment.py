@@ -5,6 +5,7 @@ The CLI takes an `Environment` and returns an exit code, so tests can run it wit
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Mapping
@@ -13,6 +14,26 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 __all__ = ["Environment"]
+
+
+def _stdin() -> BinaryIO:
+    """Standard input as a stream of our own.
+
+    A thread that is blocked in a read of `sys.stdin` holds its lock, and the interpreter, which closes
+    `sys.stdin` at exit, then aborts the process.
+    """
+    try:
+        return open(0, "rb", closefd=False)
+    except OSError:  # closed, as by `<&-`
+        return io.BytesIO()
+
+
+def _stdout() -> BinaryIO:
+    return sys.stdout.buffer if sys.stdout is not None else Path(os.devnull).open("wb")
+
+
+def _stderr() -> TextIO:
+    return sys.stderr if sys.stderr is not None else Path(os.devnull).open("w", encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +47,9 @@ class Environment:
         cwd: relative paths are relative to it.
     """
 
-    stdin: BinaryIO = field(default_factory=lambda: sys.stdin.buffer)
-    stdout: BinaryIO = field(default_factory=lambda: sys.stdout.buffer)
-    stderr: TextIO = field(default_factory=lambda: sys.stderr)
+    stdin: BinaryIO = field(default_factory=_stdin)
+    stdout: BinaryIO = field(default_factory=_stdout)
+    stderr: TextIO = field(default_factory=_stderr)
     variables: Mapping[str, str] = field(default_factory=lambda: os.environ)
     cwd: Path = field(default_factory=Path.cwd)
 

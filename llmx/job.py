@@ -372,6 +372,8 @@ async def execute(plan: Plan, *, stop: Stop, figures: Figures, talk: Talk, clock
         settings, plan.schema, plan.prompt, env, clock=clock, stop=stop, observer=figures, talk=talk
     ) as parts:
         outputs = _open_outputs(plan, stop)
+        if parts.endpoint.note:
+            talk.say(f"note: {parts.endpoint.note}")
         if plan.source.columns:
             talk.say(plan.announcement)
         figures(RunStarted(plan.source.total(), parts.endpoint.label, parts.concurrency))

@@ -4,5 +4,5 @@
 cd "$(dirname "$0")" && PATH="$PWD/../../.venv/bin:$PATH"
 llmx extract contacts.jsonl \
     --schema 'name: full name of the person, email, phone: telephone number, company' \
-    --model local --spans --temperature 0 \
+    --key id --model local --spans \
     --output out.jsonl "$@"

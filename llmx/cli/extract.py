@@ -17,7 +17,7 @@ def extract(
     context: typer.Context,
     inputs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[INPUT...|-]", help="Files, folders of text files, or - for stdin."),
+        typer.Argument(metavar="INPUT|-", help="Files, folders of text files, or - for stdin."),
     ] = None,
     schema: Annotated[
         Text,

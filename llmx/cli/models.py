@@ -44,7 +44,7 @@ class _Line:
 def models(
     context: typer.Context,
     filter_: Annotated[
-        str | None, typer.Argument(metavar="[FILTER]", help="A provider, or any part of PROVIDER/MODEL.")
+        str | None, typer.Argument(metavar="FILTER", help="A provider, or any part of PROVIDER/MODEL.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
 ) -> None:

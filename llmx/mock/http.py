@@ -108,7 +108,7 @@ class Connection(asyncio.Protocol):
 
     def _advance(self) -> None:
         transport = self._transport
-        while self._open is None and self._writable and transport is not None and not transport.is_closing():
+        while transport is not None and self._ready and not transport.is_closing():
             try:
                 request = self._parser.next()
             except HttpError as error:
@@ -120,6 +120,10 @@ class Connection(asyncio.Protocol):
                 break
             self._begin(request)
         self._throttle()
+
+    @property
+    def _ready(self) -> bool:
+        return self._open is None and self._writable and not self._deaf
 
     def _throttle(self) -> None:
         if self._transport is None:

@@ -124,7 +124,7 @@ async def _run(
         key = "$KEY" if settings.keys else "mock"  # keys are never shown
         model = settings.models[0] if settings.models else "mock"
         announce(
-            f"try: OPENAI_API_KEY={key} llmx extract rows.jsonl --schema 'name'"
+            f"try: OPENAI_API_KEY={key} llmx extract rows.jsonl --schema 'name str'"
             f" -m openai/{model} --base-url {url}/v1"
         )
         await stopped()

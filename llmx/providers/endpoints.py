@@ -50,6 +50,7 @@ class Endpoint:
         wire: the schema as it is sent, and what was changed in it.
         prices: the price list's id for `llmx.pricing`, None when there is none.
         concurrency: calls it can serve at a time, None when that is for the pipeline to find out.
+        note: what a user of this model should know, "" for nothing.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Endpoint:
     wire: WireSchema
     prices: str | None = None
     concurrency: int | None = None
+    note: str = ""
 
     @property
     def label(self) -> str:
@@ -244,7 +246,7 @@ def _instructor(wanted: _Wanted, timeout: float) -> Endpoint:
 
 
 def _local(wanted: _Wanted, spans: bool, progress: Progress) -> Endpoint:
-    from llmx.providers.local import CONCURRENCY, MAX_OUTPUT_TOKENS, LocalProvider, local_model
+    from llmx.providers.local import CONCURRENCY, MAX_OUTPUT_TOKENS, MODEL_NOTE, LocalProvider, local_model
     from llmx.providers.local_codec import local_codec, weights_id
 
     _require(wanted.base_url is None, "-m local runs in this process: it has no --base-url")
@@ -256,7 +258,8 @@ def _local(wanted: _Wanted, spans: bool, progress: Progress) -> Endpoint:
     # The span rule is not part of the body, but it changes the answers: it belongs to what identifies them.
     address = weights_id(path) + (" spans" if spans else "")
     endpoint = _endpoint(wanted, LocalProvider(path, name, spans=spans), codec, plan, address)
-    return replace(endpoint, concurrency=CONCURRENCY)
+    # Somebody's own file may be any model; the note is about the one that we chose.
+    return replace(endpoint, concurrency=CONCURRENCY, note="" if wanted.model.path else MODEL_NOTE)
 
 
 def _pricer(entry: CatalogEntry, url: str) -> Callable[[str, Usage], Decimal | None]:

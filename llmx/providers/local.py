@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from llmx.errors import LlmxError, RequestRejected, RowRefused, ServerError, UnknownModel, UsageError
+from llmx.providers.cores import free_cores
 from llmx.providers.grammar import PROBE_SIGN, probe, schema_grammar
 from llmx.providers.spans import span_grammar
 from llmx.providers.weights import ensure_weights
@@ -154,7 +155,9 @@ class LocalProvider:
     def _require_accepted(self, grammar: str) -> None:
         answer = _Answer(threading.Event())
         messages = [{"role": "user", "content": "Answer."}]
-        self._ask({"messages": messages, "max_tokens": 1, "temperature": 0, "grammar": probe(grammar)}, answer)
+        self._ask(
+            {"messages": messages, "max_tokens": 1, "temperature": 0, "grammar": probe(grammar)}, answer
+        )
         if not answer.text.startswith(PROBE_SIGN):
             raise RequestRejected(
                 "the local model cannot be held to this schema: a part of it contradicts itself or is unknown",
@@ -232,6 +235,7 @@ def _load(path: Path) -> Any:
     params.n_ctx = CONTEXT_TOKENS
     params.n_parallel = 1
     params.cache_ram_mib = 0  # by default the states of earlier prompts may grow to 8 GiB
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = free_cores()
     # The engine cannot but listen on a loopback port; nobody else is to read rows or ask questions there.
     params.api_keys = [secrets.token_urlsafe(32)]
     params.endpoint_slots = False

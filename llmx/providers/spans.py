@@ -135,7 +135,9 @@ class _Rules:
         # `first` goes on where no member has been written yet, `rest` where the next one needs a comma.
         first = rest = self._rule("end", '""')
         for name, child in reversed(schema["properties"].items()):
-            member = f"{_literal(json.dumps(name, ensure_ascii=False) + KEY_SEPARATOR)} {self.expression(child)}"
+            member = (
+                f"{_literal(json.dumps(name, ensure_ascii=False) + KEY_SEPARATOR)} {self.expression(child)}"
+            )
             skipped = ("", "") if name in required else (f" | {first}", f" | {rest}")
             after = rest
             first = self._rule("first", f"{member} {after}{skipped[0]}")

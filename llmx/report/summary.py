@@ -188,9 +188,10 @@ def _rows_line(figures: Figures) -> str:
     ]
     note = f" ({', '.join(free)})" if free else ""
     rate = f"{figures.settled / figures.seconds:,.1f} rows/s" if figures.seconds > 0 else ""
+    noun = "row" if (figures.total or figures.settled) == 1 else "rows"
     of_total = f" of {figures.total:,}" if figures.total not in (None, figures.settled) else ""
     return (
-        f"{figures.settled:,}{of_total} rows: {figures.ok:,} ok{note}, {figures.failed:,} failed"
+        f"{figures.settled:,}{of_total} {noun}: {figures.ok:,} ok{note}, {figures.failed:,} failed"
         f" · {duration(figures.seconds)} · {rate}"
     )
 

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from llmx.errors import UsageError
 from llmx.schemas.keywords import Node, definitions, resolved, rewrite_children
 from llmx.schemas.merge import merge_all_of
+from llmx.schemas.references import used_definitions
 from llmx.text import nearest
 
 __all__ = ["normalised"]
@@ -37,13 +38,13 @@ def normalised(schema: Node, *, source: str, title: str, old_refs: bool) -> Node
     root = normal.rewritten(schema)
     while "$ref" in root:
         root = dict(resolved(root, normal.defs))
-    _check_object(root, normal.defs, source)
-    used = {"$defs": normal.defs} if normal.defs else {}
-    return {"title": title, **root, "type": "object", **used}
+    root = merge_all_of(root, normal.defs) or root
+    _check_object(root, source)
+    used = used_definitions(root, normal.defs)
+    return {"title": title, **root, "type": "object", **({"$defs": used} if used else {})}
 
 
-def _check_object(root: Node, defs: dict[str, Any], source: str) -> None:
-    whole = merge_all_of(root, defs) or root
+def _check_object(whole: Node, source: str) -> None:
     if whole.get("type", "object") != "object":
         raise UsageError(
             f"{source}: the root of the JSON Schema is of type {whole['type']!r}, not 'object'",

@@ -1,4 +1,4 @@
-"""Which definitions contain themselves, and where in an answer each of them stands."""
+"""Which definitions are used, which contain themselves, and where in an answer each of them stands."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ from typing import Any
 from llmx.schemas.dialects import place
 from llmx.schemas.keywords import Node, children, definitions, ref_name
 
-__all__ = ["places_of_definitions", "recursive_definitions"]
+__all__ = ["places_of_definitions", "recursive_definitions", "used_definitions"]
 
 
 def recursive_definitions(defs: Mapping[str, Any]) -> set[str]:
     """The definitions that contain themselves, at whatever depth."""
     direct = {name: set(_references(node)) for name, node in defs.items()}
     return {name for name in defs if name in _reachable(direct[name], direct)}
+
+
+def used_definitions(root: Node, defs: Mapping[str, Any]) -> dict[str, Any]:
+    """The definitions that the root refers to, directly or through others."""
+    used = _reachable(set(_references(root)), {name: set(_references(node)) for name, node in defs.items()})
+    return {name: node for name, node in defs.items() if name in used}
 
 
 def _references(node: Any) -> list[str]:

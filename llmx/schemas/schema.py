@@ -16,6 +16,7 @@ import pydantic
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError
 
 from llmx.errors import UsageError
+from llmx.schemas.keywords import definitions, resolved
 
 __all__ = ["Schema", "schema_from_model"]
 
@@ -31,7 +32,8 @@ class Schema:
     Args:
         name: 1 to 64 of `A-Za-z0-9_-`: fit to name a tool or a response format.
         model: validates every answer, whatever the provider was sent.
-        json_schema: the model's JSON Schema, names by alias: what an answer must fit.
+        json_schema: the model's JSON Schema, names by alias: what an answer must fit. Its root has
+            `properties`, definitions are under `$defs`.
         source: the spec as the user gave it.
         description: what the whole object is about: the model's docstring; None when it has none.
         fields: names of the columns a result has, in order, computed fields included.
@@ -101,7 +103,7 @@ def schema_from_model(
 def _json_schema(model: type[pydantic.BaseModel], source: str) -> dict[str, Any]:
     try:
         model.model_rebuild()
-        return model.model_json_schema()
+        return _with_plain_root(model.model_json_schema())
     except PydanticInvalidForJsonSchema as error:
         raise UsageError(
             f"{source}: {model.__name__} cannot be written as JSON Schema: {_first_line(error)}",
@@ -109,6 +111,15 @@ def _json_schema(model: type[pydantic.BaseModel], source: str) -> dict[str, Any]
         ) from None
     except (PydanticUserError, PydanticSchemaGenerationError, NameError) as error:
         raise UsageError(f"{source}: {model.__name__} is not complete: {_first_line(error)}") from None
+
+
+def _with_plain_root(json_schema: dict[str, Any]) -> dict[str, Any]:
+    """Properties at the root: pydantic leaves a reference there for a model that contains itself."""
+    if "$ref" not in json_schema:
+        return json_schema
+    defs = definitions(json_schema)
+    root = {key: value for key, value in json_schema.items() if key != "$defs"}
+    return {**resolved(root, defs), "$defs": defs}
 
 
 def _first_line(error: Exception) -> str:

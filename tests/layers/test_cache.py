@@ -29,6 +29,8 @@ class Memory:
 
 
 class Person(BaseModel):
+    """What a good answer holds."""
+
     name: str
 
 

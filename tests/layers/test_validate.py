@@ -18,6 +18,8 @@ from llmx.types import Completion, Handler, Request
 
 
 class Person(BaseModel):
+    """What a good answer holds."""
+
     name: str
     age: int = Field(ge=0, default=0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from fakes import Log, LoopClock, a_request, an_answer, simulate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmx.layers.limit import Health, Limiter, rate_limited
+from llmx.layers.limit import Bucket, Health, Limiter, rate_limited
 from llmx.layers.stop import Stop
 from llmx.types import Completion, Request
 
@@ -173,3 +174,22 @@ def test_nobody_leaves_during_a_pause(arrivals, at, seconds):
     """From the moment of a pause to its end not one request is sent."""
     departures = sent(arrivals, rpm=600, tpm=None, pauses=[(at, seconds)])
     assert [d for d in departures if at + 1e-3 < d.at < at + seconds - 1e-3] == []
+
+
+@given(limit=st.floats(1, 1e9))
+def test_a_request_bucket_admits_less_than_one_above_its_limit(limit):
+    """Capacity and a minute's leak stay below the next whole request."""
+    bucket = Bucket(limit, unit=True)
+    assert bucket.capacity + MINUTE * rate_of(bucket) < math.floor(limit) + 1
+
+
+@given(limit=st.floats(60, 1e9))
+def test_a_token_bucket_has_room_for_a_row_taken_early(limit):
+    """A row may take its tokens before a minute and be sent within it: that much is kept free."""
+    bucket = Bucket(limit, unit=False)
+    assert 2 * bucket.capacity + MINUTE * rate_of(bucket) <= limit
+
+
+def rate_of(bucket: Bucket) -> float:
+    """Units that leak per second."""
+    return bucket._limiter.max_rate / bucket._limiter.time_period

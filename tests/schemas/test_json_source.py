@@ -214,6 +214,9 @@ def test_all_of_is_one_model() -> None:
     }
     assert round_trip(document, {"a": 1, "b": 2}) == {"a": 1, "b": 2}
     assert places(document, {"b": 2}) == [()]
+    properties = {"a": {"type": "integer"}, "b": {"type": "integer"}}
+    expected = {"title": "schema", "type": "object", "properties": properties, "required": ["a"]}
+    assert expected == schema_of(document).json_schema
 
 
 def test_branches_of_a_union_keep_their_own_properties() -> None:

@@ -149,6 +149,7 @@ def test_recursive_models_work() -> None:
 
     schema = schema_of(Tree)
     assert schema.dump(schema.parse('{"children": [{}]}')) == {"children": [{"children": []}]}
+    assert list(schema.json_schema["properties"]) == ["children"]
 
 
 def _marked(value: Callable[..., Any]) -> Callable[..., Any]:
