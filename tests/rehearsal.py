@@ -11,7 +11,7 @@ import io
 import selectors
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,6 +31,15 @@ T = TypeVar("T")
 QUIET = 0.004
 """Real seconds without a byte after which nothing more is on its way."""
 
+LONG = 10.0
+"""Simulated seconds from which a jump is a time limit's end rather than pacing: threads get time to finish first."""
+
+QUIET_BEFORE_LONG = 0.3
+"""Real seconds without a byte before a long jump. The SDKs' first call looks around in a thread."""
+
+TICK = 1e-7
+"""Simulated seconds that a jump goes too far, or rounding would end it before its timer."""
+
 STUCK = 20.0
 """Real seconds without a byte and without a timer after which a run is deadlocked."""
 
@@ -46,9 +55,9 @@ class _PatientSelector(selectors.DefaultSelector):
             if not events:
                 raise RuntimeError("deadlock: no timer, no byte and no thread is left to wake the loop")
             return events
-        events = super().select(min(timeout, QUIET))
+        events = super().select(min(timeout, QUIET if timeout < LONG else QUIET_BEFORE_LONG))
         if not events:
-            self.now += timeout
+            self.now += timeout + TICK
         return events
 
 
@@ -94,8 +103,8 @@ class Rehearsal:
     errors: list[dict[str, Any]]
     stats: dict[str, Any]
     seconds: float
-    said: list[str] = field(default_factory=list)
-    log: list[dict[str, Any]] = field(default_factory=list)
+    said: list[str]
+    port: int
 
     @property
     def figures(self) -> Figures:
@@ -157,12 +166,14 @@ def rehearse(
     mock: MockSettings | None = None,
     *,
     wire: str = "openai",
+    port: int = 0,
     **options: Any,
 ) -> Rehearsal:
     """Run rows through the simulated provider, from `in.jsonl` to `out.jsonl`.
 
     Args:
         rows: the input, or how many rows of `some_rows`.
+        port: where the provider listens: that of an earlier run is, to the cache, the same provider.
         options: as on the command line, with underscores.
     """
     given = some_rows(rows) if isinstance(rows, int) else rows
@@ -171,17 +182,21 @@ def rehearse(
     async def against(server: Server) -> tuple[Report, Talk]:
         return await run_to_files(folder, {**options_for(wire, server.url), **options})
 
-    return with_server(folder, mock or MockSettings(), against)
+    return with_server(folder, mock or MockSettings(), against, port=port)
 
 
 def with_server(
-    folder: Path, mock: MockSettings, body: Callable[[Server], Awaitable[tuple[Report, Talk]]]
+    folder: Path,
+    mock: MockSettings,
+    body: Callable[[Server], Awaitable[tuple[Report, Talk]]],
+    *,
+    port: int = 0,
 ) -> Rehearsal:
     """Run `body` against a simulated provider of its own, in simulated time."""
 
     async def main() -> Rehearsal:
         clock = LoopClock()
-        async with await serve(mock, clock=clock) as server:
+        async with await serve(mock, port=port, clock=clock) as server:
             report, talk = await body(server)
             return Rehearsal(
                 report,
@@ -190,6 +205,7 @@ def with_server(
                 server.stats(),
                 clock.now(),
                 talk.lines,
+                server.port,
             )
 
     return in_simulated_time(main)

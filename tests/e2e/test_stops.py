@@ -62,7 +62,7 @@ def test_quota_spent_on_the_way_keeps_the_rows_so_far(wire: str, tmp_path: Path)
     run = rehearse(tmp_path, 50, MockSettings(quota_after=20), wire=wire, concurrency=4)
     assert run.report.exit_code == 7
     assert [row["id"] for row in partial(tmp_path)] == list(range(20))
-    again = rehearse(tmp_path, 50, wire=wire)
+    again = rehearse(tmp_path, 50, wire=wire, port=run.port)
     assert again.ids == list(range(50))
     assert again.stats["calls"] == 30
 

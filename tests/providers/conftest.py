@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from scripted import Caller, Person, Scripted
 
+from llmx.environment import Environment
+from llmx.providers.weights import weights_path
 from llmx.schemas import Schema, schema_of
 
 
@@ -27,3 +30,12 @@ async def caller(server: Scripted, person: Schema) -> AsyncIterator[Caller]:
 async def server() -> AsyncIterator[Scripted]:
     async with Scripted.listening() as scripted:
         yield scripted
+
+
+@pytest.fixture(scope="session")
+def weights() -> Path:
+    """The embedded model's file, which tests/run.sh has fetched: no test reaches beyond this machine."""
+    path = weights_path(Environment().home)
+    if not path.exists():
+        pytest.fail("the embedded model's weights are not there: run `python -m llmx.providers.weights`")
+    return path
