@@ -119,7 +119,7 @@ def contestants(url: str, rows: Path, concurrency: int, folder: Path) -> dict[st
     extract += ["--base-url", url, "--cache", "off", "-c", str(concurrency), "-o", str(folder / "out.jsonl")]
     commands = {"llmx extract": extract}
     for name, script in scripts.items():
-        path = folder / f"{name.split()[0]}.py"
+        path = folder / f"baseline_{name.split()[0]}.py"
         path.write_text(script.format(schema=SCHEMA))
         commands[name] = [sys.executable, str(path), url, str(rows), str(concurrency)]
     return {name: [*pinned(1), *command] for name, command in commands.items()}

@@ -56,7 +56,7 @@ def extract(
         option(
             "--max-output-tokens",
             metavar="N",
-            help="Cap of one answer; an answer cut by the default cap is asked for once more with twice that. [4096]",
+            help="Cap of one answer; an answer cut by the default cap is asked for once more with twice that. [4096, local 1024]",
         ),
     ] = None,
     key_file: Annotated[

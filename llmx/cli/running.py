@@ -94,10 +94,13 @@ def _conclude(planned: Plan, report: Report, terminal: Terminal) -> None:
     if any(isinstance(reason, PipeClosed) for reason in report.reasons):
         _detach_stdout(planned.env)
         return
-    for line in figures_as_lines(figures) if figures.settled else ["0 rows: nothing to do"]:
-        terminal.say(line)
-    if report.errors_path is not None:
-        terminal.say(f"failed rows: {_short(report.errors_path, planned.env)}")
+    if figures.settled or figures.calls:
+        for line in figures_as_lines(figures):
+            terminal.say(line)
+    elif not report.reasons:
+        terminal.say("0 rows: nothing to do")
+    if (failed := _failed_rows(report, planned.env)) is not None:
+        terminal.say(f"failed rows: {failed}")
     if report.reasons:
         _tell_reasons(report.reasons, planned, terminal)
     elif figures.failed and report.exit_code == 0:
@@ -118,6 +121,14 @@ def _tell_reasons(reasons: list[LlmxError], planned: Plan, terminal: Terminal) -
     terminal.say(f"resume: {shlex.join(['llmx', *sys.argv[1:]])}")
 
 
+def _failed_rows(report: Report, env: Environment) -> str | None:
+    """The file of failed rows; a run that was stopped leaves it as `.partial`, as it does its results."""
+    path = report.errors_path
+    if path is None:
+        return None
+    return _short(path.with_name(f"{path.name}.partial") if report.reasons else path, env)
+
+
 def _short(path: Path, env: Environment) -> str:
     return str(path.relative_to(env.cwd)) if path.is_relative_to(env.cwd) else str(path)
 
@@ -130,7 +141,7 @@ def _write_summary(planned: Plan, report: Report) -> None:
         "stopped": str(report.reasons[0]) if report.reasons else None,
         "schema": planned.schema.name,
         "output": planned.settings.output,
-        "errors_file": None if report.errors_path is None else _short(report.errors_path, planned.env),
+        "errors_file": _failed_rows(report, planned.env),
     }
     try:
         path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")

@@ -246,7 +246,7 @@ def _is_whole(file: Path, size: int) -> bool:
     """The size is enough: only whole, checked files get this name."""
     try:
         return file.stat().st_size == size
-    except FileNotFoundError:
+    except OSError:
         return False
 
 
