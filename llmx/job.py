@@ -30,11 +30,11 @@ from llmx.layers.retry import RetryPolicy, retried
 from llmx.layers.stop import Stop
 from llmx.layers.timeout import timed
 from llmx.layers.validate import describe, validated
-from llmx.outputs import Outputs, errors_path
+from llmx.outputs import Outputs, check_outputs, errors_path
 from llmx.pipeline import FirstRows, run, settler
 from llmx.prompts import Example, Prompt, default_system, input_columns
 from llmx.providers import Endpoint, connect
-from llmx.records import RecordSource, Shape, check_output, open_sink, open_source
+from llmx.records import RecordSource, Shape, open_sink, open_source
 from llmx.report.summary import Figures
 from llmx.schemas import Schema, load_schema, schema_of
 from llmx.settings import Settings
@@ -97,7 +97,7 @@ def plan(settings: Settings, env: Environment) -> Plan:
     schema = resolve_schema(settings, env)
     if settings.model is None:
         raise no_model(env)
-    check_output(settings.output, settings.inputs, env=env, format=settings.output_format)
+    check_outputs(settings, env)
     source = open_source(
         settings.inputs,
         env=env,
@@ -392,6 +392,8 @@ async def execute(plan: Plan, *, stop: Stop, figures: Figures, talk: Talk, clock
         finally:
             plan.source.close()
             outputs.finish(complete=complete)
+    for warning in outputs.warnings:
+        talk.say(f"warning: {warning}")
     return Report(figures, stop.reasons, outputs.errors_path, exit_code(stop.reasons, figures, settings))
 
 

@@ -8,18 +8,64 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from llmx.environment import Environment
-from llmx.errors import LlmxError, OutputFailed, PipeClosed
+from llmx.errors import LlmxError, OutputFailed, PipeClosed, UsageError
 from llmx.layers.stop import Stop
-from llmx.records import Shape, Sink, error_row, open_sink
+from llmx.records import Shape, Sink, check_output, error_row, open_sink
 from llmx.schemas import Schema
+from llmx.settings import Settings
 from llmx.types import Outcome, Record
 
-__all__ = ["Outputs", "errors_path"]
+__all__ = ["Outputs", "check_outputs", "errors_path"]
+
+COMPRESSED = {".gz", ".zst"}
+JSONL = {"", ".jsonl", ".ndjson", ".json"}
+
+
+def check_outputs(settings: Settings, env: Environment) -> None:
+    """Make sure, before the first call, that results, errors and summary can be written and cost no input.
+
+    Raises:
+        UsageError: a folder is missing, a name is an input or another output, or errors are no JSON Lines.
+    """
+    check_output(settings.output, settings.inputs, env=env, format=settings.output_format)
+    beside = {"--summary": settings.summary}
+    if settings.errors is not None or settings.output != "-":
+        beside["--errors"] = os.path.relpath(errors_path(settings.output, settings.errors, env), env.cwd)
+    taken = {env.cwd / settings.output}
+    for option, name in beside.items():
+        if name is not None:
+            _check_beside(option, name, settings.inputs, taken, env)
+            taken.add(env.cwd / name)
+    if settings.errors is not None and _suffix(Path(settings.errors)) not in JSONL:
+        stem = Path(settings.errors).with_suffix(".jsonl")
+        raise UsageError(
+            f"--errors {settings.errors!r}: failed rows are JSON Lines", hint=f"--errors {stem}"
+        )
+
+
+def _check_beside(option: str, name: str, inputs: Sequence[str], taken: set[Path], env: Environment) -> None:
+    hint = f"{option} PATH, under another name"
+    if env.cwd / name in taken:
+        raise UsageError(f"{option}: {name!r} is an output already", hint=hint)
+    try:
+        check_output(name, inputs, env=env, format="jsonl")
+    except UsageError as error:
+        hint = error.hint if error.hint.startswith("mkdir") else hint
+        raise UsageError(f"{option}: {error}", hint=hint) from error
+
+
+def _suffix(path: Path) -> str:
+    """The suffix that says the format: the one before that of a compression."""
+    return _plain(path).suffix
+
+
+def _plain(path: Path) -> Path:
+    return path.with_suffix("") if path.suffix in COMPRESSED else path
 
 
 def errors_path(output: str, errors: str | None, env: Environment) -> Path:
@@ -35,8 +81,7 @@ def errors_path(output: str, errors: str | None, env: Environment) -> Path:
     if output == "-":
         stamp = time.strftime("%Y%m%d-%H%M%S")
         return env.home / "runs" / f"{stamp}-{os.getpid()}" / "errors.jsonl"
-    path = env.cwd / output
-    return path.with_name(path.name.split(".")[0] + ".errors.jsonl")
+    return _plain(env.cwd / output).with_suffix(".errors.jsonl")
 
 
 class Outputs:
@@ -58,11 +103,19 @@ class Outputs:
         self._env = env
         self._stop = stop
         self._broken = False
+        self._in_place = True
 
     @property
     def errors_path(self) -> Path | None:
-        """The file of failed rows, None when there are none."""
-        return self._errors_path if self._errors is not None else None
+        """The file of failed rows as the run has left it, None when there are none."""
+        if self._errors is None:
+            return None
+        return self._errors_path if self._in_place else _partial(self._errors_path)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the user should know of the results, complete after `finish`."""
+        return self._results.warnings
 
     def write(self, outcome: Outcome) -> None:
         """Write one outcome where it belongs."""
@@ -103,11 +156,21 @@ class Outputs:
 
     def finish(self, *, complete: bool) -> None:
         """Bring the files to their end: in place when the run is complete, else as `.partial`."""
-        sinks = [sink for sink in (self._results, self._errors) if sink is not None]
-        for sink in sinks:
-            self._guard(sink.close if complete and not self._broken else sink.abandon)
+        for sink in (self._results, self._errors):
+            if sink is not None:
+                self._in_place = complete and not self._broken
+                self._guard(sink.close if self._in_place else sink.abandon)
         if complete and not self._broken and self._errors is None:
-            self._guard(lambda: self._errors_path.unlink(missing_ok=True))
+            self._guard(self._forget_errors)
+
+    def _forget_errors(self) -> None:
+        """What an earlier run left is no longer true."""
+        for stale in (self._errors_path, _partial(self._errors_path)):
+            stale.unlink(missing_ok=True)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(path.name + ".partial")
 
 
 def _provenance(outcome: Outcome) -> Mapping[str, Any]:

@@ -71,7 +71,9 @@ def main(argv: Sequence[str], env: Environment | None = None) -> int:
     env = env or Environment()
     try:
         command = typer.main.get_command(build_app())
-        extra: dict[str, Any] = {"default_map": {"extract": _config(command, env)}} if "extract" in argv[:1] else {}
+        extra: dict[str, Any] = (
+            {"default_map": {"extract": _config(command, env)}} if "extract" in argv[:1] else {}
+        )
         code = command.main(args=list(argv), prog_name="llmx", standalone_mode=False, obj=env, **extra)
         return code if isinstance(code, int) else 0
     except LlmxError as error:

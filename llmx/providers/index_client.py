@@ -260,9 +260,10 @@ def _starts_at(response: HTTPResponse, start: int) -> bool:
 
 
 def _refused(error: urllib.error.HTTPError) -> HTTPResponse:
+    if error.code == 404:
+        return error  # type: ignore[return-value]  # an HTTPError is a response: status, headers, read()
+    error.close()
     match error.code:
-        case 404:
-            return error  # type: ignore[return-value]  # an HTTPError is a response: status, headers, read()
         case 401 | 403 | 407:
             raise FetchFailed(
                 f"access is refused (HTTP {error.code}): check the index's credentials"

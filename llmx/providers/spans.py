@@ -149,8 +149,10 @@ class _Rules:
         least, most = schema.get("minItems", 0), schema.get("maxItems")
         if most == 0:
             return self._rule("array", '"[]"')
-        more = f"{{{max(least - 1, 0)},{'' if most is None else most - 1}}}"
-        several = f"{item} ({_literal(ITEM_SEPARATOR)} {item}){more}"
+        several = item
+        if most != 1:
+            bounds = f"{max(least - 1, 0)},{'' if most is None else most - 1}"
+            several += f" ({_literal(ITEM_SEPARATOR)} {item}){{{bounds}}}"
         return self._rule("array", f'"[" {several} "]"' if least else f'"[" ({several})? "]"')
 
     def _copied(self, schema: Schema) -> str:
@@ -194,7 +196,11 @@ def _unsayable(schema: Any, place: str) -> Iterator[str]:
     kinds = schema.get("type", ())
     if "array" in kinds:
         yield from _unsayable(schema.get("items", True), f"{place}/items")
-    if "object" in kinds and not _is_record(schema) and schema.get("additionalProperties") is not False:
+    if (
+        "object" in kinds
+        and not _is_record(schema)
+        and _may_hold_text(schema.get("additionalProperties", True))
+    ):
         yield place
 
 

@@ -29,7 +29,7 @@ from llmx.providers.index_client import FetchFailed, IndexClient, Progress
 from llmx.providers.index_settings import IndexSettings, index_settings
 from llmx.providers.installers import installer_commands, installer_variables, run_installer
 
-__all__ = ["SMOLLM2", "Weights", "ensure_weights", "weights_path"]
+__all__ = ["SMOLLM2", "Weights", "ensure_weights", "main", "weights_path"]
 
 
 @dataclass(frozen=True, slots=True)
