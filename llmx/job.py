@@ -40,7 +40,19 @@ from llmx.schemas import Schema, load_schema, schema_of
 from llmx.settings import Settings
 from llmx.types import Handler, Outcome, Record, Request, Unreadable
 
-__all__ = ["Engine", "Plan", "Report", "engine", "execute", "first_request", "plan"]
+__all__ = [
+    "Engine",
+    "Plan",
+    "Report",
+    "Talk",
+    "engine",
+    "execute",
+    "first_request",
+    "make_prompt",
+    "no_model",
+    "plan",
+    "resolve_schema",
+]
 
 CONCURRENCY = 32
 """Calls in flight when nothing else is asked for: enough for 10 rows/s at 3 s a call."""
@@ -108,7 +120,7 @@ def plan(settings: Settings, env: Environment) -> Plan:
         seed=settings.seed,
     )
     columns = source.columns
-    shape = make_shape(settings, schema, columns)
+    shape = _make_shape(settings, schema, columns)
     shown = input_columns(columns, settings.input, settings.key)
     prompt = make_prompt(settings, schema, columns, shown, env)
     return Plan(settings, env, schema, source, prompt, shape, shown)
@@ -129,7 +141,7 @@ def no_model(env: Environment) -> UsageError:
     return UsageError("no model: give one with -m, LLMX_MODEL or a config file", hint=hint)
 
 
-def make_shape(settings: Settings, schema: Schema, columns: Sequence[str]) -> Shape:
+def _make_shape(settings: Settings, schema: Schema, columns: Sequence[str]) -> Shape:
     """The shape of output rows, checked against the columns and fields there are."""
     keep: Any = settings.keep[0] if settings.keep in (["all"], ["none"]) else settings.keep
     shape = Shape(
@@ -208,7 +220,7 @@ def _example(row: Record | Unreadable, path: str, schema: Schema) -> Example:
 
 
 @asynccontextmanager
-async def connected(
+async def _connected(
     settings: Settings, schema: Schema, env: Environment, talk: Talk
 ) -> AsyncIterator[Endpoint]:
     """The run's endpoint; its connections are released at the end."""
@@ -232,7 +244,7 @@ async def connected(
         await endpoint.provider.aclose()
 
 
-def preparer(endpoint: Endpoint, prompt: Prompt, schema: Schema) -> Callable[[Record], Request]:
+def _preparer(endpoint: Endpoint, prompt: Prompt, schema: Schema) -> Callable[[Record], Request]:
     """A function from a row to its request."""
 
     def prepare(record: Record) -> Request:
@@ -244,7 +256,7 @@ def preparer(endpoint: Endpoint, prompt: Prompt, schema: Schema) -> Callable[[Re
     return prepare
 
 
-def handler_for(
+def _handler_for(
     endpoint: Endpoint,
     settings: Settings,
     schema: Schema,
@@ -281,7 +293,7 @@ def handler_for(
     return compose(endpoint.provider.complete, layers)
 
 
-def open_cache(settings: Settings, env: Environment, warn: Callable[[str], None]) -> Cache:
+def _open_cache(settings: Settings, env: Environment, warn: Callable[[str], None]) -> Cache:
     """The cache that was asked for."""
     if settings.cache == "off":
         return NoCache()
@@ -312,11 +324,11 @@ async def engine(
     talk: Talk,
 ) -> AsyncIterator[Engine]:
     """Everything between a row and its outcome, connected; released at the end."""
-    async with connected(settings, schema, env, talk) as endpoint:
+    async with _connected(settings, schema, env, talk) as endpoint:
         concurrency = settings.concurrency or endpoint.concurrency or CONCURRENCY
-        cache = open_cache(settings, env, talk.say)
+        cache = _open_cache(settings, env, talk.say)
         try:
-            handler = handler_for(
+            handler = _handler_for(
                 endpoint,
                 settings,
                 schema,
@@ -327,7 +339,7 @@ async def engine(
                 observer=observer,
             )
             watched = fan_out(observer, FirstRows(stop))
-            prepare = preparer(endpoint, prompt, schema)
+            prepare = _preparer(endpoint, prompt, schema)
             settle = settler(prepare, handler, clock=clock, stop=stop, observer=watched)
             yield Engine(settle, endpoint, concurrency)
         finally:
@@ -336,8 +348,8 @@ async def engine(
 
 async def first_request(plan: Plan, talk: Talk) -> dict[str, Any] | None:
     """The body of the first row's request, None when there is no readable row. Calls nobody."""
-    async with connected(plan.settings, plan.schema, plan.env, talk) as endpoint:
-        prepare = preparer(endpoint, plan.prompt, plan.schema)
+    async with _connected(plan.settings, plan.schema, plan.env, talk) as endpoint:
+        prepare = _preparer(endpoint, plan.prompt, plan.schema)
         for row in plan.source:
             if isinstance(row, Record):
                 return dict(prepare(row).body)
@@ -394,7 +406,7 @@ async def execute(plan: Plan, *, stop: Stop, figures: Figures, talk: Talk, clock
             outputs.finish(complete=complete)
     for warning in outputs.warnings:
         talk.say(f"warning: {warning}")
-    return Report(figures, stop.reasons, outputs.errors_path, exit_code(stop.reasons, figures, settings))
+    return Report(figures, stop.reasons, outputs.errors_path, _exit_code(stop.reasons, figures, settings))
 
 
 def _open_outputs(plan: Plan, stop: Stop) -> Outputs:
@@ -414,7 +426,7 @@ PRECEDENCE = (1, 130, 129, 143, 2, 4, 5, 7, 141)
 """Which exit code wins where several hold; 3 comes after all of them."""
 
 
-def exit_code(reasons: Sequence[LlmxError], figures: Figures, settings: Settings) -> int:
+def _exit_code(reasons: Sequence[LlmxError], figures: Figures, settings: Settings) -> int:
     """The process's exit code."""
     codes = {reason.exit_code for reason in reasons}
     for code in PRECEDENCE:

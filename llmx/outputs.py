@@ -43,9 +43,7 @@ def check_outputs(settings: Settings, env: Environment) -> None:
             taken.add(env.cwd / name)
     if settings.errors is not None and _suffix(Path(settings.errors)) not in JSONL:
         stem = Path(settings.errors).with_suffix(".jsonl")
-        raise UsageError(
-            f"--errors {settings.errors!r}: failed rows are JSON Lines", hint=f"--errors {stem}"
-        )
+        raise UsageError(f"--errors {settings.errors!r}: failed rows are JSON Lines", hint=f"--errors {stem}")
 
 
 def _check_beside(option: str, name: str, inputs: Sequence[str], taken: set[Path], env: Environment) -> None:

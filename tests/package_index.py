@@ -129,6 +129,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing when a client hangs up: some of the tests are about that."""
+
+
 def _basic(login: str) -> str:
     return "Basic " + base64.b64encode(login.encode()).decode()
 
@@ -137,7 +142,7 @@ def _basic(login: str) -> str:
 def serving(index: PackageIndex) -> Iterator[PackageIndex]:
     """Let `index` answer on a port of its own; sets its `url`."""
     handler = type("Handler", (_Handler,), {"index": index})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with _Server(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         index.url = f"http://127.0.0.1:{server.server_port}/simple"

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
-
 from fakes import LoopClock
+
 from llmx.environment import Environment
 from llmx.job import Report, execute, plan
 from llmx.layers.stop import Stop

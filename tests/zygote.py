@@ -16,7 +16,15 @@ import sys
 import termios
 from typing import Any, NoReturn
 
-PRELOADED = ("llmx.cli.app", "llmx.cli.running", "openai", "anthropic", "instructor", "rich.live", "rich.progress")
+PRELOADED = (
+    "llmx.cli.app",
+    "llmx.cli.running",
+    "openai",
+    "anthropic",
+    "instructor",
+    "rich.live",
+    "rich.progress",
+)
 
 
 def serve(path: str) -> None:
@@ -65,9 +73,9 @@ def _become(wanted: dict[str, Any], fds: array.array[int]) -> NoReturn:
     os.environ.clear()
     os.environ.update(wanted["env"])
     sys.argv = ["llmx", *wanted["argv"]]
-    sys.stdin = open(0, closefd=False)  # noqa: SIM115, PTH123  # this process's streams, until it ends
-    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115, PTH123
-    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115, PTH123
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115  # this process's streams, until it ends
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
     from llmx.__main__ import entry
 
     entry()

@@ -5,9 +5,12 @@ Importing this module imports typer and nothing heavier; every command imports w
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Annotated, Any, TextIO, cast
 
 import typer
 
@@ -21,7 +24,7 @@ from llmx.cli.models import models
 from llmx.cli.schema import schema
 from llmx.environment import Environment
 from llmx.errors import LlmxError
-from llmx.text import nearest
+from llmx.text import harmless, nearest
 
 __all__ = ["build_app", "main"]
 
@@ -69,6 +72,7 @@ def main(argv: Sequence[str], env: Environment | None = None) -> int:
         The exit code: 0, or see docs/errors.md. Never raises but for our own bugs.
     """
     env = env or Environment()
+    env = replace(env, stderr=cast(TextIO, _Forgiving(env.stderr)))
     try:
         command = typer.main.get_command(build_app())
         extra: dict[str, Any] = (
@@ -82,7 +86,9 @@ def main(argv: Sequence[str], env: Environment | None = None) -> int:
         return _say_usage(env, error)
     except (KeyboardInterrupt, typer.Abort):
         return 130
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as error:
+        if not isinstance(error.__context__ or error, BrokenPipeError):  # typer makes an exit of it
+            raise
         _silence_stdout()
         return 141
 
@@ -91,13 +97,14 @@ def _config(command: Any, env: Environment) -> dict[str, Any]:
     from llmx.config import load_config
 
     options = {param.name.rstrip("_").replace("_", "-") for param in command.commands["extract"].params}
-    return load_config(env, options - {"inputs", "help"})
+    config = load_config(env, options - {"inputs", "help"})
+    return {name: ",".join(map(str, v)) if isinstance(v, list) else v for name, v in config.items()}
 
 
 def _say(env: Environment, message: str, hint: str, code: int) -> int:
-    print(f"error: {message}", file=env.stderr)
-    if hint:
-        print(f"hint: {hint}", file=env.stderr)
+    for text in (f"error: {message}", f"hint: {hint}" if hint else ""):
+        if text:
+            print(harmless(text) if env.stderr.isatty() else text, file=env.stderr)
     return code
 
 
@@ -130,3 +137,30 @@ def _silence_stdout() -> None:
         sys.stdout.close()
     except OSError:
         return
+
+
+class _Forgiving:
+    """Standard error that may go away: what nobody can read is not said, and ends no run."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._forgiven():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._forgiven():
+            self._stream.flush()
+
+    @contextmanager
+    def _forgiven(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            with suppress(OSError, ValueError):  # the rest goes where it can be flushed to
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())

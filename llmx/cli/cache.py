@@ -25,23 +25,28 @@ def _opened(env: Environment) -> ExactCache:
 @cache.command()
 def stats(context: typer.Context) -> None:
     """How many answers are kept, and how large they are."""
+    from llmx.report.summary import plural
+
     opened = _opened(context.obj)
     try:
         found = opened.stats()
     finally:
         opened.close()
-    typer.echo(f"{found.entries:,} answers, {found.size / 1e6:,.1f} MB")
+    size = f"{found.size / 1e6:,.1f} MB" if found.size >= 1e6 else f"{found.size / 1e3:,.0f} kB"
+    typer.echo(f"{plural(found.entries, 'answer')}, {size}")
 
 
 @cache.command()
 def clear(context: typer.Context) -> None:
     """Forget every answer: the next runs pay for them again."""
+    from llmx.report.summary import plural
+
     opened = _opened(context.obj)
     try:
         removed = opened.clear()
     finally:
         opened.close()
-    typer.echo(f"{removed:,} answers removed", err=True)
+    typer.echo(f"{plural(removed, 'answer')} removed", err=True)
 
 
 @cache.command()

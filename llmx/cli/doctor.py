@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ EXTRAS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class _Check:
     """One line: whether it is fine, what it is about, what was found, what would mend it.
 
     `needed` says that llmx cannot work without it.
@@ -38,7 +37,7 @@ class Check:
 
 
 def doctor(context: typer.Context) -> int:
-    """Check versions, keys, folders, config files and optional packages; calls no provider."""
+    """_Check versions, keys, folders, config files and optional packages; calls no provider."""
     checks = list(_checks(context.obj))
     for check in checks:
         mark = "ok" if check.fine else "!!" if check.needed else "--"
@@ -48,40 +47,42 @@ def doctor(context: typer.Context) -> int:
     return 1 if any(check.needed and not check.fine for check in checks) else 0
 
 
-def _checks(env: Environment) -> Iterator[Check]:
-    yield Check(True, "llmx", f"{__version__}, Python {platform.python_version()}, {platform.system()}")
+def _checks(env: Environment) -> Iterator[_Check]:
+    yield _Check(True, "llmx", f"{__version__}, Python {platform.python_version()}, {platform.system()}")
     yield from _packages()
     yield _home(env.home)
     yield from _config(env)
     yield from _keys(env)
 
 
-def _packages() -> Iterator[Check]:
+def _packages() -> Iterator[_Check]:
+    import importlib.metadata
+
     for name in ("openai", "anthropic", "instructor"):
-        yield Check(True, name, importlib.metadata.version(name))
+        yield _Check(True, name, importlib.metadata.version(name))
     for name, use in EXTRAS.items():
         try:
-            yield Check(True, name, f"{importlib.metadata.version(name)}, {use}")
+            yield _Check(True, name, f"{importlib.metadata.version(name)}, {use}")
         except importlib.metadata.PackageNotFoundError:
-            yield Check(False, name, f"not installed: {use}", f"pip install {name}")
+            yield _Check(False, name, f"not installed: {use}", f"pip install {name}")
 
 
-def _home(home: Path) -> Check:
+def _home(home: Path) -> _Check:
     nearest = next(folder for folder in (home, *home.parents) if folder.exists())
     writable = nearest.is_dir() and os.access(nearest, os.W_OK)
     found = f"{home}, {'writable' if writable else 'not writable'}"
-    return Check(writable, "home", found, "" if writable else "set LLMX_HOME to another folder", needed=True)
+    return _Check(writable, "home", found, "" if writable else "set LLMX_HOME to another folder", needed=True)
 
 
-def _config(env: Environment) -> Iterator[Check]:
+def _config(env: Environment) -> Iterator[_Check]:
     from llmx.config import project_file, user_file
 
     for name, path in (("user config", user_file(env)), ("project config", project_file(env.cwd))):
         if path is not None and path.is_file():
-            yield Check(True, name, str(path))
+            yield _Check(True, name, str(path))
 
 
-def _keys(env: Environment) -> Iterator[Check]:
+def _keys(env: Environment) -> Iterator[_Check]:
     """Which keys are set; their values are never shown."""
     from llmx.providers import CATALOG
 
@@ -89,4 +90,4 @@ def _keys(env: Environment) -> Iterator[Check]:
         keys = CATALOG[name].keys
         set_ = [key for key in keys if env.variables.get(key)]
         hint = "" if set_ else f"export {keys[0]}=…"
-        yield Check(bool(set_), f"{name} key", f"{set_[0]} is set" if set_ else "not set", hint)
+        yield _Check(bool(set_), f"{name} key", f"{set_[0]} is set" if set_ else "not set", hint)

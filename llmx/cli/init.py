@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 import typer
@@ -64,4 +65,5 @@ def init(
             typer.echo(f"{name} written", err=True)
     except OSError as error:
         raise OutputFailed(f"cannot write to {folder!r}: {error.strerror}") from error
-    typer.echo("next: llmx extract rows.jsonl -m local", err=True)
+    there = "" if target.samefile(env.cwd) else f"cd {shlex.quote(folder)} && "
+    typer.echo(f"next: {there}llmx extract rows.jsonl -m local", err=True)

@@ -117,8 +117,9 @@ def _tell_reasons(reasons: list[LlmxError], planned: Plan, terminal: Terminal) -
             terminal.say(f"hint: {first.hint}")
     if planned.settings.output != "-":
         terminal.say(f"rows so far: {planned.settings.output}.partial")
-    # Answers are in the exact cache, so the same command pays only for what is missing.
-    terminal.say(f"resume: {shlex.join(['llmx', *sys.argv[1:]])}")
+    if first.exit_code != 2:  # then the command itself is wrong
+        # Answers are in the exact cache, so the same command pays only for what is missing.
+        terminal.say(f"resume: {shlex.join(['llmx', *sys.argv[1:]])}")
 
 
 def _failed_rows(report: Report, env: Environment) -> str | None:

@@ -7,6 +7,7 @@ tokenizers and cheap enough to be counted for every call.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +23,7 @@ __all__ = ["answered", "refused", "spoiled"]
 
 _REFUSAL = "I'm sorry, but I can't help with that request."
 _PROSE = "I could not find what you asked for in the text."
+_ROW = re.compile(r"<(?P<tag>row-[0-9a-f]+)>\n(?P<row>.*?)\n</(?P=tag)>", re.DOTALL)
 _ANY_OBJECT: Schema = {
     "type": "object",
     "properties": {"answer": {"type": "string"}},
@@ -40,11 +42,24 @@ def answered(call: Call, settings: MockSettings) -> Answer:
     seed, prompt = _seed(call), sum(map(len, call.texts))
     if generator is None:
         return _measured(call, settings, _prose.draw(seed, call.user_text), None, prompt // 4)
-    value = generator.draw(seed, call.user_text)
+    value = generator.draw(seed, _own_words(call.user_text))
     text = orjson.dumps(value).decode()
     if _wants_fence(call):
         text = f"```json\n{text}\n```"
     return _measured(call, settings, text, value, (prompt + generator.size) // 4)
+
+
+def _own_words(user_text: str) -> str:
+    """What a row says, without the tags and column names that llmx's default prompt puts around it."""
+    rows = [_values(match["row"]) for match in _ROW.finditer(user_text)]
+    return "\n".join(rows[-1:]) or user_text
+
+
+def _values(row: str) -> str:
+    try:
+        return "\n".join(str(value) for value in orjson.loads(row).values())
+    except (orjson.JSONDecodeError, AttributeError):
+        return row
 
 
 def spoiled(answer: Answer, call: Call, settings: MockSettings, variant: int) -> Answer:

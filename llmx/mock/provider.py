@@ -82,7 +82,8 @@ class SimulatedProvider:
 
     def answer(self, request: HttpRequest) -> Reply:
         """See `Application.answer`."""
-        path = request.path.removeprefix("/v1")
+        # groq's SDK puts its own prefix before the common one.
+        path = request.path.removeprefix("/openai").removeprefix("/v1")
         family = _CALLS.get(path)
         if family is not None and request.method == "POST":
             return self._call(family, path, request)

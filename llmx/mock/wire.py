@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 from llmx.mock.limits import LimitState
 from llmx.mock.merging import Schema
 
-__all__ = ["Answer", "Call", "Problem", "Rejected", "Wire", "bad_request", "field", "text_of"]
+__all__ = ["Answer", "Call", "LimitHeaders", "Problem", "Rejected", "Wire", "bad_request", "field", "text_of"]
 
 Problem = Literal[
     "bad_request",

@@ -80,7 +80,7 @@ _ENTRIES = (
         "anthropic",
         "anthropic",
     ),
-    CatalogEntry("local", "local", (), "openai", None, "xllamacpp", "llmx-extract[local]", None),
+    CatalogEntry("local", "local", (), "openai", None, "xllamacpp", "xllamacpp", None),
     # These speak OpenAI's format; instructor, too, reaches them through the openai package.
     _openai("anyscale", "ANYSCALE_API_KEY", "https://api.endpoints.anyscale.com/v1", None),
     _openai("azure_openai", "AZURE_OPENAI_API_KEY", None, "azure", handlers="openai"),

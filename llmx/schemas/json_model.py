@@ -38,7 +38,7 @@ _SCALARS: dict[str, Any] = {
 }
 
 
-class JsonSchemaObject(BaseModel):
+class _JsonSchemaObject(BaseModel):
     """An object inside the data. A property that was absent stays absent when it is dumped."""
 
     model_config = ConfigDict(allow_inf_nan=False)
@@ -54,7 +54,7 @@ class JsonSchemaObject(BaseModel):
         return dumped
 
 
-class JsonSchemaModel(JsonSchemaObject):
+class JsonSchemaModel(_JsonSchemaObject):
     """The root: validates with its check, and answers for its JSON Schema with the author's own."""
 
     __llmx_check__: ClassVar[JsonCheck]
@@ -103,7 +103,7 @@ class _Builder:
                 model.model_rebuild(_types_namespace=dict(self._models))
 
     def object_model(
-        self, node: Node, name: str, base: type[BaseModel] = JsonSchemaObject
+        self, node: Node, name: str, base: type[BaseModel] = _JsonSchemaObject
     ) -> type[BaseModel]:
         whole = merge_all_of(node, self._defs) or node
         name = self._class_name(name)

@@ -12,11 +12,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-
 import zygote
 from commands import PATIENCE, Llmx, Mock, mocked
-from llmx.mock import MockSettings
 from rehearsal import some_rows, write_rows
+
+from llmx.mock import MockSettings
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rehearsal import rehearse
 
 from llmx.mock import MockSettings
-from rehearsal import rehearse
 
 WIRES = ["openai", "anthropic"]
 STORMS = {
@@ -79,7 +79,9 @@ def test_a_cut_answer_succeeds_with_twice_the_room(wire: str, tmp_path: Path) ->
 def test_a_storm_never_multiplies_attempts(storm: str, tmp_path: Path) -> None:
     """By the provider's own count, no row is asked more than (1 + reasks) * (1 + retries) times."""
     rows, reasks, retries = 12, 1, 2
-    run = rehearse(tmp_path, rows, MockSettings(seed=1, **PARTIAL_STORMS[storm]), reasks=reasks, retries=retries)
+    run = rehearse(
+        tmp_path, rows, MockSettings(seed=1, **PARTIAL_STORMS[storm]), reasks=reasks, retries=retries
+    )
     assert sorted(run.ids + run.failed_ids) == list(range(rows))
     assert run.stats["calls"] <= rows * (1 + reasks) * (1 + retries)
     attempts = [row["_error"]["attempts"] for row in run.errors]

@@ -6,11 +6,11 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from rehearsal import in_simulated_time, options_for, rehearse, run_to_files, some_rows, write_rows
+from scripted import Reply, Scripted
 
 from llmx.job import Report
 from llmx.mock import Latency, MockSettings
-from rehearsal import in_simulated_time, options_for, rehearse, run_to_files, some_rows, write_rows
-from scripted import Reply, Scripted
 
 
 @pytest.mark.parametrize("wire", ["openai", "anthropic"])
@@ -29,7 +29,9 @@ def test_rpm_is_used(tmp_path: Path) -> None:
     assert rehearse(tmp_path, 90, rpm=30).seconds < 1.05 * 180
 
 
-@pytest.mark.xfail(reason="llmx/layers/limit.py: a row larger than the bucket may straddle the window's begin")
+@pytest.mark.xfail(
+    reason="llmx/layers/limit.py: a row larger than the bucket may straddle the window's begin"
+)
 def test_no_minute_has_more_tokens_than_tpm(tmp_path: Path) -> None:
     """Once answers have taught it what rows cost, the pacing keeps below the limit."""
     run = rehearse(tmp_path, 60, MockSettings(latency=Latency(0.2, 1.0)), tpm=4000, concurrency=4)
@@ -55,7 +57,9 @@ def test_patience_ends_a_run_that_is_only_ever_refused(tmp_path: Path) -> None:
 
     async def main() -> tuple[Report, float]:
         async with Scripted.listening() as server:
-            server.reply = Reply({"error": {"message": "slow down", "code": "rate_limit_exceeded"}}, status=429)
+            server.reply = Reply(
+                {"error": {"message": "slow down", "code": "rate_limit_exceeded"}}, status=429
+            )
             inputs = [str(write_rows(tmp_path / "in.jsonl", some_rows(10)))]
             options = {**options_for("openai", server.url), "inputs": inputs, "patience": "90s"}
             report, _ = await run_to_files(tmp_path, options)

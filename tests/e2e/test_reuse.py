@@ -7,10 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from llmx.job import Report
-from llmx.mock import Latency, MockSettings
-from llmx.mock.server import Server
 from rehearsal import (
     Rehearsal,
     Talk,
@@ -22,6 +18,10 @@ from rehearsal import (
     with_server,
     write_rows,
 )
+
+from llmx.job import Report
+from llmx.mock import Latency, MockSettings
+from llmx.mock.server import Server
 
 SAME: list[dict[str, Any]] = [{"text": "the same row"}] * 50
 SLOW = MockSettings(latency=Latency(0.5, 0.5))

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rehearsal import Rehearsal, Talk, options_for, rehearse, run_to_files, some_rows, with_server
 
 from llmx.errors import UsageError
 from llmx.job import Report
 from llmx.mock import MockSettings
 from llmx.mock.server import Server
-from rehearsal import Rehearsal, Talk, options_for, rehearse, run_to_files, some_rows, with_server
 
 ENTITIES = "city, things list[str]"
 CSV = "id,text\r\n1,one\r\n2,two\r\n"
@@ -197,7 +197,9 @@ def test_no_rows_are_no_failure(name: str, content: bytes, tmp_path: Path) -> No
 
 def test_blank_lines_bom_and_crlf(tmp_path: Path) -> None:
     """What editors of other systems leave in a file is no row and no error."""
-    (tmp_path / "in.jsonl").write_bytes(b'\xef\xbb\xbf{"id": 1, "text": "a"}\r\n\r\n{"id": 2, "text": "b"}\r\n')
+    (tmp_path / "in.jsonl").write_bytes(
+        b'\xef\xbb\xbf{"id": 1, "text": "a"}\r\n\r\n{"id": 2, "text": "b"}\r\n'
+    )
     run = run_on(tmp_path, inputs=["in.jsonl"])
     assert run.ids == [1, 2]
     assert run.errors == []

@@ -5,11 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from llmx.errors import AllInvalid, AuthenticationFailed, QuotaSpent, UnknownModel
-from llmx.job import Report
-from llmx.mock import Latency, MockSettings
-from llmx.mock.server import Server
 from rehearsal import (
     Rehearsal,
     Talk,
@@ -23,6 +18,11 @@ from rehearsal import (
     write_rows,
 )
 from scripted import Received, Reply, Scripted
+
+from llmx.errors import AllInvalid, AuthenticationFailed, QuotaSpent, UnknownModel
+from llmx.job import Report
+from llmx.mock import Latency, MockSettings
+from llmx.mock.server import Server
 
 WIRES = ["openai", "anthropic"]
 SLOW = Latency(1.0, 1.0)

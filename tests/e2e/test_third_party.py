@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rehearsal import Talk, read_rows, run_to_files, write_rows
 
 from llmx.environment import Environment
 from llmx.job import Report
 from llmx.providers.grammar import schema_grammar
 from llmx.providers.weights import weights_path
-from rehearsal import Talk, read_rows, run_to_files, write_rows
 
 pytestmark = [pytest.mark.local_model, pytest.mark.xdist_group("llama.cpp")]
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rehearsal import Rehearsal, Talk, options_for, rehearse, run_to_files, some_rows, with_server, write_rows
 
 from llmx.job import Report
 from llmx.mock import Latency, MockSettings
 from llmx.mock.server import Server
-from rehearsal import Rehearsal, Talk, options_for, rehearse, run_to_files, some_rows, with_server, write_rows
 
 OPENAI_MODES = ("json_schema", "tools", "json")
 ANTHROPIC_MODES = ("json_schema", "tools", "json")

@@ -1,0 +1,130 @@
+"""Where options come from: flags, variables, the project's file, the user's file, in this order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from commands import Llmx, Mock
+
+RUN = ("extract", "rows.jsonl", "-s", "name, age int", "-n", "1")
+
+
+@pytest.fixture
+def user_config(llmx: Llmx) -> Path:
+    folder = Path(llmx.env["XDG_CONFIG_HOME"], "llmx")
+    folder.mkdir(parents=True)
+    return folder / "config.toml"
+
+
+def prefix_of(llmx: Llmx, mock: Mock, *argv: str, **variables: str) -> str:
+    """Which of the places won: each says another `--prefix`."""
+    done = llmx(*RUN, *mock.openai, *argv, **variables)
+    assert done.code == 0, done.err
+    return str(next(name for name in done.rows[0] if name.endswith("name"))).removesuffix("name")
+
+
+def test_a_flag_wins_over_a_variable(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """What is typed now is meant."""
+    assert prefix_of(llmx, mock, "--prefix", "flag_", LLMX_PREFIX="env_") == "flag_"
+
+
+def test_a_variable_wins_over_the_project(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """The environment of this shell is nearer than a file."""
+    (llmx.cwd / "llmx.toml").write_text('prefix = "project_"')
+    assert prefix_of(llmx, mock, LLMX_PREFIX="env_") == "env_"
+
+
+def test_the_project_wins_over_the_user(llmx: Llmx, mock: Mock, rows: Path, user_config: Path) -> None:
+    """The folder is nearer than the home."""
+    user_config.write_text('prefix = "user_"')
+    (llmx.cwd / "llmx.toml").write_text('prefix = "project_"')
+    assert prefix_of(llmx, mock) == "project_"
+
+
+def test_the_users_file_is_read(llmx: Llmx, mock: Mock, rows: Path, user_config: Path) -> None:
+    """It holds where nothing else says anything."""
+    user_config.write_text('prefix = "user_"')
+    assert prefix_of(llmx, mock) == "user_"
+
+
+def test_both_files_are_merged(llmx: Llmx, mock: Mock, rows: Path, user_config: Path) -> None:
+    """The project's file leaves alone what it does not name."""
+    user_config.write_text('prefix = "user_"\nkeep = "none"')
+    (llmx.cwd / "llmx.toml").write_text('keep = "id"')
+    done = llmx(*RUN, *mock.openai)
+    assert list(done.rows[0]) == ["id", "user_name", "user_age"]
+
+
+def test_pyproject_is_a_project_file(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """`[tool.llmx]` counts, from a folder above too."""
+    (llmx.cwd / "pyproject.toml").write_text('[tool.llmx]\nprefix = "py_"')
+    inner = llmx.cwd / "inner"
+    inner.mkdir()
+    done = llmx("extract", "../rows.jsonl", *RUN[2:], *mock.openai, cwd=inner)
+    assert "py_name" in done.rows[0]
+
+
+def test_lists_and_numbers_are_values(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """TOML's own lists, numbers and truths are taken."""
+    (llmx.cwd / "llmx.toml").write_text('keep = ["id", "text"]\ntimeout = 30\nmax-failures = 1\nmeta = true\n')
+    done = llmx(*RUN, *mock.openai)
+    assert list(done.rows[0]) == ["id", "text", "name", "age", "_llmx"]
+
+
+def test_an_unknown_key(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """A misspelt key is refused, naming file and the nearest key."""
+    (llmx.cwd / "llmx.toml").write_text("concurency = 3")
+    done = llmx(*RUN, *mock.openai)
+    assert (done.code, done.out, mock.calls) == (2, "", 0)
+    assert done.err == (
+        f"error: {llmx.cwd / 'llmx.toml'}: unknown key 'concurency'\nhint: did you mean 'concurrency'?\n"
+    )
+
+
+def test_a_misspelt_value(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """A file's value is checked like a flag's."""
+    (llmx.cwd / "llmx.toml").write_text('mode = "tool"')
+    assert "hint: did you mean tools?\n" in llmx(*RUN, *mock.openai).err
+
+
+def test_a_file_that_is_no_toml(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """The line is named."""
+    (llmx.cwd / "llmx.toml").write_text("mode = \n")
+    done = llmx(*RUN, *mock.openai)
+    assert done.code == 2
+    assert "llmx.toml: not valid TOML: " in done.err
+    assert "line 1" in done.err
+
+
+def test_other_commands_do_not_read_it(llmx: Llmx) -> None:
+    """`llmx doctor` works where the config is broken."""
+    (llmx.cwd / "llmx.toml").write_text("mode = \n")
+    assert llmx("doctor").code == 0
+
+
+def test_an_unknown_variable_is_a_warning(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """It may be another program's, so it stops nothing."""
+    done = llmx(*RUN, *mock.openai, LLMX_CONCURENCY="3")
+    assert done.code == 0
+    assert done.err.startswith("warning: LLMX_CONCURENCY is set but no option reads it\n")
+
+
+def test_a_truth_by_variable(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """A flag's variable takes 1 and 0, and the command line can say the opposite."""
+    assert "_llmx" in llmx(*RUN, *mock.openai, LLMX_META="1").rows[0]
+    assert "_llmx" not in llmx(*RUN, *mock.openai, "--no-meta", LLMX_META="1").rows[0]
+
+
+def test_the_model_by_variable(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """LLMX_MODEL and OPENAI_BASE_URL make a command without a model complete."""
+    done = llmx(*RUN, LLMX_MODEL="openai/mock", OPENAI_BASE_URL=f"{mock.url}/v1")
+    assert done.code == 0, done.err
+    assert mock.calls == 1
+
+
+def test_anthropics_own_address_by_variable(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """ANTHROPIC_BASE_URL is honoured."""
+    done = llmx(*RUN, LLMX_MODEL="anthropic/claude-haiku-4-5", ANTHROPIC_BASE_URL=mock.url)
+    assert done.code == 0, done.err
+    assert mock.server.stats()["endpoints"] == {"/messages": 1}
