@@ -18,9 +18,10 @@ from llmx.clock import SystemClock
 from llmx.environment import Environment
 from llmx.errors import UsageError
 from llmx.events import Event, Observer, RunStarted
-from llmx.job import engine, make_prompt, no_model, resolve_schema
+from llmx.job import engine
 from llmx.layers.stop import Stop
 from llmx.pipeline import amap
+from llmx.planning import make_prompt, no_model, resolve_schema
 from llmx.prompts import input_columns
 from llmx.report.summary import Figures
 from llmx.settings import Settings

@@ -1,25 +1,24 @@
-"""The composition root: from settings to a run. The only module that knows all the parts.
+"""The composition root: from a plan to a run. The only module that knows all the parts.
 
-`plan` makes every check that can be made before a call, `first_request` shows what would be sent,
-`execute` runs files to files, `engine` is what it shares with the library.
+`first_request` shows what would be sent, `execute` runs files to files, `engine` is what it shares with
+the library.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import orjson
-from pydantic import ValidationError
 
 from llmx.caches import Cache, NoCache
 from llmx.caches.fingerprint import fingerprint, rekeyed
 from llmx.clock import Clock
 from llmx.environment import Environment
-from llmx.errors import LlmxError, UsageError
+from llmx.errors import LlmxError
 from llmx.events import Observer, RunStarted, fan_out
 from llmx.layers import compose
 from llmx.layers.cache import cached
@@ -29,30 +28,19 @@ from llmx.layers.meter import metered
 from llmx.layers.retry import RetryPolicy, retried
 from llmx.layers.stop import Stop
 from llmx.layers.timeout import timed
-from llmx.layers.validate import describe, validated
-from llmx.outputs import Outputs, check_outputs, errors_path
+from llmx.layers.validate import validated
+from llmx.outputs import Outputs, errors_path
 from llmx.pipeline import FirstRows, run, settler
-from llmx.prompts import Example, Prompt, default_system, input_columns
+from llmx.planning import Plan, list_fields
+from llmx.prompts import Prompt
 from llmx.providers import Endpoint, connect
-from llmx.records import RecordSource, Shape, open_sink, open_source
+from llmx.records import open_sink
 from llmx.report.summary import Figures
-from llmx.schemas import Schema, load_schema, schema_of
+from llmx.schemas import Schema
 from llmx.settings import Settings
 from llmx.types import Handler, Outcome, Record, Request, Unreadable
 
-__all__ = [
-    "Engine",
-    "Plan",
-    "Report",
-    "Talk",
-    "engine",
-    "execute",
-    "first_request",
-    "make_prompt",
-    "no_model",
-    "plan",
-    "resolve_schema",
-]
+__all__ = ["PRECEDENCE", "Engine", "Report", "Talk", "engine", "execute", "first_request"]
 
 CONCURRENCY = 32
 """Calls in flight when nothing else is asked for: enough for 10 rows/s at 3 s a call."""
@@ -74,149 +62,6 @@ class Talk(Protocol):
     def showing(self, figures: Figures) -> AbstractAsyncContextManager[None]:
         """Show the figures for as long as the context lasts."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A run that has passed every check that needs no provider."""
-
-    settings: Settings
-    env: Environment
-    schema: Schema
-    source: RecordSource
-    prompt: Prompt
-    shape: Shape
-    shown: list[str]
-
-    @property
-    def announcement(self) -> str:
-        """How many rows there are, as far as that is known, and what the model will see of them."""
-        total, columns = self.source.total(), self.source.columns
-        rows = "rows" if total is None else f"{total:,} row{'s' if total != 1 else ''}"
-        hidden = [name for name in columns if name not in self.shown]
-        if self.settings.prompt is not None:
-            return f"{rows}; the model sees what --prompt makes of {', '.join(columns)}"
-        seen = f"{rows}; the model sees: {', '.join(self.shown)}"
-        return f"{seen} (not: {', '.join(hidden)})" if hidden else seen
-
-
-def plan(settings: Settings, env: Environment) -> Plan:
-    """Check everything that can be checked before the first call.
-
-    Raises:
-        UsageError: input, schema, columns, prompt or output are wrong.
-    """
-    schema = resolve_schema(settings, env)
-    if settings.model is None:
-        raise no_model(env)
-    check_outputs(settings, env)
-    source = open_source(
-        settings.inputs,
-        env=env,
-        format=settings.input_format,
-        key=settings.key,
-        limit=settings.limit,
-        sample=settings.sample,
-        seed=settings.seed,
-    )
-    columns = source.columns
-    shape = _make_shape(settings, schema, columns)
-    shown = input_columns(columns, settings.input, settings.key)
-    prompt = make_prompt(settings, schema, columns, shown, env)
-    return Plan(settings, env, schema, source, prompt, shape, shown)
-
-
-def resolve_schema(settings: Settings, env: Environment) -> Schema:
-    """The schema by spec, class or JSON Schema."""
-    given = settings.schema_
-    return load_schema(given, cwd=env.cwd) if isinstance(given, str) else schema_of(given)
-
-
-def no_model(env: Environment) -> UsageError:
-    """What to say when no model was named: never a default, a lost setting must not label a data set."""
-    from llmx.providers import suggestions
-
-    ready = suggestions(env.variables)
-    hint = " or ".join([*(f"-m {name}" for name in ready), "-m local (a small embedded model, no key)"])
-    return UsageError("no model: give one with -m, LLMX_MODEL or a config file", hint=hint)
-
-
-def _make_shape(settings: Settings, schema: Schema, columns: Sequence[str]) -> Shape:
-    """The shape of output rows, checked against the columns and fields there are."""
-    keep: Any = settings.keep[0] if settings.keep in (["all"], ["none"]) else settings.keep
-    shape = Shape(
-        keep=keep, prefix=settings.prefix, into=settings.into, explode=settings.explode, meta=settings.meta
-    )
-    shape.check(columns, schema.fields, _list_fields(schema))
-    return shape
-
-
-def _list_fields(schema: Schema) -> dict[str, list[str]]:
-    """The top-level lists, each with the fields of its elements where those are objects."""
-    properties = schema.json_schema.get("properties", {})
-    lists = {name: array for name, field in properties.items() if (array := _array(field)) is not None}
-    return {name: _element_fields(schema, array) for name, array in lists.items()}
-
-
-def _array(field: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    if field.get("type") == "array":
-        return field
-    return next((branch for branch in field.get("anyOf", []) if branch.get("type") == "array"), None)
-
-
-def _element_fields(schema: Schema, array: Mapping[str, Any]) -> list[str]:
-    element = array.get("items", {})
-    if isinstance(element, Mapping) and (reference := element.get("$ref", "")).startswith("#/$defs/"):
-        element = schema.json_schema.get("$defs", {}).get(reference.removeprefix("#/$defs/"), {})
-    return list(element.get("properties", {})) if isinstance(element, Mapping) else []
-
-
-def make_prompt(
-    settings: Settings, schema: Schema, columns: Sequence[str], shown: Sequence[str], env: Environment
-) -> Prompt:
-    """The prompt of a run, its few-shot answers validated."""
-    properties = schema.json_schema.get("properties", {})
-    described = {name: str(field.get("description", "")) for name, field in properties.items()}
-    system = _text(settings.system, "--system", env)
-    return Prompt(
-        system=default_system(schema.description, described) if system is None else system,
-        columns=shown,
-        template=_text(settings.prompt, "--prompt", env),
-        examples=_examples(settings.examples, schema, env) if settings.examples else [],
-    )
-
-
-def _text(value: str | None, option: str, env: Environment) -> str | None:
-    if value is None or not value.startswith("@"):
-        return value
-    path = env.cwd / value[1:]
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise UsageError(f"{option}: cannot read {value[1:]!r}: {reason}") from error
-
-
-def _examples(path: str, schema: Schema, env: Environment) -> list[Example]:
-    return [_example(row, path, schema) for row in open_source([path], env=env)]
-
-
-def _example(row: Record | Unreadable, path: str, schema: Schema) -> Example:
-    """The answer is the `gold` object, or the columns that are fields of the schema."""
-    where = f"--examples {path}:{row.line}"
-    if isinstance(row, Unreadable):
-        raise UsageError(f"{where}: {row.error}")
-    gold = row.data.get("gold")
-    answer = gold if isinstance(gold, Mapping) else {k: v for k, v in row.data.items() if k in schema.fields}
-    shown = {k: v for k, v in row.data.items() if k not in answer and k != "gold"}
-    try:
-        value = schema.model.model_validate(answer)
-    except ValidationError as error:
-        hint = 'give the right answer under "gold", or as columns named like the fields'
-        raise UsageError(
-            f"{where}: the answer does not fit the schema: {describe(error)}", hint=hint
-        ) from error
-    return Example(shown, schema.dump(value))
 
 
 @asynccontextmanager
@@ -415,7 +260,7 @@ def _open_outputs(plan: Plan, stop: Stop) -> Outputs:
         settings.output,
         env=env,
         format=settings.output_format,
-        columns=plan.shape.columns(plan.source.columns, plan.schema.fields, _list_fields(plan.schema)),
+        columns=plan.shape.columns(plan.source.columns, plan.schema.fields, list_fields(plan.schema)),
         csv_safe=settings.csv_safe,
     )
     errors = errors_path(settings.output, settings.errors, env)

@@ -19,10 +19,11 @@ import orjson
 from fakes import LoopClock
 
 from llmx.environment import Environment
-from llmx.job import Report, execute, plan
+from llmx.job import Report, execute
 from llmx.layers.stop import Stop
 from llmx.mock import MockSettings
 from llmx.mock.server import Server, serve
+from llmx.planning import plan
 from llmx.report.summary import Figures
 from llmx.settings import Settings
 

@@ -16,8 +16,9 @@ import typer
 from llmx.clock import SystemClock
 from llmx.environment import Environment
 from llmx.errors import Interrupted, LlmxError, OutputFailed, PipeClosed, UsageError
-from llmx.job import Plan, Report, execute, first_request, plan
+from llmx.job import Report, execute, first_request
 from llmx.layers.stop import Stop
+from llmx.planning import Plan, plan
 from llmx.report.progress import Terminal
 from llmx.report.summary import Figures, figures_as_json, figures_as_lines
 from llmx.settings import Settings

@@ -1,0 +1,167 @@
+"""Before a run: every check that can be made without a provider, and what it yields.
+
+`plan` is for files; the library, which reads none, uses its parts. Nothing here calls anybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from llmx.environment import Environment
+from llmx.errors import UsageError
+from llmx.layers.validate import describe
+from llmx.outputs import check_outputs
+from llmx.prompts import Example, Prompt, default_system, input_columns
+from llmx.records import RecordSource, Shape, open_source
+from llmx.schemas import Schema, load_schema, schema_of
+from llmx.settings import Settings
+from llmx.types import Record, Unreadable
+
+__all__ = ["Plan", "list_fields", "make_prompt", "no_model", "plan", "resolve_schema"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run that has passed every check that needs no provider."""
+
+    settings: Settings
+    env: Environment
+    schema: Schema
+    source: RecordSource
+    prompt: Prompt
+    shape: Shape
+    shown: list[str]
+
+    @property
+    def announcement(self) -> str:
+        """How many rows there are, as far as that is known, and what the model will see of them."""
+        total, columns = self.source.total(), self.source.columns
+        rows = "rows" if total is None else f"{total:,} row{'s' if total != 1 else ''}"
+        hidden = [name for name in columns if name not in self.shown]
+        if self.settings.prompt is not None:
+            return f"{rows}; the model sees what --prompt makes of {', '.join(columns)}"
+        seen = f"{rows}; the model sees: {', '.join(self.shown)}"
+        return f"{seen} (not: {', '.join(hidden)})" if hidden else seen
+
+
+def plan(settings: Settings, env: Environment) -> Plan:
+    """Check everything that can be checked before the first call.
+
+    Raises:
+        UsageError: input, schema, columns, prompt or output are wrong.
+    """
+    schema = resolve_schema(settings, env)
+    if settings.model is None:
+        raise no_model(env)
+    check_outputs(settings, env)
+    source = open_source(
+        settings.inputs,
+        env=env,
+        format=settings.input_format,
+        key=settings.key,
+        limit=settings.limit,
+        sample=settings.sample,
+        seed=settings.seed,
+    )
+    columns = source.columns
+    shape = _make_shape(settings, schema, columns)
+    shown = input_columns(columns, settings.input, settings.key)
+    prompt = make_prompt(settings, schema, columns, shown, env)
+    return Plan(settings, env, schema, source, prompt, shape, shown)
+
+
+def resolve_schema(settings: Settings, env: Environment) -> Schema:
+    """The schema by spec, class or JSON Schema."""
+    given = settings.schema_
+    return load_schema(given, cwd=env.cwd) if isinstance(given, str) else schema_of(given)
+
+
+def no_model(env: Environment) -> UsageError:
+    """What to say when no model was named: never a default, a lost setting must not label a data set."""
+    from llmx.providers import suggestions
+
+    ready = suggestions(env.variables)
+    hint = " or ".join([*(f"-m {name}" for name in ready), "-m local (a small embedded model, no key)"])
+    return UsageError("no model: give one with -m, LLMX_MODEL or a config file", hint=hint)
+
+
+def _make_shape(settings: Settings, schema: Schema, columns: Sequence[str]) -> Shape:
+    """The shape of output rows, checked against the columns and fields there are."""
+    keep: Any = settings.keep[0] if settings.keep in (["all"], ["none"]) else settings.keep
+    shape = Shape(
+        keep=keep, prefix=settings.prefix, into=settings.into, explode=settings.explode, meta=settings.meta
+    )
+    shape.check(columns, schema.fields, list_fields(schema))
+    return shape
+
+
+def list_fields(schema: Schema) -> dict[str, list[str]]:
+    """The top-level lists, each with the fields of its elements where those are objects."""
+    properties = schema.json_schema.get("properties", {})
+    lists = {name: array for name, field in properties.items() if (array := _array(field)) is not None}
+    return {name: _element_fields(schema, array) for name, array in lists.items()}
+
+
+def _array(field: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    if field.get("type") == "array":
+        return field
+    return next((branch for branch in field.get("anyOf", []) if branch.get("type") == "array"), None)
+
+
+def _element_fields(schema: Schema, array: Mapping[str, Any]) -> list[str]:
+    element = array.get("items", {})
+    if isinstance(element, Mapping) and (reference := element.get("$ref", "")).startswith("#/$defs/"):
+        element = schema.json_schema.get("$defs", {}).get(reference.removeprefix("#/$defs/"), {})
+    return list(element.get("properties", {})) if isinstance(element, Mapping) else []
+
+
+def make_prompt(
+    settings: Settings, schema: Schema, columns: Sequence[str], shown: Sequence[str], env: Environment
+) -> Prompt:
+    """The prompt of a run, its few-shot answers validated."""
+    properties = schema.json_schema.get("properties", {})
+    described = {name: str(field.get("description", "")) for name, field in properties.items()}
+    system = _text(settings.system, "--system", env)
+    return Prompt(
+        system=default_system(schema.description, described) if system is None else system,
+        columns=shown,
+        template=_text(settings.prompt, "--prompt", env),
+        examples=_examples(settings.examples, schema, env) if settings.examples else [],
+    )
+
+
+def _text(value: str | None, option: str, env: Environment) -> str | None:
+    if value is None or not value.startswith("@"):
+        return value
+    path = env.cwd / value[1:]
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise UsageError(f"{option}: cannot read {value[1:]!r}: {reason}") from error
+
+
+def _examples(path: str, schema: Schema, env: Environment) -> list[Example]:
+    return [_example(row, path, schema) for row in open_source([path], env=env)]
+
+
+def _example(row: Record | Unreadable, path: str, schema: Schema) -> Example:
+    """The answer is the `gold` object, or the columns that are fields of the schema."""
+    where = f"--examples {path}:{row.line}"
+    if isinstance(row, Unreadable):
+        raise UsageError(f"{where}: {row.error}")
+    gold = row.data.get("gold")
+    answer = gold if isinstance(gold, Mapping) else {k: v for k, v in row.data.items() if k in schema.fields}
+    shown = {k: v for k, v in row.data.items() if k not in answer and k != "gold"}
+    try:
+        value = schema.model.model_validate(answer)
+    except ValidationError as error:
+        hint = 'give the right answer under "gold", or as columns named like the fields'
+        raise UsageError(
+            f"{where}: the answer does not fit the schema: {describe(error)}", hint=hint
+        ) from error
+    return Example(shown, schema.dump(value))
