@@ -7,6 +7,7 @@ import ssl
 from decimal import Decimal
 
 import pytest
+import trustme
 from scripted import ANSWER, KEYS, Reply, chat, env_with
 
 from llmx.errors import (
@@ -206,16 +207,22 @@ async def test_a_cancelled_call_is_cancelled(caller, server):
         await task
 
 
-async def test_certificates_are_checked(caller, server):
-    """TLS is verified: a server that speaks none is no TLS server, and the transport checks names."""
-    endpoint = await caller.connect("openai/gpt-4o-mini", base_url=server.url.replace("http:", "https:"))
-    transport = endpoint.provider._client._client._transport
-    assert (transport.ssl_context.verify_mode, transport.ssl_context.check_hostname) == (
-        ssl.CERT_REQUIRED,
-        True,
-    )
-    with pytest.raises(ConnectionFailed):
-        await caller.ask(endpoint)
+async def test_certificates_are_checked(caller):
+    """A server whose certificate nobody we trust has signed gets no row."""
+    reached: list[bytes] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reached.append(await reader.read())
+        writer.close()
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    async with await asyncio.start_server(talk, "127.0.0.1", 0, ssl=context) as impostor:
+        port = impostor.sockets[0].getsockname()[1]
+        endpoint = await caller.connect("openai/gpt-4o-mini", base_url=f"https://127.0.0.1:{port}")
+        with pytest.raises(ConnectionFailed, match="CERTIFICATE_VERIFY_FAILED"):
+            await caller.ask(endpoint)
+    assert b"".join(reached) == b""
 
 
 async def test_many_calls_at_once(caller, server):
