@@ -74,13 +74,22 @@ def extract(
     Raises:
         UsageError: an option, the schema or the model is wrong; nothing was spent.
         FatalError: no row could succeed any more (key, quota, model); settled rows are in the cache.
-        RuntimeError: called from a running event loop; use `aextract` there.
+        RuntimeError: called from a running event loop, as notebooks have one; use `aextract` there.
     """
+    _require_no_loop()
 
     async def collect() -> list[Outcome]:
         return await aextract(rows, schema, model=model, observer=observer, **options)
 
     return asyncio.run(collect())
+
+
+def _require_no_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError("a running event loop calls for `await llmx.aextract(…)` instead of `llmx.extract(…)`")
 
 
 def aextract(

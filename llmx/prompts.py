@@ -26,6 +26,9 @@ __all__ = ["Example", "Prompt", "Rendered", "default_system", "delimited", "inpu
 Message = dict[str, Any]
 
 HASH_LENGTH = 12
+COLUMN_END = "\x1e"
+"""Between the columns in a row's plain text: ASCII's record separator, over which no span reaches."""
+
 NOT_SHOWN = frozenset({"gold", "_error", "_llmx"})
 
 
@@ -129,7 +132,7 @@ class Prompt:
             text = _render(self._template, data)
             return text, text
         shown = {name: data[name] for name in self._columns if name in data}
-        return delimited(shown), "\n".join(_plain(value) for value in shown.values())
+        return delimited(shown), COLUMN_END.join(_plain(value) for value in shown.values())
 
 
 def delimited(shown: Mapping[str, Any]) -> str:

@@ -132,7 +132,8 @@ class Request:
             schema, mode, parameters, sample); never over caps, pacing or paths.
         sample: which of several answers to the same question this is, from 0.
         reask: how many re-asks led to this request, 0 for the first.
-        row: the text of the row as the model sees it: what string fields may be copied from.
+        row: the text of the row as the model sees it, U+001E between columns: what string fields may be
+            copied from.
         tally: where the row's spending is added up; no part of the request's identity.
     """
 

@@ -130,7 +130,7 @@ def test_only_the_columns_there_are():
 def test_the_rows_own_text():
     """What string fields may be copied from: the values, without JSON's quoting."""
     row = prompt("text", "tags", "n").render({"text": 'say "hi"\n', "tags": ["a"], "n": None}).row
-    assert row == 'say "hi"\n\n["a"]\nnull'
+    assert row == 'say "hi"\n\x1e["a"]\x1enull'
 
 
 @pytest.mark.parametrize(

@@ -124,11 +124,8 @@ def _tell_reasons(reasons: list[LlmxError], planned: Plan, terminal: Terminal) -
 
 
 def _failed_rows(report: Report, env: Environment) -> str | None:
-    """The file of failed rows; a run that was stopped leaves it as `.partial`, as it does its results."""
-    path = report.errors_path
-    if path is None:
-        return None
-    return _short(path.with_name(f"{path.name}.partial") if report.reasons else path, env)
+    """The file of failed rows."""
+    return None if report.errors_path is None else _short(report.errors_path, env)
 
 
 def _short(path: Path, env: Environment) -> str:

@@ -240,8 +240,12 @@ def _load(path: Path) -> Any:
     params.api_keys = [secrets.token_urlsafe(32)]
     params.endpoint_slots = False
     params.ui = False
+    params.warmup = False
     try:
-        return xllamacpp.Server(params)
+        server = xllamacpp.Server(params)
+        # Instead of its own warm-up: a server that is closed before its first answer waits for itself for ever.
+        server.handle_chat_completions({"messages": [{"role": "user", "content": ""}], "max_tokens": 1})
+        return server
     except (RuntimeError, ValueError) as error:
         raise UnknownModel(f"the model {str(path)!r} does not load: {_first_line(error)}") from error
 

@@ -46,9 +46,10 @@ _SAYABLE = (
 """The sets of keywords that can be written out as rules."""
 
 # A character of a JSON string as `json.dumps` writes it, and one that is no blank: values have none at
-# their ends.
-_CHARACTER = r"(\\(u[0-9a-f]{4}|[^u])|[^\\])"
-_EDGE = r"(\\(u[0-9a-f]{4}|[\"\\])|[^\\\s])"
+# their ends. U+001E is neither: it stands between the row's columns, and no span reaches over it.
+_ESCAPED = "u([1-9a-f][0-9a-f]{3}|0([1-9a-f][0-9a-f]{2}|0([02-9a-f][0-9a-f]|1[0-9a-df])))"
+_CHARACTER = rf"(\\({_ESCAPED}|[^u])|[^\\])"
+_EDGE = rf"(\\({_ESCAPED}|[\"\\])|[^\\\s])"
 _TRIMMED = f"({_EDGE}({_CHARACTER}*{_EDGE})?)?"
 
 

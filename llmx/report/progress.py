@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from llmx.report.summary import Figures, duration, money
+from llmx.report.summary import Figures, duration, money, plural
 from llmx.text import harmless
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def waiting(figures: Figures) -> str:
     left = figures.paused_until - figures.clock.now()
     if left > 0:
         return f"paused {left:.0f} s by the server (429)"
-    return f"{figures.retries:,} retries" if figures.retries else ""
+    return plural(figures.retries, "retry") if figures.retries else ""
 
 
 def line(figures: Figures) -> str:

@@ -247,17 +247,19 @@ def plural(count: int, noun: str) -> str:
 
 
 def money(cost: Decimal | None) -> str:
-    """US dollars to the cent from one dollar up, to four digits below; "cost unknown" for None."""
+    """US dollars to the cent from one dollar up, to four digits below, never 0 for something; "cost unknown" for None."""
     if cost is None:
         return "cost unknown"
     if cost == 0:
         return "$0"
+    if cost < Decimal("0.0001"):
+        return "<$0.0001"
     return f"${cost:,.2f}" if cost >= 1 else f"${cost:.4f}"
 
 
 def duration(seconds: float) -> str:
     """`4.2 s`, `3m 07s`, `2h 05m`."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -108,7 +108,18 @@ def test_every_span_of_words_is_accepted(engine: Engine, row: str, data: st.Data
     assume(words)
     first, last = sorted(data.draw(st.tuples(*[st.integers(0, len(words) - 1)] * 2)))
     span = row[words[first].start() : words[last].end()]
+    assume("\x1e" not in span)
     assert engine.accepts(STRING, row, span)
+
+
+@pytest.mark.local_model
+def test_no_span_reaches_over_columns(engine: Engine) -> None:
+    """Each column's text is copied from, the end of one and the beginning of the next together are not."""
+    row = "\x1e".join(["Ana Sousa", "Lisboa"])
+    assert engine.accepts(STRING, row, "Ana Sousa")
+    assert engine.accepts(STRING, row, "Lisboa")
+    assert not engine.accepts(STRING, row, "Sousa\x1eLisboa")
+    assert not engine.accepts(STRING, row, "Sousa Lisboa")
 
 
 @pytest.mark.local_model
