@@ -19,7 +19,7 @@ COMMANDS = [
     (("cache", "stat"), "no such command 'stat'", "did you mean 'stats'?"),
     (("wibble",), "no such command 'wibble'", "llmx --help"),
     (("extract", "--shema", "x"), "no such option: --shema", "did you mean --schema?"),
-    (("extract", "--rpm"), "option '--rpm' requires an argument", "llmx extract --help"),
+    (("extract", "--rpm"), "option '--rpm' requires an argument", "llmx --help"),
     (("extract", "rows.jsonl"), "--schema is required", "llmx schema list"),
     (("schema", "show", "sentimnt"), "there is no schema named 'sentimnt'", "did you mean 'sentiment'?"),
     (("models", "opnai"), "no model with a known price matches 'opnai'", "llmx models openai"),
@@ -27,7 +27,11 @@ COMMANDS = [
 
 SETTINGS = [
     (("--rpm", "0"), "--rpm 0.0: input should be greater than or equal to 1", ""),
-    (("--mode", "tool"), "--mode: 'tool' is not one of auto, json_schema, tools, json", "did you mean tools?"),
+    (
+        ("--mode", "tool"),
+        "--mode: 'tool' is not one of auto, json_schema, tools, json",
+        "did you mean tools?",
+    ),
     (("--order", "dnoe"), "--order: 'dnoe' is not one of input, done", "did you mean done?"),
     (("--cache", "exat"), "--cache: 'exat' is not one of exact, off", "did you mean exact?"),
     (("--timeout", "soon"), "--timeout: 'soon' is no duration; write 90, 90s, 10m, 2h or 30d", ""),
@@ -40,7 +44,11 @@ SETTINGS = [
     (("--key", "idd"), "no column 'idd' in 'rows.jsonl'", "did you mean 'id'? the columns are id, text"),
     (("--input", "txt"), "--input: no column 'txt'; there are id, text", "did you mean 'text'?"),
     (("-p", "{{ txt }}"), "--prompt: no column 'txt'; there are id, text", "did you mean 'text'?"),
-    (("-p", "{{ text"), "--prompt line 1: unexpected end of template, expected 'end of print statement'.", ""),
+    (
+        ("-p", "{{ text"),
+        "--prompt line 1: unexpected end of template, expected 'end of print statement'.",
+        "",
+    ),
     (("-p", "@no.txt"), "--prompt: cannot read 'no.txt': No such file or directory", ""),
     (("--system", "@no.txt"), "--system: cannot read 'no.txt': No such file or directory", ""),
     (("--examples", "no.jsonl"), "no such file: 'no.jsonl'", ""),
@@ -125,7 +133,9 @@ def test_a_misspelt_command_or_option(
 
 
 @pytest.mark.parametrize(
-    ("option", "message", "hint"), SETTINGS, ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
+    ("option", "message", "hint"),
+    SETTINGS,
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_a_wrong_value(
     option: tuple[str, ...], message: str, hint: str, llmx: Llmx, mock: Mock, rows: Path
@@ -218,7 +228,7 @@ def test_bad_lines_are_error_rows(llmx: Llmx, mock: Mock) -> None:
     done = llmx("extract", *GOOD, *mock.openai, "-o", "out.jsonl")
     assert done.code == 3
     assert "  1 × unreadable_row: rows.jsonl:2: " in done.err
-    assert "(line 2)\nfailed rows: out.errors.jsonl\n" in done.err
+    assert done.err.endswith("\nfailed rows: out.errors.jsonl\n")
 
 
 def test_an_empty_input(llmx: Llmx, mock: Mock) -> None:
@@ -271,5 +281,5 @@ def test_an_answer_that_stays_invalid(
     mock = provider(MockSettings(malformed_rate=1.0))
     done = llmx("extract", *GOOD, *mock.openai, "-o", "out.jsonl", "--reasks", "0")
     assert done.code == 3
-    assert "10 × invalid_answer: " in done.err.replace("  ", "") or "× invalid_answer" in done.err
+    assert "  10 × invalid_answer: " in done.err
     assert done.err.endswith("failed rows: out.errors.jsonl\n")

@@ -67,7 +67,9 @@ def test_pyproject_is_a_project_file(llmx: Llmx, mock: Mock, rows: Path) -> None
 
 def test_lists_and_numbers_are_values(llmx: Llmx, mock: Mock, rows: Path) -> None:
     """TOML's own lists, numbers and truths are taken."""
-    (llmx.cwd / "llmx.toml").write_text('keep = ["id", "text"]\ntimeout = 30\nmax-failures = 1\nmeta = true\n')
+    (llmx.cwd / "llmx.toml").write_text(
+        'keep = ["id", "text"]\ntimeout = 30\nmax-failures = 1\nmeta = true\n'
+    )
     done = llmx(*RUN, *mock.openai)
     assert list(done.rows[0]) == ["id", "text", "name", "age", "_llmx"]
 

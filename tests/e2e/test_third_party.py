@@ -20,7 +20,7 @@ from llmx.job import Report
 from llmx.providers.grammar import schema_grammar
 from llmx.providers.weights import weights_path
 
-pytestmark = [pytest.mark.local_model, pytest.mark.xdist_group("llama.cpp")]
+pytestmark = pytest.mark.local_model
 
 ROWS = [{"id": 1, "text": "Ada Lovelace is 36."}, {"id": 2, "text": "Alan Turing was 41."}]
 SCHEMA = {
@@ -41,6 +41,7 @@ def started(grammar: str = "") -> Any:
     params.model.path = str(weights)
     params.verbosity = -1
     params.n_ctx, params.n_parallel, params.cache_ram_mib = 4096, 1, 0
+    params.cpuparams.n_threads = 1  # threads that wait for each other spin, where other tests want the core
     if grammar:
         kind = xllamacpp.common_grammar_type.COMMON_GRAMMAR_TYPE_USER
         params.sampling.grammar = xllamacpp.CommonGrammar(kind, grammar)

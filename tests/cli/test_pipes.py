@@ -1,0 +1,116 @@
+"""Standard streams that end, are closed, or whose reader goes away."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from commands import Llmx, Mock
+from rehearsal import read_rows, some_rows, write_rows
+
+RUN = ("extract", "rows.jsonl", "-s", "name, age int")
+
+
+def shell(llmx: Llmx, script: str) -> subprocess.CompletedProcess[str]:
+    """A line of a user's own, in bash, with the real program."""
+    program = f"{sys.executable} -m llmx"
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", script.replace("llmx ", f"{program} ")],
+        cwd=llmx.cwd,
+        env=llmx.env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_head_ends_a_run_quietly(llmx: Llmx, mock: Mock) -> None:
+    """`| head -1` gets its row; the run ends with 141, without a word about it."""
+    write_rows(llmx.cwd / "rows.jsonl", some_rows(3000))
+    done = shell(llmx, f"llmx extract rows.jsonl -s 'name, age int' {' '.join(mock.openai)} | head -1")
+    assert done.returncode == 141
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr == "3,000 rows; the model sees: id, text\n"
+    assert mock.calls < 3000
+
+
+def test_what_was_in_flight_is_cached(llmx: Llmx, mock: Mock) -> None:
+    """Answers that came after the reader had gone are not lost: the next run pays for none of them."""
+    write_rows(llmx.cwd / "rows.jsonl", some_rows(200))
+    read, write = os.pipe()
+    with Path(os.devnull).open("rb") as source, (llmx.cwd.parent / "stderr").open("wb") as err:
+        running = llmx.start((*RUN, *mock.openai), (source.fileno(), write, err.fileno()))
+    os.close(write)
+    os.read(read, 10)
+    os.close(read)
+    assert running.wait() == 141
+    before = mock.calls
+    assert llmx(*RUN, *mock.openai).code == 0
+    assert mock.calls == 200 >= before
+
+
+@pytest.mark.parametrize("argv", [("models",), ("schema", "show", "invoice"), ("schema", "list")])
+def test_other_commands_end_quietly_too(argv: tuple[str, ...], llmx: Llmx) -> None:
+    """A reader that goes away is nobody's error."""
+    read, write = os.pipe()
+    os.close(read)
+    err = llmx.cwd.parent / "stderr"
+    with Path(os.devnull).open("rb") as source, err.open("wb") as talk:
+        running = llmx.start(argv, (source.fileno(), write, talk.fileno()))
+    os.close(write)
+    assert running.wait() == 141
+    assert "Traceback" not in err.read_text()
+    assert "Error" not in err.read_text()
+
+
+def test_a_stderr_that_goes_away_stops_nothing(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """Nobody listens: the rows are written all the same."""
+    read, write = os.pipe()
+    os.close(read)
+    with Path(os.devnull).open("r+b") as null:
+        argv = (*RUN, *mock.openai, "-o", "out.jsonl")
+        running = llmx.start(argv, (null.fileno(), null.fileno(), write))
+    os.close(write)
+    assert running.wait() == 0
+    assert len(read_rows(llmx.cwd / "out.jsonl")) == 10
+
+
+def test_an_error_without_a_stderr_keeps_its_exit_code(llmx: Llmx, rows: Path) -> None:
+    """What cannot be said is still told by the code."""
+    read, write = os.pipe()
+    os.close(read)
+    with Path(os.devnull).open("r+b") as null:
+        running = llmx.start(RUN, (null.fileno(), null.fileno(), write))
+    os.close(write)
+    assert running.wait() == 2
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "<&-", ">&-", "<&- >&- 2>&-"])
+def test_closed_streams(closed: str, llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """A daemon may have none of the three."""
+    options = " ".join(mock.openai)
+    done = shell(llmx, f"llmx extract rows.jsonl -s 'name, age int' {options} -o out.jsonl {closed}")
+    assert done.returncode == 0, done.stderr
+    assert len(read_rows(llmx.cwd / "out.jsonl")) == 10
+
+
+def test_a_slow_writer_is_not_waited_for(llmx: Llmx, mock: Mock) -> None:
+    """Rows are answered as they come; the first result is there while the input is still open."""
+    read_rows_fd, write_rows_fd = os.pipe()
+    read_out, write_out = os.pipe()
+    with (llmx.cwd.parent / "stderr").open("wb") as err:
+        argv = ("extract", "-s", "name, age int", *mock.openai)
+        running = llmx.start(argv, (read_rows_fd, write_out, err.fileno()))
+    os.close(read_rows_fd)
+    os.close(write_out)
+    with os.fdopen(write_rows_fd, "wb", buffering=0) as rows, os.fdopen(read_out, "rb") as results:
+        rows.write(b'{"id": 1}\n')
+        assert b'"id":1' in results.readline()
+        rows.write(b'{"id": 2}\n')
+        assert b'"id":2' in results.readline()
+        rows.close()
+        assert results.read() == b""
+    assert running.wait() == 0

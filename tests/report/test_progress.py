@@ -1,0 +1,204 @@
+"""The block and the lines in each state of a run, and where they go."""
+
+from __future__ import annotations
+
+import io
+from decimal import Decimal
+
+import pytest
+from fakes import FakeClock
+from rich.console import Console
+
+from llmx.errors import Interrupted
+from llmx.events import AttemptStarted, AttemptSucceeded, Paused, RetryScheduled, RowSettled, RunStarted
+from llmx.report import progress
+from llmx.report.progress import Terminal, block, eta, line, waiting
+from llmx.report.summary import Figures
+from llmx.types import Outcome, Record, Usage
+
+
+class Stream(io.StringIO):
+    """Standard error, a terminal or not."""
+
+    def __init__(self, *, terminal: bool) -> None:
+        super().__init__()
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+
+def started(total: int | None = 10) -> tuple[Figures, FakeClock]:
+    clock = FakeClock()
+    figures = Figures(clock)
+    figures(RunStarted(total, "openai/[bold]mock", 3))
+    return figures, clock
+
+
+async def halfway(
+    total: int | None = 10, cost: Decimal | None = Decimal("0.05")
+) -> tuple[Figures, FakeClock]:
+    """Five rows in ten seconds, one call in flight."""
+    figures, clock = started(total)
+    for _ in range(5):
+        figures(AttemptStarted("e"))
+        figures(AttemptSucceeded("e", Usage(100, 20, cost=None if cost is None else cost / 5), 1.0))
+        figures(RowSettled(Outcome(Record(0, {}), value=1)))
+    figures(AttemptStarted("e"))
+    await clock.advance(10)
+    return figures, clock
+
+
+def drawn(figures: Figures) -> str:
+    console = Console(file=io.StringIO(), width=100, force_terminal=False)
+    console.print(block(figures))
+    return console.file.getvalue()  # type: ignore[attr-defined]  # a StringIO
+
+
+async def test_the_block_halfway() -> None:
+    """A bar, rows and rate, what is in flight, what it has cost and will."""
+    figures, _ = await halfway()
+    lines = drawn(figures).splitlines()
+    assert lines[0].rstrip().endswith(" 50%  5 of 10 rows")
+    assert lines[1].split() == ["5", "ok", "0", "failed", "0", "cached", "0.5", "rows/s", "10.0", "s", "left"]
+    assert lines[2] == "openai/[bold]mock · 1 in flight · 600 tokens · $0.0500 of about $0.1000"
+
+
+def test_the_block_at_the_start() -> None:
+    """Nothing is divided by nothing."""
+    figures, _ = started()
+    assert "0 of 10 rows" in drawn(figures)
+    assert "left" not in drawn(figures)
+
+
+async def test_the_block_of_a_stream() -> None:
+    """Without a total there is no share and no time left."""
+    figures, _ = await halfway(None)
+    assert "5 rows" in drawn(figures)
+    assert "left" not in drawn(figures)
+    assert "of about" not in drawn(figures)
+
+
+async def test_the_block_without_a_price() -> None:
+    """An unknown cost is said to be unknown."""
+    figures, _ = await halfway(cost=None)
+    assert "cost unknown" in drawn(figures)
+
+
+async def test_the_line_says_the_same() -> None:
+    """One plain line of the block's facts."""
+    figures, _ = await halfway()
+    assert line(figures) == (
+        "50%  5 of 10 rows · 5 ok · 0 failed · 0.5 rows/s · 10.0 s left · openai/[bold]mock · 1 in flight"
+        " · 600 tokens · $0.0500 of about $0.1000"
+    )
+
+
+async def test_waiting_for_a_pause() -> None:
+    """Who asked for it, and how long it still is."""
+    figures, clock = started()
+    figures(Paused("e", 30.0))
+    await clock.advance(12)
+    assert waiting(figures) == "paused 18 s by the server (429)"
+
+
+async def test_waiting_for_nothing_after_the_pause() -> None:
+    """A pause that is over is not told."""
+    figures, clock = started()
+    figures(Paused("e", 30.0))
+    await clock.advance(31)
+    assert waiting(figures) == ""
+
+
+def test_waiting_with_retries() -> None:
+    """How many there were."""
+    figures, _ = started()
+    figures(RetryScheduled(Interrupted(2), 1.0))
+    assert waiting(figures) == "1 retry"
+
+
+def test_waiting_for_the_end() -> None:
+    """After Ctrl-C, that is what the calls in flight are waited for."""
+    figures, _ = started()
+    figures.stopped(Interrupted(2))
+    assert waiting(figures) == "stopping (interrupted): waiting for the calls in flight"
+
+
+def test_no_eta_without_rows() -> None:
+    """There is nothing to tell it from."""
+    figures, _ = started()
+    assert eta(figures) == ""
+
+
+def test_plain_talk_is_as_it_is() -> None:
+    """Not a terminal: a line per saying."""
+    stream = Stream(terminal=False)
+    Terminal(stream).say("hello")
+    assert stream.getvalue() == "hello\n"
+
+
+def test_a_terminal_gets_no_control_characters() -> None:
+    """What comes from data cannot drive it."""
+    stream = Stream(terminal=True)
+    Terminal(stream).say("a\x1b[31mb\u202ec\r\nd")
+    assert stream.getvalue() == "a [31mb c d\n"
+
+
+async def test_lines_above_the_block_are_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the block is drawn, markup in a message is text and ends nothing."""
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Stream(terminal=True)
+    terminal = Terminal(stream)
+    async with terminal.showing(started()[0]):
+        terminal.say("[/oops] [red]x")
+    assert "[/oops] [red]x" in stream.getvalue()
+
+
+async def test_the_plain_line_comes_with_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the start of a run there is none yet."""
+    stream = Stream(terminal=False)
+    async with Terminal(stream).showing(started()[0]):
+        pass
+    assert stream.getvalue() == ""
+
+
+@pytest.mark.simulated_time
+async def test_a_plain_line_every_half_minute() -> None:
+    """In a log, a run of two minutes leaves a few lines."""
+    import asyncio
+
+    from fakes import LoopClock
+
+    stream, figures = Stream(terminal=False), Figures(LoopClock())
+    figures(RunStarted(10, "m", 1))
+    async with Terminal(stream).showing(figures):
+        await asyncio.sleep(125)
+    assert len(stream.getvalue().splitlines()) == 125 // progress.PLAIN_EVERY
+
+
+async def test_rows_on_the_terminal_leave_no_block() -> None:
+    """They are progress enough."""
+    stream = Stream(terminal=True)
+    async with Terminal(stream, rows_on_terminal=True).showing(started()[0]):
+        pass
+    assert stream.getvalue() == ""
+
+
+def test_a_download_is_told_once() -> None:
+    """In a log, one line with the size."""
+    stream = Stream(terminal=False)
+    terminal = Terminal(stream)
+    for done in (0, 50, 100):
+        terminal.downloading(done * 1_000_000, 100_000_000)
+    assert stream.getvalue() == "fetching the embedded model's weights, once (100 MB)\n"
+
+
+def test_a_download_on_a_terminal_leaves_it_clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bar hides the cursor and gives it back."""
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Stream(terminal=True)
+    terminal = Terminal(stream)
+    terminal.downloading(0, 100)
+    terminal.downloading(100, 100)
+    shown = stream.getvalue()
+    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1

@@ -1,0 +1,156 @@
+"""The library: the same engine over any iterable, without files and without a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import Mock, mocked
+from pydantic import BaseModel
+from rehearsal import some_rows
+
+import llmx
+from llmx.errors import AuthenticationFailed, InvalidAnswer, UsageError
+from llmx.events import RowSettled
+from llmx.mock import Latency, MockSettings
+
+
+class Person(BaseModel):
+    """A person in the text."""
+
+    name: str
+    age: int
+
+
+@pytest.fixture
+def mock() -> Iterator[Mock]:
+    with mocked() as running:
+        yield running
+
+
+def at(mock: Mock) -> dict[str, Any]:
+    return {"model": "openai/mock", "base_url": f"{mock.url}/v1"}
+
+
+def test_a_class_gives_instances(mock: Mock) -> None:
+    """`value` is what the user's own class validated."""
+    outcomes = llmx.extract(some_rows(3), Person, **at(mock))
+    assert [type(outcome.value) for outcome in outcomes] == [Person] * 3
+
+
+def test_a_schema_may_be_a_spec_or_a_dict(mock: Mock) -> None:
+    """Whatever `--schema` takes, and JSON Schema as data."""
+    schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+    assert llmx.extract(some_rows(1), "name, age int", **at(mock))[0].value.age is not None
+    assert llmx.extract(some_rows(1), schema, **at(mock))[0].value.name
+
+
+def test_outcomes_are_in_the_rows_order() -> None:
+    """One per row, each with its row."""
+    with mocked(MockSettings(latency=Latency(0.02, 0.2))) as mock:
+        outcomes = llmx.extract(some_rows(30), Person, concurrency=8, **at(mock))
+    assert [outcome.record.data["id"] for outcome in outcomes] == list(range(30))
+
+
+def test_a_row_that_fails_is_an_outcome(mock: Mock) -> None:
+    """With its error, its raw answer and its attempts; nothing is raised."""
+    with mocked(MockSettings(malformed_rate=1.0)) as broken:
+        outcome = llmx.extract(some_rows(1), Person, reasks=1, **at(broken))[0]
+    assert isinstance(outcome.error, InvalidAnswer)
+    assert (outcome.value, outcome.attempts) == (None, 2)
+    assert outcome.raw
+
+
+def test_what_ends_a_run_is_raised() -> None:
+    """A dead key is no row's fault."""
+    with mocked(MockSettings(keys=("right",))) as mock, pytest.raises(AuthenticationFailed):
+        llmx.extract(some_rows(50), Person, **at(mock))
+
+
+def test_rows_are_read_lazily(mock: Mock) -> None:
+    """An endless input can be taken from."""
+
+    async def first_ten() -> list[Any]:
+        rows = ({"id": n} for n in iter(int, 1))
+        found = []
+        async for outcome in llmx.aextract(rows, Person, **at(mock)):
+            found.append(outcome.value)
+            if len(found) == 10:
+                break
+        return found
+
+    assert len(asyncio.run(first_ten())) == 10
+
+
+async def test_it_can_be_awaited(mock: Mock) -> None:
+    """`await` is the list."""
+    assert len(await llmx.aextract(some_rows(4), Person, **at(mock))) == 4
+
+
+async def test_each_use_is_a_run_of_its_own(mock: Mock) -> None:
+    """The second finds the first one's answers."""
+    extraction = llmx.aextract(some_rows(2), Person, **at(mock))
+    await extraction
+    assert {outcome.source for outcome in await extraction} == {"cache"}
+
+
+async def test_extract_within_a_loop_says_what_to_use() -> None:
+    """A notebook has a running loop: the way there is named."""
+    with pytest.raises(RuntimeError, match=r"await llmx\.aextract"):
+        llmx.extract([], Person, model="openai/x")
+
+
+def test_no_rows(mock: Mock) -> None:
+    """Nothing in, nothing out, nobody called."""
+    assert llmx.extract([], Person, **at(mock)) == []
+    assert mock.calls == 0
+
+
+@pytest.mark.parametrize("option", ["output", "limit", "keep", "max_failures"])
+def test_options_about_files_are_refused(option: str) -> None:
+    """Reading and writing is the caller's."""
+    with pytest.raises(UsageError, match=f"'{option}' is about files"):
+        llmx.extract([], Person, model="openai/x", **{option: "x"})
+
+
+def test_a_misspelt_option_is_refused() -> None:
+    """With the nearest name."""
+    with pytest.raises(UsageError) as caught:
+        llmx.extract([], Person, model="openai/x", concurency=3)
+    assert "--concurrency" in caught.value.hint
+
+
+def test_no_model_is_refused() -> None:
+    """There is no default here either."""
+    with pytest.raises(UsageError, match="no model"):
+        llmx.extract(some_rows(1), Person, model="")
+
+
+def test_a_gold_column_is_not_sent() -> None:
+    """The same rule as on the command line."""
+    with mocked(MockSettings(log=True)) as mock:
+        llmx.extract([{"text": "x", "gold": "canary"}], Person, **at(mock))
+        assert "canary" not in str(mock.server._provider._log.snapshot())
+
+
+def test_an_observer_is_told(mock: Mock) -> None:
+    """Every event of the run, in order."""
+    events: list[Any] = []
+    llmx.extract(some_rows(3), Person, observer=events.append, **at(mock))
+    assert sum(isinstance(event, RowSettled) for event in events) == 3
+
+
+def test_nothing_is_printed(mock: Mock, capfd: pytest.CaptureFixture[str]) -> None:
+    """A library is silent."""
+    llmx.extract(some_rows(2), Person, **at(mock))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_answers_are_kept_in_the_home(mock: Mock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LLMX_HOME is the library's, too."""
+    monkeypatch.setenv("LLMX_HOME", str(tmp_path / "home"))
+    llmx.extract(some_rows(2), Person, **at(mock))
+    assert (tmp_path / "home" / "cache").is_dir()

@@ -1,0 +1,225 @@
+"""Where outcomes go, and what a failing disk or a reader that goes away does to that."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rehearsal import read_rows
+
+from llmx.environment import Environment
+from llmx.errors import InvalidAnswer, OutputFailed, PipeClosed, UsageError
+from llmx.layers.stop import Stop
+from llmx.outputs import Outputs, check_outputs, errors_path
+from llmx.records import Shape, open_sink
+from llmx.schemas import load_schema
+from llmx.settings import Settings
+from llmx.types import Outcome, Record
+
+SCHEMA = load_schema("name, age int", cwd=Path())
+GOOD = Outcome(Record(0, {"id": 1}), value=SCHEMA.model(name="Ada", age=36), model="m", attempts=1)
+BAD = Outcome(Record(1, {"id": 2}, line=2), error=InvalidAnswer("no"), raw="{}", attempts=3)
+
+
+class Sink:
+    """A sink that raises what it is told to."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.rows: list[Any] = []
+        self.warnings: list[str] = []
+        self.ended = ""
+
+    def write(self, row: Any) -> None:
+        if self.error is not None:
+            raise self.error
+        self.rows.append(row)
+
+    def close(self) -> None:
+        self.ended = "closed"
+
+    def abandon(self) -> None:
+        self.ended = "abandoned"
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> Environment:
+    variables = {"LLMX_HOME": str(tmp_path / "home")}
+    return Environment(stdin=io.BytesIO(), stdout=io.BytesIO(), variables=variables, cwd=tmp_path)
+
+
+@pytest.fixture
+def make(env: Environment) -> Callable[..., tuple[Outputs, Stop]]:
+    """Outputs over `out.jsonl`, or over another sink."""
+
+    def outputs(sink: Any = None, shape: Shape | None = None) -> tuple[Outputs, Stop]:
+        stop = Stop()
+        results = sink or open_sink("out.jsonl", env=env)
+        errors = env.cwd / "out.errors.jsonl"
+        return Outputs(results, errors, shape=shape or Shape(), schema=SCHEMA, env=env, stop=stop), stop
+
+    return outputs
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ("out.jsonl", "out.errors.jsonl"),
+        ("out.csv.gz", "out.errors.jsonl"),
+        ("a.train.parquet", "a.train.errors.jsonl"),
+        ("out", "out.errors.jsonl"),
+        (".hidden.jsonl", ".hidden.errors.jsonl"),
+        ("sub/out.tsv.zst", "sub/out.errors.jsonl"),
+    ],
+)
+def test_errors_lie_beside_the_results(output: str, expected: str, env: Environment) -> None:
+    """Under the same name, whatever the format and compression."""
+    assert errors_path(output, None, env) == env.cwd / expected
+
+
+def test_errors_lie_where_the_user_says(env: Environment) -> None:
+    """`--errors` wins."""
+    assert errors_path("out.jsonl", "elsewhere.jsonl", env) == env.cwd / "elsewhere.jsonl"
+
+
+def test_errors_of_a_stream_lie_in_the_home(env: Environment) -> None:
+    """In a folder of the run's own."""
+    path = errors_path("-", None, env)
+    assert path.parent.parent == env.home / "runs"
+    assert path.name == "errors.jsonl"
+
+
+@pytest.mark.parametrize("name", ["out.errors.jsonl", "./out.errors.jsonl"])
+def test_an_input_is_never_the_errors_file(name: str, env: Environment) -> None:
+    """It would be overwritten, or removed by a run without failures."""
+    (env.cwd / "out.errors.jsonl").write_text("{}\n")
+    settings = Settings.of({"schema": "x", "inputs": [name], "output": "out.jsonl"})
+    with pytest.raises(UsageError, match="also an input"):
+        check_outputs(settings, env)
+
+
+def test_outputs_are_different_files(env: Environment) -> None:
+    """Summary and errors in one file would be neither."""
+    given = {"schema": "x", "output": "out.jsonl", "errors": "e.jsonl", "summary": "e.jsonl"}
+    with pytest.raises(UsageError, match="is an output already"):
+        check_outputs(Settings.of(given), env)
+
+
+@pytest.mark.parametrize("name", ["e.jsonl", "e.ndjson", "e.json", "e", "e.jsonl.gz"])
+def test_errors_are_json_lines_by_these_names(name: str, env: Environment) -> None:
+    """These are read as JSON Lines again."""
+    check_outputs(Settings.of({"schema": "x", "errors": name}), env)
+
+
+def test_a_good_row_goes_to_the_results(make: Any, env: Environment) -> None:
+    """With its columns and its fields."""
+    outputs, _ = make()
+    outputs.write(GOOD)
+    outputs.finish(complete=True)
+    assert read_rows(env.cwd / "out.jsonl") == [{"id": 1, "name": "Ada", "age": 36}]
+    assert outputs.errors_path is None
+
+
+def test_a_failed_row_goes_to_the_errors(make: Any, env: Environment) -> None:
+    """With what is known of its end."""
+    outputs, _ = make()
+    outputs.write(BAD)
+    outputs.finish(complete=True)
+    error = {
+        "type": "invalid_answer",
+        "message": "no",
+        "line": 2,
+        "raw": "{}",
+        "attempts": 3,
+        "cost": 0.0,
+    }
+    assert read_rows(env.cwd / "out.errors.jsonl") == [{"id": 2, "_error": error}]
+    assert outputs.errors_path == env.cwd / "out.errors.jsonl"
+
+
+def test_errors_exist_only_if_there_are_any(make: Any, env: Environment) -> None:
+    """A good run makes no such file, nor its partial one."""
+    outputs, _ = make()
+    outputs.write(GOOD)
+    assert list(env.cwd.glob("*errors*")) == []
+
+
+def test_a_complete_run_forgets_earlier_errors(make: Any, env: Environment) -> None:
+    """Both the complete and the partial ones."""
+    for name in ("out.errors.jsonl", "out.errors.jsonl.partial"):
+        (env.cwd / name).write_text("{}\n")
+    make()[0].finish(complete=True)
+    assert list(env.cwd.glob("*errors*")) == []
+
+
+def test_a_stopped_run_keeps_earlier_errors(make: Any, env: Environment) -> None:
+    """They are true of the output that is still there."""
+    (env.cwd / "out.errors.jsonl").write_text("{}\n")
+    make()[0].finish(complete=False)
+    assert (env.cwd / "out.errors.jsonl").exists()
+
+
+def test_a_stopped_run_leaves_partial_files(make: Any, env: Environment) -> None:
+    """Whole lines, under another name, which is the one that is told."""
+    outputs, _ = make()
+    outputs.write(GOOD)
+    outputs.write(BAD)
+    outputs.finish(complete=False)
+    assert not (env.cwd / "out.jsonl").exists()
+    assert len(read_rows(env.cwd / "out.jsonl.partial")) == 1
+    assert outputs.errors_path == env.cwd / "out.errors.jsonl.partial"
+
+
+@pytest.mark.parametrize(
+    ("raised", "reason"),
+    [
+        (BrokenPipeError(), PipeClosed),
+        (OutputFailed("cannot write"), OutputFailed),
+        (OSError(28, "No space left on device"), OutputFailed),
+    ],
+)
+def test_a_write_that_fails_stops_the_run(raised: Exception, reason: type, make: Any) -> None:
+    """It is not raised into the pipeline, whose calls in flight are to end."""
+    outputs, stop = make(Sink(raised))
+    outputs.write(GOOD)
+    assert isinstance(stop.reason, reason)
+
+
+def test_after_a_failed_write_nothing_more_is_written(make: Any) -> None:
+    """A later row must not follow a gap."""
+    sink = Sink(BrokenPipeError())
+    outputs, stop = make(sink)
+    outputs.write(GOOD)
+    sink.error = None
+    outputs.write(GOOD)
+    assert sink.rows == []
+    assert len(stop.reasons) == 1
+
+
+def test_after_a_failed_write_the_run_is_not_complete(make: Any) -> None:
+    """Whatever the caller believes."""
+    sink = Sink(BrokenPipeError())
+    outputs, _ = make(sink)
+    outputs.write(GOOD)
+    outputs.finish(complete=True)
+    assert sink.ended == "abandoned"
+
+
+def test_provenance(make: Any) -> None:
+    """`--meta` rows say who answered."""
+    sink = Sink()
+    outputs, _ = make(sink, Shape(keep="none", meta=True))
+    outputs.write(GOOD)
+    assert sink.rows[0]["_llmx"] == {"model": "m", "source": "model", "attempts": 1, "cost": 0.0}
+
+
+def test_the_folder_of_a_runs_errors_is_private(env: Environment) -> None:
+    """Rows are nobody else's business."""
+    path = errors_path("-", None, env)
+    outputs = Outputs(Sink(), path, shape=Shape(), schema=SCHEMA, env=env, stop=Stop())
+    outputs.write(BAD)
+    outputs.finish(complete=True)
+    assert path.parent.stat().st_mode & 0o077 == 0
