@@ -170,7 +170,9 @@ async def engine(
 ) -> AsyncIterator[Engine]:
     """Everything between a row and its outcome, connected; released at the end."""
     async with _connected(settings, schema, env, talk) as endpoint:
-        concurrency = settings.concurrency or endpoint.concurrency or CONCURRENCY
+        # An endpoint that serves so many at a time would let more wait in line while their timeouts run.
+        most = endpoint.concurrency or settings.concurrency or CONCURRENCY
+        concurrency = min(settings.concurrency or most, most)
         cache = _open_cache(settings, env, talk.say)
         try:
             handler = _handler_for(

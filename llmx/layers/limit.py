@@ -18,7 +18,7 @@ from llmx.events import Observer, Paused
 from llmx.layers.stop import Stop
 from llmx.types import Completion, Handler, Layer, Request
 
-__all__ = ["Bucket", "Health", "Limiter", "TokenEstimate", "rate_limited"]
+__all__ = ["Health", "Limiter", "RequestBucket", "TokenBucket", "TokenEstimate", "rate_limited"]
 
 WINDOW = 60.25
 """Seconds in which a limit per minute is held: the quarter second is for the network's jitter."""
@@ -43,29 +43,55 @@ class Health:
         self.last_answer = now
 
 
-class Bucket:
-    """A limit per minute as a leaky bucket of a quarter second's worth.
+class RequestBucket:
+    """Requests per minute as a leaky bucket of a quarter second's worth.
 
-    In any half-open window of T seconds a bucket of capacity C and rate R admits at most C + R*T.
-    Requests are whole, so with R = (limit - C + 1) / WINDOW that is less than limit + 1, which is limit.
-    Tokens may be taken before a window and sent within it, one row's worth of at most C: R = (limit - 2*C) / WINDOW.
+    In any half-open window of T seconds a bucket of capacity C and rate R admits less than C + R*T plus
+    the one that opens the window. Requests are whole, so with R = (limit - C + 1) / WINDOW that is less
+    than limit + 1, which is limit.
 
     Args:
-        per_minute: the limit; for requests at least 1, a fraction of one is of no use; for tokens above 2.
-        unit: whether amounts are always 1 (requests) or vary (tokens).
+        rpm: at least 1; a fraction of a request is of no use.
     """
 
-    def __init__(self, per_minute: float, *, unit: bool) -> None:
-        limit = math.floor(per_minute) if unit else per_minute
-        capacity = max(1.0, limit / 60 * BURST)
-        if unit:
-            capacity = float(math.floor(capacity))
-        rate = (limit - capacity + 1 if unit else limit - 2 * capacity) / WINDOW
-        self.capacity = capacity
-        self._limiter = AsyncLimiter(capacity, capacity / rate)
+    def __init__(self, rpm: float) -> None:
+        limit = math.floor(rpm)
+        self.capacity = float(max(1, math.floor(limit / 60 * BURST)))
+        self._limiter = AsyncLimiter(self.capacity, self.capacity * WINDOW / (limit - self.capacity + 1))
+
+    async def acquire(self) -> None:
+        """Wait for a place in the minute."""
+        await self._limiter.acquire(1)
+
+
+class TokenBucket:
+    """Tokens per minute as a leaky bucket of a quarter second's worth; larger rows are taken in bucketfuls.
+
+    A row's tokens are taken before it is sent, so what is sent within a window may have been taken before
+    it: at most the first row. With R = (limit - C - largest row) / WINDOW no window holds more than the
+    limit, as long as no row is more than half of it; with one that is, the pace is half the limit.
+
+    Args:
+        tpm: above 2.
+    """
+
+    def __init__(self, tpm: float) -> None:
+        self._limit = tpm
+        self.capacity = max(1.0, tpm / 60 * BURST)
+        self._largest = self.capacity
+        self._limiter = self._paced()
+
+    def _paced(self) -> AsyncLimiter:
+        room = max(self._limit - self.capacity - self._largest, self._limit / 2)
+        return AsyncLimiter(self.capacity, self.capacity * WINDOW / room)
 
     async def acquire(self, amount: float) -> None:
-        """Wait until `amount` fits; what is larger than the bucket is taken in bucketfuls."""
+        """Wait until `amount` tokens have been let through."""
+        if amount > self._largest:
+            # A new limiter begins empty; filling it first keeps what the old one had let through counted.
+            self._largest = amount * 1.25
+            self._limiter = self._paced()
+            await self._limiter.acquire(self.capacity)
         while amount > 0:
             portion = min(amount, self.capacity)
             await self._limiter.acquire(portion)
@@ -115,8 +141,8 @@ class Limiter:
         stop: Stop,
         size: Callable[[Request], int],
     ) -> None:
-        self._requests = Bucket(rpm, unit=True) if rpm else None
-        self._tokens = Bucket(tpm, unit=False) if tpm else None
+        self._requests = RequestBucket(rpm) if rpm else None
+        self._tokens = TokenBucket(tpm) if tpm else None
         self._estimate = TokenEstimate()
         self._concurrency = concurrency
         self._size = size
@@ -140,7 +166,7 @@ class Limiter:
         while True:
             await self._unpaused()
             if self._requests is not None:
-                await self._requests.acquire(1)
+                await self._requests.acquire()
             if self._clock.now() >= self._paused_until:
                 return
 

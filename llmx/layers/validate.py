@@ -74,7 +74,8 @@ class _Unfit(Exception):
 
 def _value(dialogue: Dialogue, completion: Completion) -> Any:
     if completion.finish == "refusal":
-        raise _Unfit(Refusal(f"the model declined: {_clip(completion.text)!r}", raw=completion.text))
+        said = f": {_clip(completion.text)!r}" if completion.text else ""
+        raise _Unfit(Refusal(f"the model declined{said}", raw=completion.text))
     if completion.finish == "length":
         message = f"the answer was cut after {completion.usage.output_tokens:,} output tokens"
         hint = "a larger --max-output-tokens"

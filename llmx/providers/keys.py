@@ -74,7 +74,9 @@ def read_key_file(path: Path) -> dict[str, str]:
         mode = path.stat().st_mode
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"key file {str(path)!r} cannot be read: {error}") from None
+        raise UsageError(
+            f"key file {str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from None
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise UsageError(f"key file {str(path)!r} can be read by others", hint=f"chmod 600 {path}")
     pairs: dict[str, str] = {}

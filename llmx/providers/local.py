@@ -136,9 +136,9 @@ class LocalProvider:
         self._server = None
 
     def _answer(self, request: Request, abandoned: threading.Event) -> Completion:
+        schema = _schema(request.body)
         if self._server is None:
             self._server = _load(self._path)
-        schema = _schema(request.body)
         grammar = None if schema is None else self._grammar(schema, request.row)
         answer = _Answer(abandoned)
         self._ask(_payload(request, grammar), answer)

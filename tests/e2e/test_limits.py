@@ -29,9 +29,6 @@ def test_rpm_is_used(tmp_path: Path) -> None:
     assert rehearse(tmp_path, 90, rpm=30).seconds < 1.05 * 180
 
 
-@pytest.mark.xfail(
-    reason="llmx/layers/limit.py: a row larger than the bucket may straddle the window's begin"
-)
 def test_no_minute_has_more_tokens_than_tpm(tmp_path: Path) -> None:
     """Once answers have taught it what rows cost, the pacing keeps below the limit."""
     run = rehearse(tmp_path, 60, MockSettings(latency=Latency(0.2, 1.0)), tpm=4000, concurrency=4)

@@ -13,7 +13,7 @@ from fakes import Log, LoopClock, a_request, an_answer, simulate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmx.layers.limit import Bucket, Health, Limiter, rate_limited
+from llmx.layers.limit import Health, Limiter, RequestBucket, TokenBucket, rate_limited
 from llmx.layers.stop import Stop
 from llmx.types import Completion, Request
 
@@ -179,17 +179,17 @@ def test_nobody_leaves_during_a_pause(arrivals, at, seconds):
 @given(limit=st.floats(1, 1e9))
 def test_a_request_bucket_admits_less_than_one_above_its_limit(limit):
     """Capacity and a minute's leak stay below the next whole request."""
-    bucket = Bucket(limit, unit=True)
+    bucket = RequestBucket(limit)
     assert bucket.capacity + MINUTE * rate_of(bucket) < math.floor(limit) + 1
 
 
 @given(limit=st.floats(60, 1e9))
 def test_a_token_bucket_has_room_for_a_row_taken_early(limit):
     """A row may take its tokens before a minute and be sent within it: that much is kept free."""
-    bucket = Bucket(limit, unit=False)
+    bucket = TokenBucket(limit)
     assert 2 * bucket.capacity + MINUTE * rate_of(bucket) <= limit
 
 
-def rate_of(bucket: Bucket) -> float:
+def rate_of(bucket: RequestBucket | TokenBucket) -> float:
     """Units that leak per second."""
     return bucket._limiter.max_rate / bucket._limiter.time_period

@@ -211,6 +211,17 @@ async def test_closing_frees_the_model(weights: Path) -> None:
 
 
 @pytest.mark.local_model
+def test_closing_before_any_answer(weights: Path) -> None:
+    """The engine by itself would wait for its own main loop for ever."""
+    script = (
+        "import sys; from pathlib import Path; from llmx.providers.local import _load;"
+        "[_load(Path(sys.argv[1])) and None for _ in range(3)]"
+    )
+    ended = subprocess.run([sys.executable, "-c", script, str(weights)], timeout=60, check=False)
+    assert ended.returncode == 0
+
+
+@pytest.mark.local_model
 async def test_nobody_else_may_ask_it(provider: LocalProvider) -> None:
     """The engine listens on a loopback port; rows cannot be read there, nor questions put."""
     await provider.complete(request(ROWS[0], tokens=2))
