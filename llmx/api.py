@@ -21,8 +21,7 @@ from llmx.events import Event, Observer, RunStarted
 from llmx.job import engine
 from llmx.layers.stop import Stop
 from llmx.pipeline import amap
-from llmx.planning import make_prompt, no_model, resolve_schema
-from llmx.prompts import input_columns
+from llmx.planning import make_prompt, no_model, resolve_schema, selection
 from llmx.report.summary import Figures
 from llmx.settings import Settings
 from llmx.types import Outcome, Record
@@ -132,8 +131,8 @@ async def _outcomes(
     env, stop = Environment(), Stop()
     resolved = resolve_schema(settings, env)
     columns, records = _records(rows, settings.key)
-    shown = input_columns(columns, settings.input, settings.key)
-    prompt = make_prompt(settings, resolved, columns, shown, env)
+    selection(settings).check(columns)
+    prompt = make_prompt(settings, resolved, columns, env)
     async with engine(
         settings, resolved, prompt, env, clock=SystemClock(), stop=stop, observer=observer, talk=_Quiet()
     ) as parts:

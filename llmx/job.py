@@ -7,7 +7,7 @@ the library.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ from llmx.caches import Cache, NoCache
 from llmx.caches.fingerprint import fingerprint, rekeyed
 from llmx.clock import Clock
 from llmx.environment import Environment
-from llmx.errors import LlmxError
+from llmx.errors import LlmxError, RowError
 from llmx.events import Observer, RunStarted, fan_out
 from llmx.layers import compose
 from llmx.layers.cache import cached
@@ -128,7 +128,7 @@ def _handler_for(
         coalesced(),
         cached(cache, schema.parse),
         validated(
-            endpoint.dialogue, reasks=settings.reasks, rekey=rekeyed(schema.fingerprint), observer=observer
+            endpoint.codec, reasks=settings.reasks, rekey=rekeyed(schema.fingerprint), observer=observer
         ),
         retried(policy, health=health, clock=clock, stop=stop, observer=observer),
         rate_limited(limiter, observer=observer),
@@ -199,7 +199,8 @@ async def first_request(plan: Plan, talk: Talk) -> dict[str, Any] | None:
         prepare = _preparer(endpoint, plan.prompt, plan.schema)
         for row in plan.source:
             if isinstance(row, Record):
-                return dict(prepare(row).body)
+                with suppress(RowError):  # a run has it among the errors and goes on
+                    return dict(prepare(row).body)
     return None
 
 

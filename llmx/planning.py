@@ -12,16 +12,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from llmx.environment import Environment
-from llmx.errors import UsageError
+from llmx.errors import InvalidAnswer, UsageError
 from llmx.layers.validate import describe
 from llmx.outputs import check_outputs
-from llmx.prompts import Example, Prompt, default_system, input_columns
+from llmx.prompts import Example, Prompt, Selection, default_system
 from llmx.records import RecordSource, Shape, open_source
 from llmx.schemas import Schema, load_schema, schema_of
+from llmx.schemas.keywords import definitions, ref_name
 from llmx.settings import Settings
+from llmx.text import plural
 from llmx.types import Record, Unreadable
 
-__all__ = ["Plan", "list_fields", "make_prompt", "no_model", "plan", "resolve_schema"]
+__all__ = ["Plan", "list_fields", "make_prompt", "no_model", "plan", "resolve_schema", "selection"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,11 @@ class Plan:
     def announcement(self) -> str:
         """How many rows there are, as far as that is known, and what the model will see of them."""
         total, columns = self.source.total(), self.source.columns
-        rows = "rows" if total is None else f"{total:,} row{'s' if total != 1 else ''}"
-        hidden = [name for name in columns if name not in self.shown]
-        if self.settings.prompt is not None:
-            return f"{rows}; the model sees what --prompt makes of {', '.join(columns)}"
-        seen = f"{rows}; the model sees: {', '.join(self.shown)}"
+        rows = "" if total is None else f"{plural(total, 'row')}; "
+        shown = self.shown if self.prompt.used is None else self.prompt.used
+        hidden = [name for name in columns if name not in shown]
+        how = "the model sees" if self.prompt.used is None else "--prompt shows the model"
+        seen = f"{rows}{how}: {', '.join(shown) or 'no column'}"
         return f"{seen} (not: {', '.join(hidden)})" if hidden else seen
 
 
@@ -69,8 +71,8 @@ def plan(settings: Settings, env: Environment) -> Plan:
     )
     columns = source.columns
     shape = _make_shape(settings, schema, columns)
-    shown = input_columns(columns, settings.input, settings.key)
-    prompt = make_prompt(settings, schema, columns, shown, env)
+    shown = selection(settings).check(columns)
+    prompt = make_prompt(settings, schema, columns, env)
     return Plan(settings, env, schema, source, prompt, shape, shown)
 
 
@@ -113,22 +115,35 @@ def _array(field: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _element_fields(schema: Schema, array: Mapping[str, Any]) -> list[str]:
-    element = array.get("items", {})
-    if isinstance(element, Mapping) and (reference := element.get("$ref", "")).startswith("#/$defs/"):
-        element = schema.json_schema.get("$defs", {}).get(reference.removeprefix("#/$defs/"), {})
-    return list(element.get("properties", {})) if isinstance(element, Mapping) else []
+    """The fields that an element may have: those of every branch of a union, whatever it refers to."""
+    defs = definitions(schema.json_schema)
+    nodes, names, seen = [array.get("items")], dict[str, None](), set[str]()
+    for node in nodes:  # grows while it is read
+        if not isinstance(node, Mapping):
+            continue
+        names |= dict.fromkeys(node.get("properties", {}))
+        for keyword in ("anyOf", "oneOf", "allOf"):
+            nodes.extend(node.get(keyword, ()))
+        if (name := ref_name(node)) is not None and name not in seen:
+            seen.add(name)
+            nodes.append(defs.get(name))
+    return list(names)
 
 
-def make_prompt(
-    settings: Settings, schema: Schema, columns: Sequence[str], shown: Sequence[str], env: Environment
-) -> Prompt:
+def selection(settings: Settings) -> Selection:
+    """Which columns the model sees."""
+    return Selection(settings.input, settings.key)
+
+
+def make_prompt(settings: Settings, schema: Schema, columns: Sequence[str], env: Environment) -> Prompt:
     """The prompt of a run, its few-shot answers validated."""
     properties = schema.json_schema.get("properties", {})
     described = {name: str(field.get("description", "")) for name, field in properties.items()}
     system = _text(settings.system, "--system", env)
     return Prompt(
         system=default_system(schema.description, described) if system is None else system,
-        columns=shown,
+        selection=selection(settings),
+        columns=columns,
         template=_text(settings.prompt, "--prompt", env),
         examples=_examples(settings.examples, schema, env) if settings.examples else [],
     )
@@ -146,7 +161,11 @@ def _text(value: str | None, option: str, env: Environment) -> str | None:
 
 
 def _examples(path: str, schema: Schema, env: Environment) -> list[Example]:
-    return [_example(row, path, schema) for row in open_source([path], env=env)]
+    try:
+        rows = list(open_source([path], env=env))
+    except UsageError as error:
+        raise UsageError(f"--examples: {error}", hint=error.hint) from error
+    return [_example(row, path, schema) for row in rows]
 
 
 def _example(row: Record | Unreadable, path: str, schema: Schema) -> Example:
@@ -158,10 +177,9 @@ def _example(row: Record | Unreadable, path: str, schema: Schema) -> Example:
     answer = gold if isinstance(gold, Mapping) else {k: v for k, v in row.data.items() if k in schema.fields}
     shown = {k: v for k, v in row.data.items() if k not in answer and k != "gold"}
     try:
-        value = schema.model.model_validate(answer)
-    except ValidationError as error:
+        return Example(shown, schema.dump(schema.model.model_validate(answer)))
+    except (ValidationError, InvalidAnswer) as error:
         hint = 'give the right answer under "gold", or as columns named like the fields'
         raise UsageError(
             f"{where}: the answer does not fit the schema: {describe(error)}", hint=hint
         ) from error
-    return Example(shown, schema.dump(value))

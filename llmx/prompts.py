@@ -21,7 +21,7 @@ from llmx.text import nearest
 if TYPE_CHECKING:
     from jinja2 import Template
 
-__all__ = ["Example", "Prompt", "Rendered", "default_system", "delimited", "input_columns"]
+__all__ = ["Example", "Prompt", "Rendered", "Selection", "default_system", "delimited"]
 
 Message = dict[str, Any]
 
@@ -29,7 +29,8 @@ HASH_LENGTH = 12
 COLUMN_END = "\x1e"
 """Between the columns in a row's plain text: ASCII's record separator, over which no span reaches."""
 
-NOT_SHOWN = frozenset({"gold", "_error", "_llmx"})
+GOLD = "gold"
+"""The column of right answers, which no model is shown unless it is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,26 +49,43 @@ class Example:
     answer: Mapping[str, Any]
 
 
-def input_columns(columns: Sequence[str], chosen: Sequence[str] | None, key: str | None) -> list[str]:
-    """The columns the model sees.
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The columns the model sees: a rule, because a later row may have columns that the first had not.
 
     Args:
-        columns: those of the input.
-        chosen: by `--input`; None for the default: all but `key`, names that begin with "_", and "gold".
-
-    Raises:
-        UsageError: a chosen column is not there, or none is left.
+        chosen: by `--input`, in the order shown; None for the default: all but `key`, names that begin
+            with "_", and "gold".
+        key: the column that identifies a row.
     """
-    if chosen is not None:
-        for name in chosen:
-            _require(name, columns, "--input")
-        return list(chosen)
-    shown = [c for c in columns if c != key and not c.startswith("_") and c not in NOT_SHOWN]
-    if columns and not shown:
-        raise UsageError(
-            f"no column is left for the model among {', '.join(columns)}", hint="name them with --input"
-        )
-    return shown
+
+    chosen: Sequence[str] | None = None
+    key: str | None = None
+
+    def check(self, columns: Sequence[str]) -> list[str]:
+        """The columns shown of an input with `columns`, which is empty when it has no rows.
+
+        Raises:
+            UsageError: a chosen column is not there, or none is left.
+        """
+        if self.chosen is not None:
+            for name in self.chosen:
+                _require(name, columns, "--input")
+            return list(self.chosen)
+        shown = [name for name in columns if self._shows(name)]
+        if columns and not shown:
+            there = ", ".join(columns)
+            raise UsageError(f"no column is left for the model among {there}", hint="name them with --input")
+        return shown
+
+    def of(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """What is shown of one row; without the chosen columns that it lacks."""
+        if self.chosen is not None:
+            return {name: data[name] for name in self.chosen if name in data}
+        return {name: value for name, value in data.items() if self._shows(name)}
+
+    def _shows(self, name: str) -> bool:
+        return name != self.key and name != GOLD and not name.startswith("_")
 
 
 def _require(name: str, columns: Sequence[str], option: str) -> None:
@@ -83,28 +101,43 @@ class Prompt:
 
     Args:
         system: the fixed system text.
-        columns: what the model sees of a row; None when the template decides.
+        selection: which columns the model sees; a template is given those chosen, or else all.
+        columns: those of the input, as far as they are known; empty when it has no rows.
         template: jinja2 source over the row's columns, None for the default (columns as delimited JSON).
         examples: few-shot pairs, shown before the row.
+
+    Attributes:
+        used: the columns that the template uses, None without one.
+
+    Raises:
+        UsageError: the template is wrong, uses a column that is not there, or fails on an example.
     """
 
     def __init__(
         self,
         *,
         system: str,
-        columns: Sequence[str],
+        selection: Selection,
+        columns: Sequence[str] = (),
         template: str | None = None,
         examples: Sequence[Example] = (),
     ) -> None:
-        self._columns = list(columns)
-        self._template = _compile(template, columns) if template is not None else None
+        self._selection = selection
+        self._template: Template | None = None
+        self.used: list[str] | None = None
+        if template is not None:
+            self._template, self.used = _compile(template, selection.chosen or columns)
         self._prefix: list[Message] = [{"role": "system", "content": system}]
-        for example in examples:
-            self._prefix += self._pair(example)
+        for number, example in enumerate(examples, 1):
+            self._prefix += self._pair(example, number)
 
-    def _pair(self, example: Example) -> list[Message]:
+    def _pair(self, example: Example, number: int) -> list[Message]:
+        try:
+            shown = self._user(example.data)[0]
+        except UnreadableRow as error:
+            raise UsageError(f"--examples, row {number}: {error}") from error
         return [
-            {"role": "user", "content": self._user(example.data)[0]},
+            {"role": "user", "content": shown},
             {"role": "assistant", "content": orjson.dumps(example.answer).decode()},
         ]
 
@@ -117,22 +150,34 @@ class Prompt:
         """The messages for one row.
 
         Raises:
-            UnreadableRow: the template uses a column this row lacks, or fails on its values; or the row holds
-                what JSON does not (a lone surrogate, an integer above 64 bits).
+            UnreadableRow: there is nothing of this row to show; the template uses a column it lacks, or fails
+                on its values; or it holds what JSON does not (a lone surrogate, an integer above 64 bits).
         """
-        try:
-            content, row = self._user(data)
-            content.encode()  # a template can let a lone surrogate through
-        except (TypeError, UnicodeEncodeError) as error:
-            raise UnreadableRow(f"this row cannot be sent as JSON: {error}") from error
+        content, row = self._user(data)
         return Rendered([*self._prefix, {"role": "user", "content": content}], row)
 
     def _user(self, data: Mapping[str, Any]) -> tuple[str, str]:
-        if self._template is not None:
-            text = _render(self._template, data)
-            return text, text
-        shown = {name: data[name] for name in self._columns if name in data}
+        try:
+            content, row = self._shown(data) if self._template is None else self._templated(data)
+            content.encode()  # a template can let a lone surrogate through
+        except (TypeError, UnicodeEncodeError) as error:
+            raise UnreadableRow(f"this row cannot be sent as JSON: {error}") from error
+        return content, row
+
+    def _shown(self, data: Mapping[str, Any]) -> tuple[str, str]:
+        shown = self._selection.of(data)
+        if not shown:
+            there = ", ".join(map(str, data))
+            raise UnreadableRow(f"this row has no column for the model{', only ' + there if there else ''}")
         return delimited(shown), COLUMN_END.join(_plain(value) for value in shown.values())
+
+    def _templated(self, data: Mapping[str, Any]) -> tuple[str, str]:
+        assert self._template is not None
+        given = data if self._selection.chosen is None else self._selection.of(data)
+        text = _render(self._template, given)
+        if not text.strip():
+            raise UnreadableRow("the prompt template makes nothing of this row")
+        return text, text
 
 
 def delimited(shown: Mapping[str, Any]) -> str:
@@ -150,7 +195,8 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else _json(value)
 
 
-def _compile(source: str, columns: Sequence[str]) -> Template:
+def _compile(source: str, columns: Sequence[str]) -> tuple[Template, list[str]]:
+    """The template, and the columns it uses."""
     from jinja2 import StrictUndefined, TemplateSyntaxError, meta
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -161,9 +207,10 @@ def _compile(source: str, columns: Sequence[str]) -> Template:
         template = environment.from_string(source)
     except TemplateSyntaxError as error:
         raise UsageError(f"--prompt line {error.lineno}: {error.message}") from error
-    for name in sorted(used - set(environment.globals)):
+    names = sorted(used - set(environment.globals))
+    for name in names:
         _require(name, columns, "--prompt")
-    return template
+    return template, names
 
 
 def _render(template: Template, data: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable
 
-__all__ = ["harmless", "nearest"]
+__all__ = ["harmless", "nearest", "plural"]
 
 # C0 and C1 controls and DEL, which drive terminals, and the bidirectional controls, which reorder what is
 # read (Trojan Source, CVE-2021-42574). Tab stays.
@@ -24,3 +24,12 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
     # The commonest slip is two letters swapped, which difflib's ratio counts as two errors.
     swapped = [match for match in matches if sorted(match) == sorted(name)]
     return next(iter(swapped or matches), None)
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 call`, `2 calls`, `3 retries`, `2 refusals by 429`."""
+    if count == 1:
+        return f"1 {noun}"
+    head, _, tail = noun.partition(" ")
+    head = head[:-1] + "ies" if head.endswith("y") else head + "s"
+    return f"{count:,} {head}{' ' + tail if tail else ''}"

@@ -85,9 +85,9 @@ def test_the_announcement(tmp_path: Path) -> None:
 
 
 def test_the_announcement_of_a_template(tmp_path: Path) -> None:
-    """A template may use any column."""
+    """The columns that it uses, and the others."""
     shown = planned(tmp_path, prompt="{{ text }}").announcement
-    assert shown == "3 rows; the model sees what --prompt makes of id, text"
+    assert shown == "3 rows; --prompt shows the model: text (not: id)"
 
 
 async def test_the_first_request_calls_nobody(tmp_path: Path) -> None:

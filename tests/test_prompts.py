@@ -13,13 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmx.errors import UnreadableRow, UsageError
-from llmx.prompts import Example, Prompt, default_system, delimited, input_columns
+from llmx.prompts import Example, Prompt, Selection, default_system, delimited
 
 CANARY = "canary-7f3a"
 
 
 def prompt(*columns: str, **options: Any) -> Prompt:
-    return Prompt(**{"system": "Extract.", "columns": columns, **options})
+    return Prompt(**{"system": "Extract.", "selection": Selection(columns or None), **options})
+
+
+def check(columns: list[str], chosen: list[str] | None = None, key: str | None = None) -> list[str]:
+    return Selection(chosen, key).check(columns)
 
 
 def user_text(prompt: Prompt, data: dict[str, Any]) -> str:
@@ -32,18 +36,18 @@ def user_text(prompt: Prompt, data: dict[str, Any]) -> str:
 def test_all_columns_but_gold_key_and_private_ones():
     """By default the model sees neither the identity, nor the answer, nor names that begin with "_"."""
     columns = ["id", "text", "gold", "_meta", "_error", "_llmx", "title"]
-    assert input_columns(columns, None, "id") == ["text", "title"]
+    assert check(columns, key="id") == ["text", "title"]
 
 
 def test_chosen_columns_are_taken_as_they_are():
     """`--input` decides, order included; even gold can be named."""
-    assert input_columns(["id", "text", "gold"], ["gold", "id"], "id") == ["gold", "id"]
+    assert check(["id", "text", "gold"], ["gold", "id"], "id") == ["gold", "id"]
 
 
 def test_a_chosen_column_that_is_not_there():
     """The option, the column, the columns there are, and the nearest."""
     with pytest.raises(UsageError) as caught:
-        input_columns(["id", "text"], ["txt"], None)
+        check(["id", "text"], ["txt"])
     assert str(caught.value) == "--input: no column 'txt'; there are id, text"
     assert caught.value.hint == "did you mean 'text'?"
 
@@ -51,22 +55,38 @@ def test_a_chosen_column_that_is_not_there():
 def test_a_chosen_column_like_none():
     """No guess, no hint."""
     with pytest.raises(UsageError, match=r"^--input: no column 'qqq'; there are id$") as caught:
-        input_columns(["id"], ["qqq"], None)
+        check(["id"], ["qqq"])
     assert caught.value.hint == ""
 
 
 def test_no_column_left():
     """A file of nothing but gold and private columns is asked about."""
     with pytest.raises(UsageError, match=r"^no column is left for the model among gold, _x$") as caught:
-        input_columns(["gold", "_x"], None, None)
+        check(["gold", "_x"])
     assert caught.value.hint == "name them with --input"
 
 
 def test_an_empty_input_has_no_columns_to_miss():
     """Zero rows are no error, whatever columns were asked for."""
-    assert input_columns([], None, None) == []
-    assert input_columns([], ["text"], None) == ["text"]
-    Prompt(system="", columns=[], template="{{ text }}")
+    assert check([]) == []
+    assert check([], ["text"]) == ["text"]
+    assert prompt(template="{{ text }}").used == ["text"]
+
+
+def test_a_column_that_comes_late_is_shown() -> None:
+    """The default is a rule, not the list of the first rows' columns."""
+    late = {"text": "Ada", "note": "36", "gold": CANARY, "_x": CANARY, "id": CANARY}
+    by_rule = prompt(selection=Selection(key="id"), columns=["id", "text"])
+    assert user_text(by_rule, late) == delimited({"text": "Ada", "note": "36"})
+
+
+@pytest.mark.parametrize(
+    ("data", "there"), [({"gold": 1, "_x": 2}, ", only gold, _x"), ({}, "")], ids=["hidden", "empty"]
+)
+def test_a_row_with_nothing_to_show_fails_alone(data: dict[str, Any], there: str) -> None:
+    """No model is asked about nothing."""
+    with pytest.raises(UnreadableRow, match=f"^this row has no column for the model{there}$"):
+        prompt().render(data)
 
 
 # The default prompt
@@ -116,9 +136,8 @@ def test_a_row_that_quotes_another_rows_tag_has_a_new_one(text: str):
 def test_gold_is_never_shown():
     """A canary in gold is in no message, default columns given."""
     data = {"id": 1, "text": "Ada", "gold": {"name": CANARY}, "_error": {"raw": CANARY}, "_note": CANARY}
-    columns = input_columns(list(data), None, "id")
     example = Example({**data, "text": "Bob"}, {"name": "Bob"})
-    rendered = prompt(*columns, examples=[example]).render(data)
+    rendered = prompt(selection=Selection(key="id"), examples=[example]).render(data)
     assert CANARY not in str(rendered)
 
 
@@ -186,6 +205,32 @@ def test_a_template_naming_a_column_that_is_not_there():
         prompt("id", "text", template="{{ txet }}")
     assert str(caught.value) == "--prompt: no column 'txet'; there are id, text"
     assert caught.value.hint == "did you mean 'text'?"
+
+
+def test_a_template_may_name_any_column() -> None:
+    """Named there, gold and the key are shown, as with `--input`."""
+    by_name = prompt(selection=Selection(key="id"), columns=["id", "gold"], template="{{ id }}: {{ gold }}")
+    assert user_text(by_name, {"id": 7, "gold": "good"}) == "7: good"
+    assert by_name.used == ["gold", "id"]
+
+
+def test_a_template_over_chosen_columns() -> None:
+    """`--input` bounds what a template is given."""
+    with pytest.raises(UsageError, match=r"^--prompt: no column 'id'; there are text$"):
+        prompt("text", columns=["id", "text"], template="{{ id }}")
+
+
+def test_a_template_that_makes_nothing_fails_the_row_alone() -> None:
+    """Providers refuse an empty message, and it would ask for an invention."""
+    with pytest.raises(UnreadableRow, match=r"^the prompt template makes nothing of this row$"):
+        prompt("text", template="{{ text }}").render({"text": " "})
+
+
+def test_an_example_that_the_template_fails_on() -> None:
+    """Found before the first call, with its number."""
+    shots = [Example({"text": "Bob"}, {}), Example({"note": "Eve"}, {})]
+    with pytest.raises(UsageError, match=r"^--examples, row 2: the prompt template failed"):
+        prompt("text", template="{{ text }}", examples=shots)
 
 
 def test_names_that_a_template_sets_are_no_columns():

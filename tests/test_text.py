@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmx.text import harmless, nearest
+from llmx.text import harmless, nearest, plural
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,19 @@ def test_harmless_text_is_one_line_without_controls(text: str):
 def test_plain_text_is_left_as_it_is(text: str):
     """Letters of any script, digits, punctuation and spaces."""
     assert harmless(text) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "text"),
+    [
+        (1, "call", "1 call"),
+        (0, "call", "0 calls"),
+        (2, "retry", "2 retries"),
+        (1000, "refusal by 429", "1,000 refusals by 429"),
+        (1, "refusal by 429", "1 refusal by 429"),
+        (2, "re-ask", "2 re-asks"),
+    ],
+)
+def test_plural(count: int, noun: str, text: str) -> None:
+    """The noun's own plural, thousands apart."""
+    assert plural(count, noun) == text

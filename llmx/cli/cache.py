@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from llmx.environment import Environment
+from llmx.text import plural
 
 if TYPE_CHECKING:
     from llmx.caches.exact import ExactCache
@@ -25,8 +26,6 @@ def _opened(env: Environment) -> ExactCache:
 @cache.command()
 def stats(context: typer.Context) -> None:
     """How many answers are kept, and how large they are."""
-    from llmx.report.summary import plural
-
     opened = _opened(context.obj)
     try:
         found = opened.stats()
@@ -39,8 +38,6 @@ def stats(context: typer.Context) -> None:
 @cache.command()
 def clear(context: typer.Context) -> None:
     """Forget every answer: the next runs pay for them again."""
-    from llmx.report.summary import plural
-
     opened = _opened(context.obj)
     try:
         removed = opened.clear()

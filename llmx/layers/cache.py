@@ -43,5 +43,5 @@ def _look_up(cache: Cache, request: Request, parse: Callable[[str], Any]) -> Com
     hit = Completion(text=answer.text, usage=Usage(), model=answer.model, source="cache")
     try:
         return replace(hit, value=parse(answer.text))
-    except Exception:  # noqa: BLE001  # a user's validator may raise anything: then the model is asked again
+    except (Exception, SystemExit):  # noqa: BLE001  # a user's validator may raise anything: then the model is asked again
         return None

@@ -20,7 +20,12 @@ class Dialogue(Protocol):
     """How an answer is read and a correction is phrased in one provider's format."""
 
     def parse(self, completion: Completion) -> Any:
-        """The user's object. Raises ValueError (of which pydantic's ValidationError is one)."""
+        """The user's object.
+
+        Raises:
+            ValueError: it does not fit (pydantic's ValidationError is one): the model is asked again.
+            InvalidAnswer: it cannot be used, for a reason that no model can mend.
+        """
         ...
 
     def reask(self, body: Mapping[str, Any], completion: Completion, error: Exception) -> dict[str, Any]:
@@ -84,7 +89,9 @@ def _value(dialogue: Dialogue, completion: Completion) -> Any:
         return dialogue.parse(completion)
     except ValueError as problem:
         raise _Unfit(InvalidAnswer(describe(problem), raw=completion.text), problem) from None
-    except Exception as bug:  # noqa: BLE001  # a user's validator may raise anything; it is no verdict
+    except InvalidAnswer as verdict:  # no fault of the answer that the model could mend
+        raise _Unfit(InvalidAnswer(str(verdict), raw=completion.text)) from None
+    except (Exception, SystemExit) as bug:  # noqa: BLE001  # a user's validator may raise anything
         message = f"a validator of the schema raised {type(bug).__name__}: {_clip(str(bug))}"
         raise _Unfit(InvalidAnswer(message, raw=completion.text)) from None
 

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from llmx.report.summary import Figures, duration, money, plural
-from llmx.text import harmless
+from llmx.report.summary import Figures, duration, money
+from llmx.text import harmless, plural
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -20,6 +20,7 @@ from llmx.events import (
     RowSettled,
     RunStarted,
 )
+from llmx.text import plural
 from llmx.types import Outcome, Usage
 
 __all__ = [
@@ -30,7 +31,6 @@ __all__ = [
     "figures_as_json",
     "figures_as_lines",
     "money",
-    "plural",
 ]
 
 
@@ -235,15 +235,6 @@ def _error_lines(figures: Figures) -> list[str]:
 def _place(group: ErrorGroup) -> str:
     """Where the example is, unless its own words say so, as those of an unreadable line do."""
     return f" (line {group.line})" if group.line and f":{group.line}:" not in group.example else ""
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 call`, `2 calls`, `3 retries`, `2 refusals by 429`."""
-    if count == 1:
-        return f"1 {noun}"
-    head, _, tail = noun.partition(" ")
-    head = head[:-1] + "ies" if head.endswith("y") else head + "s"
-    return f"{count:,} {head}{' ' + tail if tail else ''}"
 
 
 def money(cost: Decimal | None) -> str:

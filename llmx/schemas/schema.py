@@ -15,7 +15,7 @@ from typing import Any
 import pydantic
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError
 
-from llmx.errors import UsageError
+from llmx.errors import InvalidAnswer, UsageError
 from llmx.schemas.keywords import definitions, resolved
 
 __all__ = ["Schema", "schema_from_model"]
@@ -60,16 +60,24 @@ class Schema:
 
         Raises:
             pydantic.ValidationError: it is not JSON, or does not fit.
+            InvalidAnswer: it fits, but cannot be written: see `dump`.
         """
-        return self.model.model_validate_json(text)
+        value = self.model.model_validate_json(text)
+        self.dump(value)  # what fails here fails this row alone, not the writing of all rows
+        return value
 
     def dump(self, value: pydantic.BaseModel) -> dict[str, Any]:
-        """The JSON-ready form of a parsed value: every name of `fields`, None where it has no value."""
-        dumped = value.model_dump(mode="json", by_alias=True)
+        """The JSON-ready form of a parsed value: every name of `fields`, None where it has no value.
+
+        Raises:
+            InvalidAnswer: a serializer or a computed field of the model fails on it, or makes no object of it.
+        """
+        try:
+            dumped = value.model_dump(mode="json", by_alias=True)
+        except (Exception, SystemExit) as bug:  # the user's own code may raise anything
+            raise InvalidAnswer(f"the model's serializer failed: {bug}") from bug
         if not isinstance(dumped, dict):
-            raise UsageError(
-                f"{self.source}: the model's serializer returns {dumped!r}, which is not an object"
-            )
+            raise InvalidAnswer(f"the model's serializer returns {dumped!r}, which is not an object")
         return dict.fromkeys(self.fields) | dumped
 
 

@@ -28,6 +28,10 @@ class Person(BaseModel):
     def known(cls, name: str) -> str:
         if name == "bug":
             raise ZeroDivisionError("division by zero")
+        if name == "exit":
+            raise SystemExit(1)
+        if name == "mute":
+            raise InvalidAnswer("the model's serializer failed: no")
         return name
 
 
@@ -167,14 +171,22 @@ async def test_a_refusal_is_not_asked_again():
     assert caught.value.raw == "I can't help\nwith that"
 
 
-async def test_a_validator_that_raises_a_strange_exception_fails_the_row_alone():
-    """A bug in the user's validator is told as one, without a re-ask that cannot help."""
-    script = Script(an_answer('{"name": "bug"}'))
-    message = r"^a validator of the schema raised ZeroDivisionError: division by zero$"
-    with pytest.raises(InvalidAnswer, match=message) as caught:
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("bug", "a validator of the schema raised ZeroDivisionError: division by zero"),
+        ("exit", "a validator of the schema raised SystemExit: 1"),
+        ("mute", "the model's serializer failed: no"),
+    ],
+)
+async def test_a_bug_in_the_schema_fails_the_row_alone(name: str, message: str):
+    """What the user's own code raises is told as such, without a re-ask that cannot help."""
+    raw = f'{{"name": "{name}"}}'
+    script = Script(an_answer(raw))
+    with pytest.raises(InvalidAnswer, match=f"^{message}$") as caught:
         await over(script)(a_request())
     assert script.calls == 1
-    assert caught.value.raw == '{"name": "bug"}'
+    assert caught.value.raw == raw
 
 
 async def test_usage_is_summed_over_reasks():

@@ -29,7 +29,6 @@ from llmx.report.summary import (
     figures_as_json,
     figures_as_lines,
     money,
-    plural,
 )
 from llmx.types import Outcome, Record, Unreadable, Usage
 
@@ -236,19 +235,3 @@ def test_duration(seconds: float, text: str) -> None:
 def test_sixty_seconds_are_a_minute() -> None:
     """Rounding up does not write `60.0 s`."""
     assert duration(59.97) == "1m 00s"
-
-
-@pytest.mark.parametrize(
-    ("count", "noun", "text"),
-    [
-        (1, "call", "1 call"),
-        (0, "call", "0 calls"),
-        (2, "retry", "2 retries"),
-        (1000, "refusal by 429", "1,000 refusals by 429"),
-        (1, "refusal by 429", "1 refusal by 429"),
-        (2, "re-ask", "2 re-asks"),
-    ],
-)
-def test_plural(count: int, noun: str, text: str) -> None:
-    """The noun's own plural, thousands apart."""
-    assert plural(count, noun) == text

@@ -12,7 +12,7 @@ import pydantic
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, computed_field, field_validator, model_validator
 
-from llmx.errors import UsageError
+from llmx.errors import InvalidAnswer, UsageError
 from llmx.schemas import Schema, schema_of
 
 T = TypeVar("T")
@@ -212,8 +212,24 @@ def test_a_serializer_must_return_an_object() -> None:
             return self.a
 
     schema = schema_of(Odd)
-    with pytest.raises(UsageError, match="returns 1, which is not an object"):
-        schema.dump(schema.parse('{"a": 1}'))
+    with pytest.raises(InvalidAnswer, match="returns 1, which is not an object"):
+        schema.parse('{"a": 1}')
+
+
+def test_a_value_that_cannot_be_written_is_no_answer() -> None:
+    """A serializer or computed field that raises fails its row, before anything is written."""
+
+    class Odd(BaseModel):
+        a: int
+
+        @pydantic.computed_field
+        def inverse(self) -> float:
+            return 1 / self.a
+
+    schema = schema_of(Odd)
+    assert schema.dump(schema.parse('{"a": 2}')) == {"a": 2, "inverse": 0.5}
+    with pytest.raises(InvalidAnswer, match=r"^the model's serializer failed: .*division by zero"):
+        schema.parse('{"a": 0}')
 
 
 def test_excluded_fields_are_no_columns() -> None:
