@@ -7,9 +7,13 @@ import sys
 
 def entry() -> None:
     """Run the command line and exit with its code."""
-    from llmx.cli.app import main
+    try:
+        from llmx.cli.app import main
 
-    sys.exit(main(sys.argv[1:]))
+        code = main(sys.argv[1:])
+    except KeyboardInterrupt:  # while it was still being imported
+        code = 130
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -17,11 +17,12 @@ from typing import Any
 from llmx.clock import SystemClock
 from llmx.environment import Environment
 from llmx.errors import UsageError
-from llmx.events import Event, Observer, RunStarted
+from llmx.events import Event, Observer, RunEnded, RunStarted
 from llmx.job import engine
 from llmx.layers.stop import Stop
 from llmx.pipeline import amap
 from llmx.planning import make_prompt, no_model, resolve_schema, selection
+from llmx.presenting import NoRows
 from llmx.report.summary import Figures
 from llmx.settings import Settings
 from llmx.types import Outcome, Record
@@ -134,7 +135,15 @@ async def _outcomes(
     selection(settings).check(columns)
     prompt = make_prompt(settings, resolved, columns, env)
     async with engine(
-        settings, resolved, prompt, env, clock=SystemClock(), stop=stop, observer=observer, talk=_Quiet()
+        settings,
+        resolved,
+        prompt,
+        env,
+        clock=SystemClock(),
+        stop=stop,
+        observer=observer,
+        talk=_Quiet(),
+        presenter=NoRows(),
     ) as parts:
         observer(RunStarted(None, parts.endpoint.label, parts.concurrency))
         results = amap(
@@ -147,6 +156,7 @@ async def _outcomes(
         async with aclosing(results):
             async for outcome in results:
                 yield outcome
+        observer(RunEnded(complete=stop.reason is None))
     if stop.reason is not None:
         raise stop.reason
 
@@ -162,7 +172,7 @@ def _settings(schema: Any, model: str, options: dict[str, Any]) -> Settings:
 
 def _records(rows: Iterable[Mapping[str, Any]], key: str | None) -> tuple[list[str], Iterator[Record]]:
     """The columns of the first rows, and all rows as records."""
-    iterator = iter(rows)
+    iterator = _mappings(rows)
     first = list(islice(iterator, PEEKED))
     columns = list(dict.fromkeys(column for row in first for column in row))
     numbered = enumerate(chain(first, iterator))
@@ -170,6 +180,15 @@ def _records(rows: Iterable[Mapping[str, Any]], key: str | None) -> tuple[list[s
         Record(index, row, origin="rows", key=None if key is None else str(row.get(key, "")))
         for index, row in numbered
     )
+
+
+def _mappings(rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    for index, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise UsageError(f"rows[{index}] is a {type(row).__name__}, not a mapping of columns to values")
+        if not all(isinstance(name, str) for name in row):
+            raise UsageError(f"rows[{index}] has a column whose name is no text: {list(row)!r}")
+        yield row
 
 
 class _Quiet:

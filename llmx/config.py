@@ -70,7 +70,10 @@ def _table(path: Path) -> Mapping[str, Any]:
 
 
 def _checked(table: Mapping[str, Any], path: Path, options: Collection[str]) -> dict[str, Any]:
-    for name in table:
+    for name, value in table.items():
+        if isinstance(value, dict):
+            hint = "options stand at the top level, as in: rpm = 500"
+            raise UsageError(f"{path}: {name!r} is a table", hint=hint)
         if name not in options:
             close = nearest(name, options)
             hint = f"did you mean {close!r}?" if close else "llmx extract --help lists the options"

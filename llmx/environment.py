@@ -29,7 +29,11 @@ def _stdin() -> BinaryIO:
 
 
 def _stdout() -> BinaryIO:
-    return sys.stdout.buffer if sys.stdout is not None else Path(os.devnull).open("wb")
+    if sys.stdout is not None:
+        return sys.stdout.buffer
+    nowhere = io.BytesIO()  # closed, as by `>&-`: rows must not go, paid for, to where nobody sees them
+    nowhere.close()
+    return nowhere
 
 
 def _stderr() -> TextIO:
@@ -41,7 +45,7 @@ class Environment:
     """Streams and variables.
 
     Args:
-        stdin, stdout: bytes, unbuffered by us.
+        stdin, stdout: bytes, unbuffered by us; stdout is a closed stream when the process has none.
         stderr: text, for people.
         variables: as in `os.environ`.
         cwd: relative paths are relative to it.

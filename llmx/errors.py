@@ -21,7 +21,7 @@
     │   ├── ProviderDown          exit 7   nothing ever came back from it
     │   ├── RequestRejected       exit 2   the provider refuses what every row sends: the schema, a parameter
     │   └── AllInvalid            exit 7   the first 20 rows were all invalid
-    ├── Interrupted           exit 130, 143  a signal
+    ├── Interrupted           exit 129, 130, 143  a signal: HUP, INT, TERM
     ├── PipeClosed            exit 141       the reader of stdout went away
     ├── Stopped                        internal: the run is stopping, this row was not settled
     └── OutputFailed          exit 1   the disk's fault, or ours
@@ -73,6 +73,8 @@ class LlmxError(Exception):
 
     exit_code: int = 1
     retryable: ClassVar[bool] = False
+    maybe_billed: bool = False
+    """The request had been sent, so the provider may charge for an answer that nobody got."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -134,13 +136,17 @@ class TransientError(LlmxError):
 
     Args:
         retry_after: seconds the server asked to wait, None when it named none.
+        maybe_billed: as above.
     """
 
     retryable = True
 
-    def __init__(self, message: str, *, hint: str = "", retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, hint: str = "", retry_after: float | None = None, maybe_billed: bool = False
+    ) -> None:
         super().__init__(message, hint=hint)
         self.retry_after = retry_after
+        self.maybe_billed = maybe_billed
 
 
 class RateLimited(TransientError):
@@ -157,6 +163,9 @@ class ConnectionFailed(TransientError):
 
 class CallTimeout(TransientError):
     """No answer within the timeout. The provider may have billed it."""
+
+    def __init__(self, message: str, *, hint: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message, hint=hint, retry_after=retry_after, maybe_billed=True)
 
 
 class FatalError(LlmxError):
@@ -195,6 +204,10 @@ class AllInvalid(FatalError):
     """The first rows to be settled were all invalid: it is the schema or the prompt."""
 
 
+SIGNAL_WORDS = {1: "hung up", 2: "interrupted", 15: "terminated"}
+"""What POSIX's HUP, INT and TERM do to a run."""
+
+
 class Interrupted(LlmxError):
     """A signal asked the run to stop.
 
@@ -203,7 +216,7 @@ class Interrupted(LlmxError):
     """
 
     def __init__(self, signal: int) -> None:
-        super().__init__("interrupted" if signal == 2 else "terminated")
+        super().__init__(SIGNAL_WORDS.get(signal, "terminated"))
         self.exit_code = 128 + signal
 
 

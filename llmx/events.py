@@ -21,6 +21,7 @@ __all__ = [
     "Reasked",
     "RetryScheduled",
     "RowSettled",
+    "RunEnded",
     "RunStarted",
     "fan_out",
 ]
@@ -33,6 +34,13 @@ class RunStarted:
     total: int | None
     model: str
     concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """No more rows will settle; `complete` says whether all have."""
+
+    complete: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +100,7 @@ class RowSettled:
 
 Event = (
     RunStarted
+    | RunEnded
     | AttemptStarted
     | AttemptSucceeded
     | AttemptFailed

@@ -6,6 +6,7 @@ the library.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -18,8 +19,8 @@ from llmx.caches import Cache, NoCache
 from llmx.caches.fingerprint import fingerprint, rekeyed
 from llmx.clock import Clock
 from llmx.environment import Environment
-from llmx.errors import LlmxError, RowError
-from llmx.events import Observer, RunStarted, fan_out
+from llmx.errors import LlmxError, RowError, Stopped
+from llmx.events import Observer, RunEnded, RunStarted, fan_out
 from llmx.layers import compose
 from llmx.layers.cache import cached
 from llmx.layers.coalesce import coalesced
@@ -32,6 +33,7 @@ from llmx.layers.validate import validated
 from llmx.outputs import Outputs, errors_path
 from llmx.pipeline import FirstRows, run, settler
 from llmx.planning import Plan, list_fields
+from llmx.presenting import FlatRows, Presenter
 from llmx.prompts import Prompt
 from llmx.providers import Endpoint, connect
 from llmx.records import open_sink
@@ -40,7 +42,7 @@ from llmx.schemas import Schema
 from llmx.settings import Settings
 from llmx.types import Handler, Outcome, Record, Request, Unreadable
 
-__all__ = ["PRECEDENCE", "Engine", "Report", "Talk", "engine", "execute", "first_request"]
+__all__ = ["PRECEDENCE", "Engine", "Report", "Talk", "engine", "execute", "first_request", "presenter_of"]
 
 CONCURRENCY = 32
 """Calls in flight when nothing else is asked for: enough for 10 rows/s at 3 s a call."""
@@ -66,11 +68,20 @@ class Talk(Protocol):
 
 @asynccontextmanager
 async def _connected(
-    settings: Settings, schema: Schema, env: Environment, talk: Talk
+    settings: Settings, schema: Schema, env: Environment, talk: Talk, stop: Stop
 ) -> AsyncIterator[Endpoint]:
-    """The run's endpoint; its connections are released at the end."""
+    """The run's endpoint; its connections are released at the end. A stop ends the wait for weights."""
+    with stop.interruptible():
+        endpoint = await _connect(settings, schema, env, talk)
+    try:
+        yield endpoint
+    finally:
+        await endpoint.provider.aclose()
+
+
+async def _connect(settings: Settings, schema: Schema, env: Environment, talk: Talk) -> Endpoint:
     assert settings.model is not None
-    endpoint = await connect(
+    return await connect(
         settings.model,
         schema,
         env=env,
@@ -83,16 +94,15 @@ async def _connected(
         spans=settings.spans,
         progress=talk.downloading,
     )
-    try:
-        yield endpoint
-    finally:
-        await endpoint.provider.aclose()
 
 
-def _preparer(endpoint: Endpoint, prompt: Prompt, schema: Schema) -> Callable[[Record], Request]:
+def _preparer(
+    endpoint: Endpoint, prompt: Prompt, schema: Schema, presenter: Presenter
+) -> Callable[[Record], Request]:
     """A function from a row to its request."""
 
     def prepare(record: Record) -> Request:
+        presenter.check(record)
         rendered = prompt.render(record.data)
         body = endpoint.codec.prepare(rendered.messages)
         digest = fingerprint(endpoint.id, schema.fingerprint, body)
@@ -167,9 +177,10 @@ async def engine(
     stop: Stop,
     observer: Observer,
     talk: Talk,
+    presenter: Presenter,
 ) -> AsyncIterator[Engine]:
     """Everything between a row and its outcome, connected; released at the end."""
-    async with _connected(settings, schema, env, talk) as endpoint:
+    async with _connected(settings, schema, env, talk, stop) as endpoint:
         # An endpoint that serves so many at a time would let more wait in line while their timeouts run.
         most = endpoint.concurrency or settings.concurrency or CONCURRENCY
         concurrency = min(settings.concurrency or most, most)
@@ -186,8 +197,10 @@ async def engine(
                 observer=observer,
             )
             watched = fan_out(observer, FirstRows(stop))
-            prepare = _preparer(endpoint, prompt, schema)
-            settle = settler(prepare, handler, clock=clock, stop=stop, observer=watched)
+            prepare = _preparer(endpoint, prompt, schema, presenter)
+            settle = settler(
+                prepare, handler, present=presenter.present, clock=clock, stop=stop, observer=watched
+            )
             yield Engine(settle, endpoint, concurrency)
         finally:
             cache.close()
@@ -195,8 +208,8 @@ async def engine(
 
 async def first_request(plan: Plan, talk: Talk) -> dict[str, Any] | None:
     """The body of the first row's request, None when there is no readable row. Calls nobody."""
-    async with _connected(plan.settings, plan.schema, plan.env, talk) as endpoint:
-        prepare = _preparer(endpoint, plan.prompt, plan.schema)
+    async with _connected(plan.settings, plan.schema, plan.env, talk, Stop()) as endpoint:
+        prepare = _preparer(endpoint, plan.prompt, plan.schema, presenter_of(plan))
         for row in plan.source:
             if isinstance(row, Record):
                 with suppress(RowError):  # a run has it among the errors and goes on
@@ -211,12 +224,14 @@ class Report:
     Args:
         figures: what it did and cost.
         reasons: why it was stopped, the first first; empty for a run that came to its end.
+        rows_left: the file where the results are, None when there are none or they went to no file.
         errors_path: the file of failed rows, None when there are none.
-        exit_code: see DESIGN section 7 or docs/errors.md.
+        exit_code: see docs/errors.md.
     """
 
     figures: Figures
     reasons: list[LlmxError]
+    rows_left: Path | None
     errors_path: Path | None
     exit_code: int
 
@@ -224,37 +239,73 @@ class Report:
 async def execute(plan: Plan, *, stop: Stop, figures: Figures, talk: Talk, clock: Clock) -> Report:
     """Run rows to files. The caller shows `figures` and throws `stop` on signals.
 
+    Cancelled after a stop, it ends at once, with its files in order.
+
     Raises:
         LlmxError: what was found before the first call, or what no row could survive.
     """
-    settings, env = plan.settings, plan.env
-    async with engine(
-        settings, plan.schema, plan.prompt, env, clock=clock, stop=stop, observer=figures, talk=talk
-    ) as parts:
-        outputs = _open_outputs(plan, stop)
-        if parts.endpoint.note:
-            talk.say(f"note: {parts.endpoint.note}")
-        if plan.source.columns:
-            talk.say(plan.announcement)
-        figures(RunStarted(plan.source.total(), parts.endpoint.label, parts.concurrency))
-        complete = False
-        try:
+    outputs: Outputs | None = None
+    try:
+        async with engine(
+            plan.settings,
+            plan.schema,
+            plan.prompt,
+            plan.env,
+            clock=clock,
+            stop=stop,
+            observer=figures,
+            talk=talk,
+            presenter=presenter_of(plan),
+        ) as parts:
+            outputs = _open_outputs(plan, stop)
+            _introduce(plan, parts, talk)
+            figures(RunStarted(plan.source.total(), parts.endpoint.label, parts.concurrency))
             async with talk.showing(figures):
-                await run(
-                    plan.source,
-                    settle=parts.settle,
-                    write=outputs.write,
-                    concurrency=parts.concurrency,
-                    ordered=settings.order == "input",
-                    stop=stop,
-                )
-            complete = stop.reason is None
-        finally:
-            plan.source.close()
-            outputs.finish(complete=complete)
-    for warning in outputs.warnings:
+                await _run(plan, parts, outputs, figures, stop)
+    except (Stopped, asyncio.CancelledError):
+        if stop.reason is None:
+            raise
+    for warning in outputs.warnings if outputs else ():
         talk.say(f"warning: {warning}")
-    return Report(figures, stop.reasons, outputs.errors_path, _exit_code(stop.reasons, figures, settings))
+    return _report(plan, stop, figures, outputs)
+
+
+def presenter_of(plan: Plan) -> Presenter:
+    """What makes output rows of a plan's outcomes."""
+    return FlatRows(plan.shape, plan.schema, list_fields(plan.schema))
+
+
+def _introduce(plan: Plan, parts: Engine, talk: Talk) -> None:
+    """What a person should know before the first call."""
+    if parts.endpoint.note:
+        talk.say(f"note: {parts.endpoint.note}")
+    if plan.source.columns:
+        talk.say(plan.announcement)
+
+
+async def _run(plan: Plan, parts: Engine, outputs: Outputs, figures: Figures, stop: Stop) -> None:
+    """All rows, from the source to the outputs, which are brought to their end whatever happens."""
+    complete = False
+    try:
+        await run(
+            plan.source,
+            settle=parts.settle,
+            write=outputs.write,
+            concurrency=parts.concurrency,
+            ordered=plan.settings.order == "input",
+            stop=stop,
+        )
+        complete = stop.reason is None
+    finally:
+        plan.source.close()
+        figures(RunEnded(complete))
+        outputs.finish(complete=complete)
+
+
+def _report(plan: Plan, stop: Stop, figures: Figures, outputs: Outputs | None) -> Report:
+    code = _exit_code(stop.reasons, figures, plan.settings)
+    left, errors = (outputs.rows_left, outputs.errors_path) if outputs else (None, None)
+    return Report(figures, stop.reasons, left, errors, code)
 
 
 def _open_outputs(plan: Plan, stop: Stop) -> Outputs:
@@ -267,7 +318,7 @@ def _open_outputs(plan: Plan, stop: Stop) -> Outputs:
         csv_safe=settings.csv_safe,
     )
     errors = errors_path(settings.output, settings.errors, env)
-    return Outputs(results, errors, shape=plan.shape, schema=plan.schema, env=env, stop=stop)
+    return Outputs(results, errors, env=env, stop=stop)
 
 
 PRECEDENCE = (1, 130, 129, 143, 2, 4, 5, 7, 141)

@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from llmx.environment import Environment
 from llmx.errors import LlmxError, OutputFailed, PipeClosed, UsageError
 from llmx.layers.stop import Stop
-from llmx.records import Shape, Sink, check_output, error_row, open_sink
-from llmx.schemas import Schema
+from llmx.records import (
+    Sink,
+    check_output,
+    error_row,
+    is_stream,
+    open_sink,
+    partial_of,
+    same_file,
+)
 from llmx.settings import Settings
-from llmx.types import Outcome, Record
+from llmx.types import Outcome
 
 __all__ = ["Outputs", "check_outputs", "errors_path"]
 
@@ -34,7 +40,7 @@ def check_outputs(settings: Settings, env: Environment) -> None:
     """
     check_output(settings.output, settings.inputs, env=env, format=settings.output_format)
     beside = {"--summary": settings.summary}
-    if settings.errors is not None or settings.output != "-":
+    if settings.errors is not None or not _flows(settings.output, env):
         beside["--errors"] = os.path.relpath(errors_path(settings.output, settings.errors, env), env.cwd)
     taken = {env.cwd / settings.output}
     for option, name in beside.items():
@@ -48,7 +54,7 @@ def check_outputs(settings: Settings, env: Environment) -> None:
 
 def _check_beside(option: str, name: str, inputs: Sequence[str], taken: set[Path], env: Environment) -> None:
     hint = f"{option} PATH, under another name"
-    if env.cwd / name in taken:
+    if any(same_file(env.cwd / name, other) for other in taken):
         raise UsageError(f"{option}: {name!r} is an output already", hint=hint)
     try:
         check_output(name, inputs, env=env, format="jsonl")
@@ -59,11 +65,16 @@ def _check_beside(option: str, name: str, inputs: Sequence[str], taken: set[Path
 
 def _suffix(path: Path) -> str:
     """The suffix that says the format: the one before that of a compression."""
-    return _plain(path).suffix
+    return _plain(path).suffix.lower()
 
 
 def _plain(path: Path) -> Path:
-    return path.with_suffix("") if path.suffix in COMPRESSED else path
+    return path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
+
+
+def _flows(output: str, env: Environment) -> bool:
+    """Whether results go to stdout, a pipe or a device, beside which there is no place for a file."""
+    return output == "-" or is_stream(env.cwd / output)
 
 
 def errors_path(output: str, errors: str | None, env: Environment) -> Path:
@@ -71,15 +82,19 @@ def errors_path(output: str, errors: str | None, env: Environment) -> Path:
 
     Args:
         output: the results' path, "-" for stdout.
-        errors: the path the user gave, None for the default: beside the results, or in a folder of this
-            run's own under llmx's home when the results go to stdout.
+        errors: the path the user gave, None for the default: beside the results, under a name that no other
+            output's errors have but those of the same name's compressed; or in a folder of this run's own
+            under llmx's home when the results go to no file.
     """
     if errors is not None:
         return env.cwd / errors
-    if output == "-":
+    if _flows(output, env):
         stamp = time.strftime("%Y%m%d-%H%M%S")
         return env.home / "runs" / f"{stamp}-{os.getpid()}" / "errors.jsonl"
-    return _plain(env.cwd / output).with_suffix(".errors.jsonl")
+    path = env.cwd / output
+    if _suffix(path) == ".jsonl":
+        return _plain(path).with_suffix(".errors.jsonl")
+    return path.with_name(path.name + ".errors.jsonl")
 
 
 class Outputs:
@@ -90,25 +105,23 @@ class Outputs:
         errors: opened at the first failed row.
     """
 
-    def __init__(
-        self, results: Sink, errors: Path, *, shape: Shape, schema: Schema, env: Environment, stop: Stop
-    ) -> None:
+    def __init__(self, results: Sink, errors: Path, *, env: Environment, stop: Stop) -> None:
         self._results = results
         self._errors_path = errors
         self._errors: Sink | None = None
-        self._shape = shape
-        self._schema = schema
         self._env = env
         self._stop = stop
         self._broken = False
-        self._in_place = True
+
+    @property
+    def rows_left(self) -> Path | None:
+        """The file where the results are now, None when they went to no file or there are none yet."""
+        return self._results.rows_left
 
     @property
     def errors_path(self) -> Path | None:
         """The file of failed rows as the run has left it, None when there are none."""
-        if self._errors is None:
-            return None
-        return self._errors_path if self._in_place else _partial(self._errors_path)
+        return None if self._errors is None else self._errors.rows_left
 
     @property
     def warnings(self) -> list[str]:
@@ -124,9 +137,7 @@ class Outputs:
         if outcome.error is not None:
             self._write_error(outcome, outcome.error)
             return
-        assert isinstance(outcome.record, Record)
-        extracted = self._schema.dump(outcome.value)
-        for row in self._shape.rows(outcome.record.data, extracted, _provenance(outcome)):
+        for row in outcome.rows:
             self._results.write(row)
 
     def _write_error(self, outcome: Outcome, error: LlmxError) -> None:
@@ -145,6 +156,8 @@ class Outputs:
             self._fail(PipeClosed("the reader of standard output went away"))
         except OutputFailed as error:
             self._fail(error)
+        except UsageError as error:  # of the errors file, which is opened when rows have been paid for
+            self._fail(OutputFailed(str(error), hint=error.hint))
         except OSError as error:
             self._fail(OutputFailed(f"cannot write: {error.strerror or error}"))
 
@@ -156,26 +169,12 @@ class Outputs:
         """Bring the files to their end: in place when the run is complete, else as `.partial`."""
         for sink in (self._results, self._errors):
             if sink is not None:
-                self._in_place = complete and not self._broken
-                self._guard(sink.close if self._in_place else sink.abandon)
+                self._guard(sink.close if complete and not self._broken else sink.abandon)
         if complete and not self._broken and self._errors is None:
             self._guard(self._forget_errors)
 
     def _forget_errors(self) -> None:
-        """What an earlier run left is no longer true."""
-        for stale in (self._errors_path, _partial(self._errors_path)):
-            stale.unlink(missing_ok=True)
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(path.name + ".partial")
-
-
-def _provenance(outcome: Outcome) -> Mapping[str, Any]:
-    cost = outcome.usage.cost
-    return {
-        "model": outcome.model,
-        "source": outcome.source,
-        "attempts": outcome.attempts,
-        "cost": None if cost is None else float(cost),
-    }
+        """What an earlier run left is no longer true. A device is no file that somebody has left."""
+        if not is_stream(self._errors_path):
+            for stale in (self._errors_path, partial_of(self._errors_path)):
+                stale.unlink(missing_ok=True)

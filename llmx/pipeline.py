@@ -13,7 +13,7 @@ from contextlib import aclosing
 from typing import Generic, TypeVar
 
 from llmx.clock import Clock
-from llmx.errors import AllInvalid, FatalError, RowError, Stopped, UnreadableRow
+from llmx.errors import AllInvalid, FatalError, RowError, Stopped
 from llmx.events import Event, Observer, RowSettled
 from llmx.feed import Feed
 from llmx.layers.stop import Stop
@@ -54,11 +54,16 @@ def settler(
     prepare: Callable[[Record], Request],
     handler: Handler,
     *,
+    present: Callable[[Outcome], Outcome],
     clock: Clock,
     stop: Stop,
     observer: Observer,
 ) -> Callable[[Record | Unreadable], Awaitable[Outcome]]:
     """A function that brings one row to its end: a value or an error, with everything it cost.
+
+    Args:
+        prepare: makes a row's request; its RowError ends the row before any call.
+        present: makes a good outcome's rows, or a failed outcome of it, before it is counted.
 
     A fatal error throws the stop switch before any other task can run, so no call follows it.
     """
@@ -83,7 +88,7 @@ def settler(
         except FatalError as error:
             stop.set(error)
             raise Stopped(str(error)) from error
-        return _succeeded(row, request, completion, clock.now() - started)
+        return present(_succeeded(row, request, completion, clock.now() - started))
 
     return settle
 
@@ -113,7 +118,7 @@ def _failed(row: Record, request: Request, error: RowError, seconds: float) -> O
 
 
 class FirstRows:
-    """An observer that stops the run when its first rows that reached a model have all failed."""
+    """An observer that stops the run when its first rows, lines that are none aside, have all failed."""
 
     def __init__(self, stop: Stop, *, rows: int = FIRST_ROWS) -> None:
         self._stop = stop
@@ -125,7 +130,7 @@ class FirstRows:
         if self._left is None or not isinstance(event, RowSettled):
             return
         error = event.outcome.error
-        if isinstance(error, UnreadableRow):
+        if isinstance(event.outcome.record, Unreadable):
             return
         if error is None:
             self._left = None

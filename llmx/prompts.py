@@ -9,6 +9,7 @@ Templates are jinja2's immutable sandbox with strict undefined, rendered once; r
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -151,7 +152,7 @@ class Prompt:
 
         Raises:
             UnreadableRow: there is nothing of this row to show; the template uses a column it lacks, or fails
-                on its values; or it holds what JSON does not (a lone surrogate, an integer above 64 bits).
+                on its values; or it holds what JSON does not (a lone surrogate, a key that is no text).
         """
         content, row = self._user(data)
         return Rendered([*self._prefix, {"role": "user", "content": content}], row)
@@ -188,7 +189,12 @@ def delimited(shown: Mapping[str, Any]) -> str:
 
 
 def _json(value: Any) -> str:
-    return orjson.dumps(value, default=str).decode()
+    try:
+        return orjson.dumps(value, default=str).decode()
+    except orjson.JSONEncodeError as error:
+        if "64-bit" not in str(error):  # but for large integers, what it refuses is no JSON
+            raise
+        return json.dumps(value, default=str, ensure_ascii=False, separators=(",", ":"))
 
 
 def _plain(value: Any) -> str:

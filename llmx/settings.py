@@ -7,6 +7,7 @@ config files) is not this module's business; what is wrong with them is.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,7 @@ def _parse_names(value: object) -> object:
     return names
 
 
+Name = Annotated[str, Field(min_length=1)]
 Seconds = Annotated[float, BeforeValidator(parse_duration), Field(gt=0)]
 Names = Annotated[list[str], BeforeValidator(_parse_names)]
 
@@ -106,14 +108,14 @@ class Settings(BaseModel):
 
     input_format: Format | None = None
     output_format: Format | None = None
-    limit: int | None = Field(default=None, ge=0)
-    sample: int | None = Field(default=None, ge=1)
+    limit: int | None = Field(default=None, ge=0, le=sys.maxsize)
+    sample: int | None = Field(default=None, ge=1, le=sys.maxsize)
     seed: int = 0
-    key: str | None = None
+    key: Name | None = None
     keep: Names = ["all"]
     prefix: str = ""
-    into: str | None = None
-    explode: str | None = None
+    into: Name | None = None
+    explode: Name | None = None
     meta: bool = False
 
     output: str = "-"
@@ -168,6 +170,7 @@ def _usage_error(error: ValidationError) -> UsageError:
     problem = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":  # one of ours: it names the value
         return UsageError(f"{option}: {problem}")
+    problem = problem.split(", unable to parse")[0]
     return UsageError(f"{option} {first['input']!r}: {problem[0].lower()}{problem[1:]}")
 
 

@@ -6,7 +6,7 @@ Rows flow left to right (`Record` -> `Outcome`), a call flows inward through lay
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, Protocol
@@ -176,6 +176,7 @@ class Outcome:
 
     Args:
         value: an instance of the user's schema.
+        rows: what is written of `value`: the output rows, none until they are made.
         usage: everything spent on this row, failed attempts included.
         raw: the last answer's text where the row failed and there was one.
         attempts: calls made for this row; 0 for cached and coalesced ones.
@@ -184,6 +185,7 @@ class Outcome:
 
     record: Record | Unreadable
     value: Any = None
+    rows: Sequence[Mapping[str, Any]] = ()
     error: LlmxError | None = None
     usage: Usage = field(default_factory=Usage)
     source: Source = "model"

@@ -24,6 +24,7 @@ from llmx.layers.stop import Stop
 from llmx.mock import MockSettings
 from llmx.mock.server import Server, serve
 from llmx.planning import plan
+from llmx.records import to_json
 from llmx.report.summary import Figures
 from llmx.settings import Settings
 
@@ -137,7 +138,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
     """A JSON Lines file."""
-    path.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    path.write_bytes(b"".join(to_json(row) + b"\n" for row in rows))
     return path
 
 

@@ -109,6 +109,19 @@ def test_no_rows(mock: Mock) -> None:
     assert mock.calls == 0
 
 
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"text": "x"}, "y"], r"^rows\[1\] is a str, not a mapping of columns to values$"),
+        ([{1: "x"}], r"^rows\[0\] has a column whose name is no text: \[1\]$"),
+    ],
+)
+def test_rows_that_are_none_are_refused(rows: Any, message: str, mock: Mock) -> None:
+    """The first of them is named."""
+    with pytest.raises(UsageError, match=message):
+        llmx.extract(rows, Person, **at(mock))
+
+
 @pytest.mark.parametrize("option", ["output", "limit", "keep", "max_failures"])
 def test_options_about_files_are_refused(option: str) -> None:
     """Reading and writing is the caller's."""

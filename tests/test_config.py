@@ -117,6 +117,15 @@ def test_an_unknown_key_like_nothing(env: Environment):
     assert caught.value.hint == "llmx extract --help lists the options"
 
 
+def test_a_table_is_no_option(env: Environment):
+    """The hint shows how an option is written."""
+    path = project(env, "[rpm]\nvalue = 3\n")
+    with pytest.raises(UsageError) as caught:
+        load_config(env, OPTIONS)
+    assert str(caught.value) == f"{path}: 'rpm' is a table"
+    assert caught.value.hint == "options stand at the top level, as in: rpm = 500"
+
+
 def test_broken_toml(env: Environment):
     """The file, the line and the column."""
     path = project(env, 'rpm = 1\nmodel = "x\n')

@@ -49,8 +49,9 @@ def test_the_drawn_exit_codes_are_the_real_ones(name: str):
 
 def test_a_signals_exit_code():
     """128 plus the signal, and a word for it."""
-    assert drawn()["Interrupted"][1] == [Interrupted(2).exit_code, Interrupted(15).exit_code] == [130, 143]
-    assert (str(Interrupted(2)), str(Interrupted(15))) == ("interrupted", "terminated")
+    signals = [Interrupted(1), Interrupted(2), Interrupted(15)]
+    assert drawn()["Interrupted"][1] == [signal.exit_code for signal in signals] == [129, 130, 143]
+    assert [str(signal) for signal in signals] == ["hung up", "interrupted", "terminated"]
 
 
 @pytest.mark.parametrize("name", sorted(real()))

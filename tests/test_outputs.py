@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,24 @@ from llmx.environment import Environment
 from llmx.errors import InvalidAnswer, OutputFailed, PipeClosed, UsageError
 from llmx.layers.stop import Stop
 from llmx.outputs import Outputs, check_outputs, errors_path
+from llmx.presenting import FlatRows
 from llmx.records import Shape, open_sink
 from llmx.schemas import load_schema
 from llmx.settings import Settings
-from llmx.types import Outcome, Record
+from llmx.types import Outcome, Record, Usage
 
 SCHEMA = load_schema("name, age int", cwd=Path())
-GOOD = Outcome(Record(0, {"id": 1}), value=SCHEMA.model(name="Ada", age=36), model="m", attempts=1)
+ANSWER = SCHEMA.model(name="Ada", age=36)
+
+
+def presented(data: dict[str, Any], shape: Shape | None = None, **details: Any) -> Outcome:
+    """An answered row's outcome with its output rows."""
+    record = Record(0, data, details.pop("line", None))
+    outcome = Outcome(record, value=ANSWER, model="m", attempts=1, **details)
+    return FlatRows(shape or Shape(), SCHEMA, {}).present(outcome)
+
+
+GOOD = presented({"id": 1})
 BAD = Outcome(Record(1, {"id": 2}, line=2), error=InvalidAnswer("no"), raw="{}", attempts=3)
 
 
@@ -32,6 +45,7 @@ class Sink:
         self.rows: list[Any] = []
         self.warnings: list[str] = []
         self.ended = ""
+        self.rows_left: Path | None = None
 
     def write(self, row: Any) -> None:
         if self.error is not None:
@@ -55,11 +69,11 @@ def env(tmp_path: Path) -> Environment:
 def make(env: Environment) -> Callable[..., tuple[Outputs, Stop]]:
     """Outputs over `out.jsonl`, or over another sink."""
 
-    def outputs(sink: Any = None, shape: Shape | None = None) -> tuple[Outputs, Stop]:
+    def outputs(sink: Any = None) -> tuple[Outputs, Stop]:
         stop = Stop()
         results = sink or open_sink("out.jsonl", env=env)
         errors = env.cwd / "out.errors.jsonl"
-        return Outputs(results, errors, shape=shape or Shape(), schema=SCHEMA, env=env, stop=stop), stop
+        return Outputs(results, errors, env=env, stop=stop), stop
 
     return outputs
 
@@ -68,15 +82,19 @@ def make(env: Environment) -> Callable[..., tuple[Outputs, Stop]]:
     ("output", "expected"),
     [
         ("out.jsonl", "out.errors.jsonl"),
-        ("out.csv.gz", "out.errors.jsonl"),
-        ("a.train.parquet", "a.train.errors.jsonl"),
+        ("out.jsonl.gz", "out.errors.jsonl"),
+        ("OUT.JSONL.ZST", "OUT.errors.jsonl"),
+        ("out.csv", "out.csv.errors.jsonl"),
+        ("out.csv.gz", "out.csv.gz.errors.jsonl"),
+        ("out.ndjson", "out.ndjson.errors.jsonl"),
+        ("a.train.parquet", "a.train.parquet.errors.jsonl"),
         ("out", "out.errors.jsonl"),
         (".hidden.jsonl", ".hidden.errors.jsonl"),
-        ("sub/out.tsv.zst", "sub/out.errors.jsonl"),
+        ("sub/out.tsv.zst", "sub/out.tsv.zst.errors.jsonl"),
     ],
 )
 def test_errors_lie_beside_the_results(output: str, expected: str, env: Environment) -> None:
-    """Under the same name, whatever the format and compression."""
+    """Under the results' name, so that `out.csv` and `out.jsonl` do not share theirs."""
     assert errors_path(output, None, env) == env.cwd / expected
 
 
@@ -92,6 +110,14 @@ def test_errors_of_a_stream_lie_in_the_home(env: Environment) -> None:
     assert path.name == "errors.jsonl"
 
 
+@pytest.mark.parametrize("output", ["/dev/full", "/dev/stdout", "pipe"])
+def test_errors_of_a_device_or_a_pipe_lie_in_the_home(output: str, env: Environment) -> None:
+    """There is no place beside it."""
+    os.mkfifo(env.cwd / "pipe")
+    assert errors_path(output, None, env).is_relative_to(env.home / "runs")
+    check_outputs(Settings.of({"schema": "x", "output": output, "output_format": "jsonl"}), env)
+
+
 @pytest.mark.parametrize("name", ["out.errors.jsonl", "./out.errors.jsonl"])
 def test_an_input_is_never_the_errors_file(name: str, env: Environment) -> None:
     """It would be overwritten, or removed by a run without failures."""
@@ -99,6 +125,24 @@ def test_an_input_is_never_the_errors_file(name: str, env: Environment) -> None:
     settings = Settings.of({"schema": "x", "inputs": [name], "output": "out.jsonl"})
     with pytest.raises(UsageError, match="also an input"):
         check_outputs(settings, env)
+
+
+@pytest.mark.parametrize("name", ["out.jsonl.partial", "out.errors.jsonl.partial"])
+def test_an_input_is_never_where_rows_wait(name: str, env: Environment) -> None:
+    """Neither the good ones nor the failed."""
+    (env.cwd / name).write_text("{}\n")
+    settings = Settings.of({"schema": "x", "inputs": [name], "output": "out.jsonl"})
+    with pytest.raises(UsageError, match="is where rows wait"):
+        check_outputs(settings, env)
+
+
+def test_outputs_are_different_files_under_other_names_too(env: Environment) -> None:
+    """A link to the results is no place for errors."""
+    (env.cwd / "out.jsonl").touch()
+    (env.cwd / "e.jsonl").symlink_to("out.jsonl")
+    given = {"schema": "x", "output": "out.jsonl", "errors": "e.jsonl"}
+    with pytest.raises(UsageError, match="is an output already"):
+        check_outputs(Settings.of(given), env)
 
 
 def test_outputs_are_different_files(env: Environment) -> None:
@@ -153,6 +197,51 @@ def test_a_complete_run_forgets_earlier_errors(make: Any, env: Environment) -> N
         (env.cwd / name).write_text("{}\n")
     make()[0].finish(complete=True)
     assert list(env.cwd.glob("*errors*")) == []
+
+
+def test_a_pipe_for_errors_is_not_taken_for_a_stale_file(env: Environment) -> None:
+    """`--errors /dev/null` as root would be the end of it."""
+    os.mkfifo(env.cwd / "pipe")
+    outputs = Outputs(Sink(), env.cwd / "pipe", env=env, stop=Stop())
+    outputs.finish(complete=True)
+    assert (env.cwd / "pipe").is_fifo()
+
+
+def test_errors_that_another_run_is_writing_stop_this_one(make: Any, env: Environment) -> None:
+    """They are opened when rows have been paid for: that is no error of the command line any more."""
+    other = open_sink("out.errors.jsonl", env=env)
+    outputs, stop = make()
+    outputs.write(BAD)
+    outputs.finish(complete=True)
+    assert isinstance(stop.reason, OutputFailed)
+    assert "another run is writing" in str(stop.reason)
+    other.abandon()
+
+
+def test_a_column_that_came_late_is_not_overwritten(make: Any, env: Environment) -> None:
+    """The row is among the errors, with what it cost and what was extracted; the others go on."""
+    late = presented({"id": 7, "age": "old"}, line=8, usage=Usage(cost=Decimal("0.25")))
+    outputs, stop = make()
+    for outcome in (late, GOOD):
+        outputs.write(outcome)
+    outputs.finish(complete=True)
+    (row,) = read_rows(env.cwd / "out.errors.jsonl")
+    error = row.pop("_error")
+    assert row == {"id": 7, "age": "old"}
+    assert (error["type"], error["cost"], error["attempts"], error["line"]) == ("unreadable_row", 0.25, 1, 8)
+    assert error["raw"] == '{"name":"Ada","age":36}'
+    assert "the column 'age' of this row is also a field of the schema; --prefix" in error["message"]
+    assert read_rows(env.cwd / "out.jsonl") == [{"id": 1, "name": "Ada", "age": 36}]
+    assert stop.reason is None
+
+
+@pytest.mark.parametrize(("complete", "name"), [(True, "out.jsonl"), (False, "out.jsonl.partial")])
+def test_outputs_know_where_the_results_are(complete: bool, name: str, make: Any, env: Environment) -> None:
+    """For whoever tells it."""
+    outputs, _ = make()
+    outputs.write(GOOD)
+    outputs.finish(complete=complete)
+    assert outputs.rows_left == env.cwd / name
 
 
 def test_a_stopped_run_keeps_earlier_errors(make: Any, env: Environment) -> None:
@@ -211,15 +300,15 @@ def test_after_a_failed_write_the_run_is_not_complete(make: Any) -> None:
 def test_provenance(make: Any) -> None:
     """`--meta` rows say who answered."""
     sink = Sink()
-    outputs, _ = make(sink, Shape(keep="none", meta=True))
-    outputs.write(GOOD)
+    outputs, _ = make(sink)
+    outputs.write(presented({"id": 1}, Shape(keep="none", meta=True)))
     assert sink.rows[0]["_llmx"] == {"model": "m", "source": "model", "attempts": 1, "cost": 0.0}
 
 
 def test_the_folder_of_a_runs_errors_is_private(env: Environment) -> None:
     """Rows are nobody else's business."""
     path = errors_path("-", None, env)
-    outputs = Outputs(Sink(), path, shape=Shape(), schema=SCHEMA, env=env, stop=Stop())
+    outputs = Outputs(Sink(), path, env=env, stop=Stop())
     outputs.write(BAD)
     outputs.finish(complete=True)
     assert path.parent.stat().st_mode & 0o077 == 0

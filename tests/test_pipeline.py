@@ -9,6 +9,7 @@ import time
 import tracemalloc
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -354,10 +355,15 @@ async def test_a_writer_that_fails_ends_the_run():
 # settler
 
 
-def settling(handler, *, stop: Stop | None = None, log: Log | None = None, prepare=None):
+def as_it_is(outcome: Outcome) -> Outcome:
+    return outcome
+
+
+def settling(handler, *, stop: Stop | None = None, log: Log | None = None, prepare=None, present=as_it_is):
     return settler(
         prepare or (lambda record: a_request(str(record.index))),
         handler,
+        present=present,
         clock=FakeClock(),
         stop=stop or Stop(),
         observer=log or Log(),
@@ -411,8 +417,22 @@ async def test_a_row_takes_as_long_as_its_call():
         await clock.advance(2.5)
         return an_answer()
 
-    settle = settler(lambda record: a_request(), handler, clock=clock, stop=Stop(), observer=Log())
+    settle = settler(
+        lambda record: a_request(), handler, present=as_it_is, clock=clock, stop=Stop(), observer=Log()
+    )
     assert (await settle(ROW)).seconds == 2.5
+
+
+async def test_a_good_outcome_is_counted_as_it_is_presented():
+    """One whose rows cannot be made is a failed row to everybody, with what it cost."""
+    log = Log()
+
+    def refuse(outcome: Outcome) -> Outcome:
+        return replace(outcome, value=None, error=InvalidAnswer("no rows"))
+
+    outcome = await settling(Script(an_answer(tokens=10)), log=log, present=refuse)(ROW)
+    assert (outcome.ok, outcome.attempts) == (False, 0)
+    assert log.events == [RowSettled(outcome)]
 
 
 async def test_an_unreadable_line_ends_in_the_errors_without_a_call():
@@ -504,8 +524,17 @@ def test_one_good_row_lifts_the_guard():
 
 
 def test_unreadable_lines_are_not_counted():
-    """Lines that never reached a model say nothing about the schema."""
-    assert ends(*[UnreadableRow("not JSON")] * 100).reason is None
+    """Lines that are no rows say nothing about the schema."""
+    stop, error = Stop(), UnreadableRow("not JSON")
+    first = FirstRows(stop)
+    for n in range(100):
+        first(RowSettled(Outcome(Unreadable(n, n + 1, "-", error, "x"), error=error)))
+    assert stop.reason is None
+
+
+def test_rows_of_which_nothing_can_be_sent_are_counted():
+    """The prompt is at fault, as it is for any other row that never got an answer."""
+    assert isinstance(ends(*[UnreadableRow("no column")] * FIRST_ROWS).reason, AllInvalid)
 
 
 def test_it_stops_only_once():

@@ -153,7 +153,7 @@ def test_the_rows_own_text():
 
 
 @pytest.mark.parametrize(
-    "value", ["\ud800", {1: "x"}, 2**70, {"deep": ["\udfff"]}], ids=["surrogate", "key", "integer", "nested"]
+    "value", ["\ud800", {1: "x"}, {"deep": ["\udfff"]}], ids=["surrogate", "key", "nested"]
 )
 def test_a_row_that_json_cannot_hold_fails_alone(value: object):
     """It is an unreadable row, not the end of the run."""

@@ -5,10 +5,8 @@ Importing this module imports typer and nothing heavier; every command imports w
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, TextIO, cast
 
@@ -18,6 +16,7 @@ from llmx._version import __version__
 from llmx.cli.cache import cache
 from llmx.cli.doctor import doctor
 from llmx.cli.extract import extract
+from llmx.cli.forgiving import ForgivingStream
 from llmx.cli.init import init
 from llmx.cli.mock import mock
 from llmx.cli.models import models
@@ -72,7 +71,7 @@ def main(argv: Sequence[str], env: Environment | None = None) -> int:
         The exit code: 0, or see docs/errors.md. Never raises but for our own bugs.
     """
     env = env or Environment()
-    env = replace(env, stderr=cast(TextIO, _Forgiving(env.stderr)))
+    env = replace(env, stderr=cast(TextIO, ForgivingStream(env.stderr)))
     try:
         command = typer.main.get_command(build_app())
         extra: dict[str, Any] = (
@@ -83,7 +82,7 @@ def main(argv: Sequence[str], env: Environment | None = None) -> int:
     except LlmxError as error:
         return _say(env, str(error), error.hint, error.exit_code)
     except typer.TyperException as error:
-        return _say_usage(env, error)
+        return _say_usage(env, error, argv)
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except (BrokenPipeError, SystemExit) as error:
@@ -108,7 +107,7 @@ def _say(env: Environment, message: str, hint: str, code: int) -> int:
     return code
 
 
-def _say_usage(env: Environment, error: typer.TyperException) -> int:
+def _say_usage(env: Environment, error: typer.TyperException, argv: Sequence[str]) -> int:
     """typer's own errors in our words; its "no arguments" error is the help text itself."""
     message = error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":
@@ -117,7 +116,8 @@ def _say_usage(env: Environment, error: typer.TyperException) -> int:
     context = getattr(error, "ctx", None)
     message, _, meant = message.partition(" Did you mean ")
     message = message.split(" (Possible options")[0].replace(": Value error, ", ": ").rstrip(".")
-    path = context.command_path if context is not None else "llmx"
+    # The error of an option without its value has no context.
+    path = context.command_path if context is not None else f"llmx {argv[0]}"
     hint = f"did you mean {meant}" if meant else _nearest_option(error, context) or f"{path} --help"
     return _say(env, message[0].lower() + message[1:], hint, error.exit_code)
 
@@ -137,30 +137,3 @@ def _silence_stdout() -> None:
         sys.stdout.close()
     except OSError:
         return
-
-
-class _Forgiving:
-    """Standard error that may go away: what nobody can read is not said, and ends no run."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        with self._forgiven():
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with self._forgiven():
-            self._stream.flush()
-
-    @contextmanager
-    def _forgiven(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError:
-            with suppress(OSError, ValueError):  # the rest goes where it can be flushed to
-                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())

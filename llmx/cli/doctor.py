@@ -37,7 +37,7 @@ class _Check:
 
 
 def doctor(context: typer.Context) -> int:
-    """_Check versions, keys, folders, config files and optional packages; calls no provider."""
+    """Check versions, keys, folders, config files and optional packages; calls no provider."""
     checks = list(_checks(context.obj))
     for check in checks:
         mark = "ok" if check.fine else "!!" if check.needed else "--"

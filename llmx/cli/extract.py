@@ -11,6 +11,7 @@ from llmx.cli.options import option
 __all__ = ["extract"]
 
 Text = str | None
+"""Numbers are text, too: `Settings` reads them, so that there is one way to say what is wrong with a value."""
 
 
 def extract(
@@ -49,10 +50,10 @@ def extract(
         ),
     ] = None,
     temperature: Annotated[
-        float | None, option("--temperature", metavar="T", help="0 to 2; not sent by default.")
+        Text, option("--temperature", metavar="T", help="0 to 2; not sent by default.")
     ] = None,
     max_output_tokens: Annotated[
-        int | None,
+        Text,
         option(
             "--max-output-tokens",
             metavar="N",
@@ -94,9 +95,9 @@ def extract(
     output_format: Annotated[
         Text, option("--output-format", metavar="F", help="jsonl, csv, tsv, parquet. [by suffix]")
     ] = None,
-    limit: Annotated[int | None, option("--limit", "-n", metavar="N", help="Only the first N rows.")] = None,
-    sample: Annotated[int | None, option("--sample", metavar="N", help="N rows at random, in order.")] = None,
-    seed: Annotated[int | None, option("--seed", metavar="N", help="Of --sample. [0]")] = None,
+    limit: Annotated[Text, option("--limit", "-n", metavar="N", help="Only the first N rows.")] = None,
+    sample: Annotated[Text, option("--sample", metavar="N", help="N rows at random, in order.")] = None,
+    seed: Annotated[Text, option("--seed", metavar="N", help="Of --sample. [0]")] = None,
     key: Annotated[Text, option("--key", metavar="COL", help="The column that identifies a row.")] = None,
     keep: Annotated[
         Text, option("--keep", metavar="all|none|COLS", help="Input columns kept in the output. [all]")
@@ -124,7 +125,7 @@ def extract(
         option("--csv-safe/--no-csv-safe", help="Quote cells that a spreadsheet would run as formulas."),
     ] = None,
     concurrency: Annotated[
-        int | None,
+        Text,
         option(
             "--concurrency",
             "-c",
@@ -132,16 +133,16 @@ def extract(
             help="Calls in flight; 3 until the first answer. [32, local 1]",
         ),
     ] = None,
-    rpm: Annotated[float | None, option("--rpm", metavar="N", help="Requests per minute at most.")] = None,
-    tpm: Annotated[float | None, option("--tpm", metavar="N", help="Tokens per minute at most.")] = None,
+    rpm: Annotated[Text, option("--rpm", metavar="N", help="Requests per minute at most.")] = None,
+    tpm: Annotated[Text, option("--tpm", metavar="N", help="Tokens per minute at most.")] = None,
     retries: Annotated[
-        int | None,
+        Text,
         option(
             "--retries", metavar="N", help="Of one request after a transient error; 429s are not counted. [5]"
         ),
     ] = None,
     reasks: Annotated[
-        int | None, option("--reasks", metavar="N", help="Times the model is shown its error. [2]")
+        Text, option("--reasks", metavar="N", help="Times the model is shown its error. [2]")
     ] = None,
     timeout: Annotated[
         Text,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmx.environment import Environment
+from llmx.errors import UsageError
 
 if TYPE_CHECKING:
     from llmx.providers import CatalogEntry
@@ -52,6 +53,8 @@ def models(
     import orjson
 
     env: Environment = context.obj
+    if env.stdout.closed:
+        raise UsageError("standard output is closed")
     lines = _matching(list(_lines(env, filter_)), filter_)
     if as_json:
         rows = [orjson.dumps(asdict(line)).decode() for line in lines]

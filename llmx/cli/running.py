@@ -36,6 +36,8 @@ def run_command(given: Mapping[str, Any], context: typer.Context) -> int:
         print(context.get_usage(), file=env.stderr)
         raise UsageError("no INPUT, and standard input is a terminal", hint="llmx extract --help")
     settings = Settings.of({**given, "inputs": given.get("inputs") or ["-"]})
+    if env.stdout.closed and (settings.output == "-" or settings.dry_run):
+        raise UsageError("standard output is closed", hint="-o FILE")
     planned = plan(settings, env)
     terminal = Terminal(env.stderr, rows_on_terminal=settings.output == "-" and env.stdout.isatty())
     if settings.dry_run:
@@ -68,11 +70,7 @@ async def _run(planned: Plan, terminal: Terminal) -> int:
     stop = Stop(figures.stopped)
     task = asyncio.create_task(execute(planned, stop=stop, figures=figures, talk=terminal, clock=clock))
     _on_signals(task, stop)
-    try:
-        report = await task
-    except asyncio.CancelledError:
-        # The second signal: the run's own clean-up has happened on the way here.
-        report = Report(figures, stop.reasons, None, stop.reasons[0].exit_code if stop.reasons else 130)
+    report = await task
     _conclude(planned, report, terminal)
     return report.exit_code
 
@@ -84,6 +82,8 @@ def _on_signals(task: asyncio.Task[Report], stop: Stop) -> None:
         stop.set(Interrupted(number))
 
     for number in SIGNALS:
+        if signal.getsignal(number) is signal.SIG_IGN:  # as under nohup, or in a shell's background
+            continue
         asyncio.get_running_loop().add_signal_handler(number, receive, number)
 
 
@@ -103,21 +103,23 @@ def _conclude(planned: Plan, report: Report, terminal: Terminal) -> None:
     if (failed := _failed_rows(report, planned.env)) is not None:
         terminal.say(f"failed rows: {failed}")
     if report.reasons:
-        _tell_reasons(report.reasons, planned, terminal)
+        _tell_reasons(report.reasons, report.rows_left, planned, terminal)
     elif figures.failed and report.exit_code == 0:
         terminal.say(f"warning: {figures.failed:,} failed rows are within --max-failures")
 
 
-def _tell_reasons(reasons: list[LlmxError], planned: Plan, terminal: Terminal) -> None:
+def _tell_reasons(
+    reasons: list[LlmxError], rows_left: Path | None, planned: Plan, terminal: Terminal
+) -> None:
     first = reasons[0]
     if isinstance(first, Interrupted):
-        terminal.say(f"{first}; the rows so far are kept")
+        terminal.say(f"{first}; what has been answered is kept")
     else:
         terminal.say(f"error: {first}")
         if first.hint:
             terminal.say(f"hint: {first.hint}")
-    if planned.settings.output != "-":
-        terminal.say(f"rows so far: {planned.settings.output}.partial")
+    if rows_left is not None:
+        terminal.say(f"rows so far: {_short(rows_left, planned.env)}")
     if first.exit_code != 2:  # then the command itself is wrong
         # Answers are in the exact cache, so the same command pays only for what is missing.
         terminal.say(f"resume: {shlex.join(['llmx', *sys.argv[1:]])}")

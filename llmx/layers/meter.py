@@ -5,13 +5,16 @@ from __future__ import annotations
 from llmx.clock import Clock
 from llmx.errors import LlmxError
 from llmx.events import AttemptFailed, AttemptStarted, AttemptSucceeded, Observer
-from llmx.types import Completion, Handler, Layer, Request
+from llmx.types import Completion, Handler, Layer, Request, Usage
 
 __all__ = ["metered"]
 
 
 def metered(*, clock: Clock, observer: Observer) -> Layer:
-    """A layer that tells of every attempt and adds its usage to the request's tally."""
+    """A layer that tells of every attempt and adds its usage to the request's tally.
+
+    Of an attempt that may have been billed without an answer nobody knows the cost, so the row's is unknown too.
+    """
 
     def layer(handler: Handler) -> Handler:
         async def call(request: Request) -> Completion:
@@ -21,6 +24,8 @@ def metered(*, clock: Clock, observer: Observer) -> Layer:
             try:
                 completion = await handler(request)
             except LlmxError as error:
+                if error.maybe_billed:
+                    request.tally.usage += Usage(cost=None)
                 observer(AttemptFailed(request.endpoint, error, clock.now() - started))
                 raise
             request.tally.usage += completion.usage

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from llmx.records.formats import FORMATS, SINK_FORMATS
 from llmx.records.lines import MAX_ROW_BYTES
+from llmx.records.outputs import is_stream, same_file
+from llmx.records.partials import partial_of
 from llmx.records.reader import Unreadable
 from llmx.records.shape import Shape, error_row
 from llmx.records.sink import Sink, check_output, open_sink
@@ -25,7 +27,10 @@ __all__ = [
     "check_output",
     "error_row",
     "flatten",
+    "is_stream",
     "open_sink",
     "open_source",
+    "partial_of",
+    "same_file",
     "to_json",
 ]

@@ -7,6 +7,7 @@ from pathlib import PurePath
 
 from llmx.errors import UsageError
 from llmx.records.compression import COMPRESSIONS
+from llmx.records.partials import is_partial, without_partial
 from llmx.text import nearest
 
 __all__ = ["FORMATS", "SINK_FORMATS", "Named", "format_of", "suffix_format"]
@@ -46,13 +47,17 @@ class Named:
 
 
 def suffix_format(path: str) -> Named:
-    """Read `path`'s suffixes: `rows.csv.gz` is CSV in gzip, no suffix at all is JSONL."""
-    name = PurePath(path)
+    """Read `path`'s suffixes: `rows.csv.gz` is CSV in gzip, no suffix at all is JSONL.
+
+    A partial file has the format of the file that it was to be, but for Parquet: its rows wait as JSON Lines.
+    """
+    name = without_partial(PurePath(path))
     compression = COMPRESSIONS.get(name.suffix.lower())
     if compression:
         name = name.with_suffix("")
     suffix = name.suffix.lower()
-    return Named(_SUFFIXES.get(suffix) if suffix else "jsonl", compression, suffix)
+    format = _SUFFIXES.get(suffix) if suffix else "jsonl"
+    return Named("jsonl" if format == "parquet" and is_partial(path) else format, compression, suffix)
 
 
 def format_of(path: str, given: str | None, *, sink: bool = False) -> str:

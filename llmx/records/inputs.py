@@ -14,6 +14,7 @@ from llmx.environment import Environment
 from llmx.errors import UsageError
 from llmx.records.compression import require_zstd
 from llmx.records.formats import FORMATS, format_of, suffix_format
+from llmx.records.partials import is_partial
 from llmx.text import nearest
 
 __all__ = ["Input", "find_inputs", "shown"]
@@ -126,12 +127,15 @@ def _refuse_folder(name: str, what: str) -> NoReturn:
 
 
 def _walk(name: str, folder: Path) -> Iterator[str]:
-    """The regular files under `folder`, hidden ones left out, in the order of their names, as the user would name them."""
+    """The regular files under `folder` in the order of their names, as the user would name them.
+
+    Hidden ones and those of outputs that are not complete are left out.
+    """
     for root, folders, files in os.walk(folder):
         folders[:] = sorted(child for child in folders if not child.startswith("."))
         below = Path(name, os.path.relpath(root, folder))
         for file in sorted(files):
-            if not file.startswith(".") and Path(root, file).is_file():
+            if not file.startswith(".") and not is_partial(file) and Path(root, file).is_file():
                 yield str(below / file)
 
 

@@ -9,9 +9,11 @@ from typing import Any, BinaryIO
 import orjson
 
 from llmx.errors import UnreadableRow, UsageError
+from llmx.records.integers import SUSPECT, exact, loads
 from llmx.records.lines import Damaged, Fault, as_text, split_lines
 from llmx.records.reader import Row
 from llmx.records.streams import byte_chunks
+from llmx.records.values import to_json
 
 __all__ = ["JsonlReader"]
 
@@ -64,10 +66,12 @@ class JsonlReader:
 
 
 def _line_rows(chunks: Iterator[bytes], origin: str, limit: int) -> Iterator[Row]:
-    loads = orjson.loads
+    parse, harmless = orjson.loads, SUSPECT.isdisjoint
     for number, line in enumerate(split_lines(chunks, limit), 1):
         try:
-            data = loads(line)  # type: ignore[arg-type]  # a Fault is refused like any line that is not JSON
+            data = parse(line)  # type: ignore[arg-type]  # a Fault is refused like any line that is not JSON
+            if type(data) is dict and not harmless(map(type, data.values())):
+                data = exact(line, data)  # type: ignore[arg-type]  # parsed: bytes
         except orjson.JSONDecodeError as error:
             if isinstance(line, Fault) or line.strip():
                 yield number, _unreadable(line, f"{origin}:{number}", error)
@@ -109,13 +113,13 @@ def _array_rows(head: bytes, chunks: Iterator[bytes], origin: str, limit: int) -
         yield None, _unreadable(Fault(str(error), bytes(whole[:4096]), error.hint), origin, None)
         return
     try:
-        elements = orjson.loads(whole)
+        elements = exact(whole, orjson.loads(whole))
     except orjson.JSONDecodeError:  # lines that are arrays, or an array with a fault: its lines show where
         yield from _line_rows(iter([bytes(whole)]), origin, limit)
         return
     del whole
     for index, element in enumerate(elements):
-        yield None, _row_of(element, orjson.dumps(element).decode(), f"{origin}[{index}]")
+        yield None, _row_of(element, to_json(element).decode(), f"{origin}[{index}]")
 
 
 def _row_of(value: Any, raw: str, where: str) -> dict[str, Any] | UnreadableRow:
@@ -129,7 +133,7 @@ def _row_of(value: Any, raw: str, where: str) -> dict[str, Any] | UnreadableRow:
         return value
     line = error["raw"].encode()
     try:
-        again = orjson.loads(line)
+        again = loads(line)
     except orjson.JSONDecodeError as problem:
         return _unreadable(line, where, problem)
     if isinstance(again, dict):

@@ -13,10 +13,11 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from llmx.records.parquet import BATCH, require_pyarrow
-from llmx.records.targets import FileTarget, StreamTarget, failed, replace
+from llmx.records.partials import building_of
+from llmx.records.targets import FileTarget, Target, failed
 from llmx.records.values import to_json
 
 __all__ = ["ParquetSink"]
@@ -29,21 +30,26 @@ class ParquetSink:
     and text, say) becomes text, with the values that are none as JSON.
 
     Args:
-        place: where the file will be; None for a stream, whose rows wait in a temporary file.
-        stream: where it goes when `place` is None; never closed here.
+        place: where the file will be; not looked at when there is a stream.
+        stream: stdout, a pipe or a device, whose rows wait in a temporary file; None for a file.
         shown: the output's name for messages.
     """
 
-    def __init__(self, place: Path | None, stream: BinaryIO, shown: str) -> None:
+    def __init__(self, place: Path | None, stream: Target | None, shown: str) -> None:
         self._pyarrow = require_pyarrow()
         self._stream = stream
         self._shown = shown
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        if place is None:
+        if stream is not None or place is None:
             self._folder = tempfile.TemporaryDirectory(prefix="llmx-")
             place = Path(self._folder.name, "rows.parquet")
         self._rows = FileTarget(place, shown)
         self.warnings: list[str] = []
+
+    @property
+    def rows_left(self) -> Path | None:
+        """See `Sink.rows_left`."""
+        return None if self._folder is not None else self._rows.rows_left
 
     def write(self, row: Mapping[str, Any]) -> None:
         """See `Sink.write`."""
@@ -51,29 +57,34 @@ class ParquetSink:
 
     def close(self) -> None:
         """See `Sink.close`."""
-        partial, path = self._rows.partial, self._rows.path
-        built = partial.with_suffix(".building")
-        self._rows.abandon()
+        built = building_of(self._rows.path)
         try:
-            texts = self._build(partial, built)
+            self._rows.begin()
+            texts = self._build(self._rows.partial, built)
             with built.open("rb") as file:
                 os.fsync(file.fileno())
-            replace(built, path)
-            partial.unlink()
-            if self._folder is not None:
-                self._send(path)
         except OSError as error:
             built.unlink(missing_ok=True)
-            raise error if isinstance(error, BrokenPipeError) else failed(self._shown, error) from error
+            self._rows.abandon()
+            raise failed(self._shown, error) from error
+        self._finish(built)
         if texts:
             names = ", ".join(map(repr, texts))
             self.warnings.append(f"columns that hold values of several types were written as text: {names}")
 
+    def _finish(self, built: Path) -> None:
+        self._rows.close_as(built)
+        if self._folder is not None and self._stream is not None:
+            with self._folder, self._rows.path.open("rb") as file:
+                shutil.copyfileobj(file, self._stream)
+            self._stream.close()
+
     def abandon(self) -> None:
         """See `Sink.abandon`; for a stream nothing is written."""
         self._rows.abandon()
-        if self._folder is not None:
+        if self._folder is not None and self._stream is not None:
             self._folder.cleanup()
+            self._stream.abandon()
 
     def _build(self, rows: Path, built: Path) -> list[str]:
         """Write all rows to `built`; returns the columns that had to become text."""
@@ -94,13 +105,6 @@ class ParquetSink:
             for batch in _batches(rows):
                 columns = [_column(pyarrow, name, type, batch) for name, type in types.items()]
                 writer.write_batch(pyarrow.record_batch(columns, schema=schema))
-
-    def _send(self, path: Path) -> None:
-        assert self._folder is not None
-        target = StreamTarget(self._stream, self._shown)
-        with path.open("rb") as file:
-            shutil.copyfileobj(file, target)
-        self._folder.cleanup()
 
 
 class _Misfit(Exception):

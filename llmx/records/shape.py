@@ -1,18 +1,19 @@
 """What an output row looks like: which columns stay, where the extracted fields go, what is added.
 
-Nothing is added but what the user asks for. All names are checked against each other before the first
-call, so that no column is ever overwritten by a field.
+Nothing is added but what the user asks for. All names that are known are checked against each other before
+the first call, those of each row when it comes, so that no column is ever overwritten by a field.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
-from llmx.errors import LlmxError, UsageError
+from llmx.errors import LlmxError, UnreadableRow, UsageError
 from llmx.records.reader import Unreadable
+from llmx.records.values import to_json
 from llmx.text import nearest
 from llmx.types import Record
 
@@ -20,6 +21,7 @@ __all__ = ["Shape", "error_row"]
 
 _POSITION = "_item"
 _META = "_llmx"
+_TWICE_HINT = "leave out --explode, or rename one in the schema"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +45,14 @@ class Shape:
     meta: bool = False
 
     def check(
-        self,
-        columns: Sequence[str],
-        fields: Sequence[str],
-        list_fields: Mapping[str, Sequence[str]] | Sequence[str] = (),
+        self, columns: Sequence[str], fields: Sequence[str], list_fields: Mapping[str, Sequence[str]]
     ) -> None:
         """Make sure before the first call that every name stands for one thing.
 
         Args:
             columns: of the input, as far as they are known.
             fields: of the schema, at its top level.
-            list_fields: those that are lists; as a mapping, with the fields that their elements have.
+            list_fields: those that are lists, each with the fields that its elements have.
 
         Raises:
             UsageError: a kept column would be overwritten, a column of `keep` or the field of `explode` does
@@ -74,13 +73,26 @@ class Shape:
         self._check_names(columns, fields, list_fields)
 
     def columns(
-        self,
-        columns: Sequence[str],
-        fields: Sequence[str],
-        list_fields: Mapping[str, Sequence[str]] | Sequence[str] = (),
+        self, columns: Sequence[str], fields: Sequence[str], list_fields: Mapping[str, Sequence[str]]
     ) -> list[str]:
         """The names of an output row's columns, in order; the arguments are those of `check`."""
         return [*self._kept(columns), *self._added(fields, list_fields)]
+
+    def row_check(
+        self, fields: Sequence[str], list_fields: Mapping[str, Sequence[str]]
+    ) -> Callable[[Mapping[str, Any]], None]:
+        """A function that raises UnreadableRow for a row with a column that would be overwritten.
+
+        It is for columns that come after those that `check` has seen, and for the moment before the row's
+        call: nothing is spent on it then. The arguments are those of `check`.
+        """
+        added = frozenset(self._added(fields, list_fields) if self.keep == "all" else ())
+
+        def check_row(data: Mapping[str, Any]) -> None:
+            if not added.isdisjoint(data):
+                raise self._taken(next(name for name in data if name in added))
+
+        return check_row
 
     def rows(
         self, data: Mapping[str, Any], extracted: Mapping[str, Any], meta: Mapping[str, Any] | None = None
@@ -91,37 +103,51 @@ class Shape:
             data: the input row.
             extracted: the schema's fields, as JSON-like values.
             meta: model, source, attempts and cost, for `meta`.
+
+        Raises:
+            UnreadableRow: a column would be overwritten: one that came late, or by a field that the schema
+                allows without naming it. Its `raw` is what was extracted.
         """
-        kept = self._keep(data)
-        return [
-            kept
-            | self._placed(fields)
-            | added
-            | ({_META: dict(meta)} if self.meta and meta is not None else {})
-            for fields, added in self._parts(extracted)
-        ]
+        given = {_META: dict(meta)} if self.meta and meta is not None else {}
+        try:
+            return [
+                self._joined(self._keep(data), self._placed(fields), added, given)
+                for fields, added in self._parts(extracted)
+            ]
+        except UnreadableRow as error:
+            error.raw = to_json(extracted).decode()
+            raise
+
+    def _joined(self, *parts: Mapping[str, Any]) -> dict[str, Any]:
+        """All parts as one row."""
+        row: dict[str, Any] = {}
+        for part in parts:
+            if not row.keys().isdisjoint(part):
+                raise self._taken(next(name for name in part if name in row))
+            row |= part
+        return row
+
+    def _taken(self, name: str) -> UnreadableRow:
+        hint = self._way_out(name)
+        return UnreadableRow(f"the column {name!r} of this row is also {self._what(name)}; {hint}", hint=hint)
 
     def _check_names(
-        self,
-        columns: Sequence[str],
-        fields: Sequence[str],
-        list_fields: Mapping[str, Sequence[str]] | Sequence[str],
+        self, columns: Sequence[str], fields: Sequence[str], list_fields: Mapping[str, Sequence[str]]
     ) -> None:
         inner = self._fields(fields, list_fields)
         if twice := sorted({name for name in inner if inner.count(name) > 1}):
-            hint = "leave out --explode, or rename one in the schema"
-            raise UsageError(
-                f"{twice[0]!r} is a field both of the row and of the elements of {self.explode!r}", hint=hint
-            )
+            raise UsageError(self._twice(twice[0]), hint=_TWICE_HINT)
         kept = self._kept(columns)
         for name in self._added(fields, list_fields):
             if name in kept:
-                what = (
-                    "a field of the schema"
-                    if self.into is None and name[:1] != "_"
-                    else "a column of the output"
-                )
-                raise UsageError(f"the input column {name!r} is also {what}", hint=self._way_out(name))
+                message = f"the input column {name!r} is also {self._what(name)}"
+                raise UsageError(message, hint=self._way_out(name))
+
+    def _twice(self, name: str) -> str:
+        return f"{name!r} is a field both of the row and of the elements of {self.explode!r}"
+
+    def _what(self, name: str) -> str:
+        return "a field of the schema" if self.into is None and name[:1] != "_" else "a column of the output"
 
     def _way_out(self, name: str) -> str:
         if name in (_POSITION, _META):
@@ -138,18 +164,14 @@ class Shape:
             return dict(data) if self.keep == "all" else {}
         return {name: data.get(name) for name in self.keep}
 
-    def _fields(
-        self, fields: Sequence[str], list_fields: Mapping[str, Sequence[str]] | Sequence[str]
-    ) -> list[str]:
+    def _fields(self, fields: Sequence[str], list_fields: Mapping[str, Sequence[str]]) -> list[str]:
         """The extracted names before prefix and `into`."""
         if self.explode is None:
             return list(fields)
-        inner = list_fields.get(self.explode, ()) if isinstance(list_fields, Mapping) else ()
-        return [*(name for name in fields if name != self.explode), *(inner or (self.explode,))]
+        inner = list_fields.get(self.explode) or (self.explode,)
+        return [*(name for name in fields if name != self.explode), *inner]
 
-    def _added(
-        self, fields: Sequence[str], list_fields: Mapping[str, Sequence[str]] | Sequence[str]
-    ) -> list[str]:
+    def _added(self, fields: Sequence[str], list_fields: Mapping[str, Sequence[str]]) -> list[str]:
         placed = (
             [self.into]
             if self.into is not None
@@ -163,19 +185,22 @@ class Shape:
             return {self.into: dict(fields)}
         return {self.prefix + name: value for name, value in fields.items()} if self.prefix else dict(fields)
 
-    def _parts(self, extracted: Mapping[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    def _parts(self, extracted: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], dict[str, Any]]]:
         """Per output row: the extracted fields, and what is beside them."""
         if self.explode is None:
-            return [(dict(extracted), {})]
+            return [(extracted, {})]
         others = {name: value for name, value in extracted.items() if name != self.explode}
         elements = extracted.get(self.explode) or []
         return [
-            (
-                others | (dict(element) if isinstance(element, Mapping) else {self.explode: element}),
-                {_POSITION: position},
-            )
+            (self._with_element(others, element), {_POSITION: position})
             for position, element in enumerate(elements)
         ]
+
+    def _with_element(self, others: Mapping[str, Any], element: Any) -> dict[str, Any]:
+        inner: Mapping[str, Any] = element if isinstance(element, Mapping) else {str(self.explode): element}
+        if twice := [name for name in inner if name in others]:
+            raise UnreadableRow(self._twice(twice[0]), hint=_TWICE_HINT)
+        return {**others, **inner}
 
 
 def error_row(

@@ -5,7 +5,6 @@ A sink encodes rows and hands them to a target; it knows nothing of order, error
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,8 +15,9 @@ from llmx.records.compression import compressor
 from llmx.records.delimited import DELIMITERS
 from llmx.records.formats import suffix_format
 from llmx.records.inputs import shown
-from llmx.records.outputs import check_output, check_place, sink_format
+from llmx.records.outputs import check_output, check_place, is_stream, sink_format
 from llmx.records.targets import FileTarget, PackedTarget, StreamTarget, Target, failed
+from llmx.records.terminal import TerminalTarget
 from llmx.records.values import to_json
 
 __all__ = ["Sink", "check_output", "open_sink"]
@@ -32,6 +32,11 @@ class Sink(Protocol):
 
     warnings: list[str]
 
+    @property
+    def rows_left(self) -> Path | None:
+        """The file where the rows are now: the final one, or its partial one; None when there is none."""
+        ...
+
     def write(self, row: Mapping[str, Any]) -> None:
         """Hand the row to the system. Raises OutputFailed; BrokenPipeError when stdout's reader has gone."""
         ...
@@ -41,7 +46,10 @@ class Sink(Protocol):
         ...
 
     def abandon(self) -> None:
-        """The run stopped: `PATH.partial` keeps the rows so far, PATH is what it was before."""
+        """The run stopped: `PATH.partial` keeps the rows so far, PATH is what it was before.
+
+        Without a row, `PATH.partial` too is what it was before.
+        """
         ...
 
 
@@ -57,40 +65,43 @@ def open_sink(
 
     Args:
         path: a file, relative to `env.cwd`, compressed if it ends in `.gz` or `.zst`; "-" for stdout. A pipe or
-            a device is written as it is, without `.partial`.
+            a device is written as it is, without `.partial`; on a terminal, what would drive it is escaped.
         format: one of `SINK_FORMATS`; None goes by suffix, without one JSON Lines.
         columns: known names in order, for the header of CSV and TSV; nested ones with dots. The first row's
             are added to them.
         csv_safe: put `'` before text cells that a spreadsheet would run.
 
     Raises:
-        UsageError: the path is a folder, its folder is missing, or the format is unknown.
+        UsageError: the path is a folder, its folder is missing, the format is unknown, or another run is
+            writing the file.
         OutputFailed: the system refuses to open it.
     """
     kind = sink_format(path, format)
     place = None if path == "-" else check_place(path, env)
+    stream = _stream(path, place, env) if place is None or is_stream(place) else None
     if kind == "parquet":
         from llmx.records.parquet_sink import ParquetSink
 
-        return ParquetSink(place, env.stdout, shown(path))
-    target = _target(path, place, env)
+        return ParquetSink(place, stream, shown(path))
+    target = _packed(path, stream or FileTarget(env.cwd / path, shown(path)))
     if kind in DELIMITERS:
         return _DelimitedSink(target, DelimitedEncoder(DELIMITERS[kind], columns, safe=csv_safe))
     return _JsonlSink(target)
 
 
-def _target(path: str, place: Path | None, env: Environment) -> Target:
-    if place is None:
-        return StreamTarget(env.stdout, "stdout")
-    target: Target
-    if place.exists() and not stat.S_ISREG(place.stat().st_mode):
-        try:
-            target = StreamTarget(place.open("wb", buffering=0), shown(path), owned=True)
-        except OSError as error:
-            raise failed(shown(path), error) from error
-    else:
-        target = FileTarget(place, shown(path))
-    compression = suffix_format(path).compression
+def _stream(path: str, place: Path | None, env: Environment) -> Target:
+    """stdout, or the pipe or device that a path names."""
+    try:
+        # Appending: a file behind /dev/stdout may hold what other commands have written.
+        stream = env.stdout if place is None else place.open("ab", buffering=0)
+    except OSError as error:
+        raise failed(shown(path), error) from error
+    target = StreamTarget(stream, "stdout" if place is None else shown(path), owned=place is not None)
+    return TerminalTarget(target) if stream.isatty() else target
+
+
+def _packed(path: str, target: Target) -> Target:
+    compression = None if path == "-" else suffix_format(path).compression
     return PackedTarget(target, compressor(compression)) if compression else target
 
 
@@ -100,6 +111,11 @@ class _JsonlSink:
     def __init__(self, target: Target) -> None:
         self._target = target
         self.warnings: list[str] = []
+
+    @property
+    def rows_left(self) -> Path | None:
+        """See `Sink.rows_left`."""
+        return self._target.rows_left
 
     def write(self, row: Mapping[str, Any]) -> None:
         """See `Sink.write`."""
@@ -123,6 +139,11 @@ class _DelimitedSink:
         self._started = False
         self.warnings: list[str] = []
 
+    @property
+    def rows_left(self) -> Path | None:
+        """See `Sink.rows_left`."""
+        return self._target.rows_left
+
     def write(self, row: Mapping[str, Any]) -> None:
         """See `Sink.write`."""
         header = b"" if self._started else self._encoder.header(row)
@@ -131,15 +152,12 @@ class _DelimitedSink:
 
     def close(self) -> None:
         """See `Sink.close`; without a row, the header is all there is."""
-        self._end()
+        if not self._started and (header := self._encoder.header({})):
+            self._target.write(header)
+        self.warnings = self._encoder.warnings()
         self._target.close()
 
     def abandon(self) -> None:
         """See `Sink.abandon`."""
-        self._end()
-        self._target.abandon()
-
-    def _end(self) -> None:
-        if not self._started and (header := self._encoder.header({})):
-            self._target.write(header)
         self.warnings = self._encoder.warnings()
+        self._target.abandon()

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, BinaryIO
 
-import orjson
-
 from llmx.environment import Environment
 from llmx.errors import UnreadableRow, UsageError
 from llmx.records.counting import count_rows
@@ -232,7 +230,7 @@ def _identity(value: Any) -> str | None:
     """The key as text: a string as it is, other values as JSON; None where there is none."""
     if value is None or value == "":
         return None
-    return value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    return value if isinstance(value, str) else to_json(value, sort_keys=True).decode()
 
 
 def _sampled(rows: Iterator[Record | Unreadable], size: int, seed: int) -> Iterator[Record | Unreadable]:

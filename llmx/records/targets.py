@@ -14,14 +14,20 @@ from typing import Any, BinaryIO, Protocol
 
 from llmx.errors import OutputFailed
 from llmx.records.compression import Compressor
+from llmx.records.partials import final_of, open_partial, partial_of
 
-__all__ = ["FileTarget", "PackedTarget", "StreamTarget", "Target", "failed", "replace"]
+__all__ = ["FileTarget", "PackedTarget", "StreamTarget", "Target", "failed"]
 
 _FLUSH_EVERY = 2**16  # bytes put into an archive between two points up to which it can be read
 
 
 class Target(Protocol):
     """Takes bytes until it is told how it ended."""
+
+    @property
+    def rows_left(self) -> Path | None:
+        """The file where what was written is now: the final one, or its partial one; None when there is none."""
+        ...
 
     def write(self, data: bytes) -> None:
         """Hand all of `data` on. Raises OutputFailed, or BrokenPipeError when a reader has gone away."""
@@ -39,27 +45,46 @@ class Target(Protocol):
 class FileTarget:
     """`PATH.partial`, which becomes PATH only when all is there and on the disk.
 
+    It is locked from the beginning, and emptied of an earlier run's rows only when there is one of this run's.
+
     Args:
         path: the final path; a link is followed, so that it goes on being one.
         shown: its name for messages.
+
+    Raises:
+        UsageError: another run is writing it.
+        OutputFailed: the system refuses to open it.
     """
 
     def __init__(self, path: Path, shown: str) -> None:
-        self.path = path.resolve() if path.is_symlink() else path
+        self.path = final_of(path)
+        self.partial = partial_of(path)
         self._shown = shown
-        self.partial = self.path.with_name(self.path.name + ".partial")
-        flags = (
-            os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-        )
+        self._begun = False
+        self._final = False
         try:
-            self._file = os.open(self.partial, flags, 0o666)
+            self._file = open_partial(self.partial, shown)
         except OSError as error:
             raise failed(shown, error) from error
+
+    @property
+    def rows_left(self) -> Path | None:
+        """See `Target.rows_left`."""
+        if self._final:
+            return self.path
+        return self.partial if self._begun else None
+
+    def begin(self) -> None:
+        """Make the partial file this run's: what an earlier one left in it goes."""
+        if not self._begun:
+            os.ftruncate(self._file, 0)
+            self._begun = True
 
     def write(self, data: bytes) -> None:
         """See `Target.write`; what was written of a row that fails half-way is taken back."""
         rest = memoryview(data)
         try:
+            self.begin()
             while rest:
                 rest = rest[os.write(self._file, rest) :]
         except OSError as error:
@@ -69,17 +94,48 @@ class FileTarget:
     def close(self) -> None:
         """See `Target.close`."""
         try:
-            try:
-                os.fsync(self._file)
-            finally:
-                os.close(self._file)
-            replace(self.partial, self.path)
+            self.begin()
+            os.fsync(self._file)
+            self._replace(self.partial)
         except OSError as error:
             raise failed(self._shown, error) from error
+        finally:
+            os.close(self._file)
+
+    def close_as(self, built: Path) -> None:
+        """Like `close`, with the file that was made of the rows in their stead."""
+        try:
+            self._replace(built)
+            self.partial.unlink()
+        except OSError as error:
+            built.unlink(missing_ok=True)
+            raise failed(self._shown, error) from error
+        finally:
+            os.close(self._file)
+
+    def _replace(self, complete: Path) -> None:
+        """Make a complete file be PATH, with the mode of the file it replaces, for good."""
+        with suppress(FileNotFoundError):
+            complete.chmod(stat.S_IMODE(self.path.stat().st_mode))
+        complete.replace(self.path)
+        self._final = True
+        if os.name == "posix":  # elsewhere a folder cannot be opened
+            folder = os.open(self.path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
     def abandon(self) -> None:
-        """See `Target.abandon`: PATH is not touched."""
-        os.close(self._file)
+        """See `Target.abandon`: PATH is not touched, nor is what an earlier run left where this one has no row."""
+        try:
+            if not os.fstat(self._file).st_size:  # ours, made by opening it
+                self.partial.unlink(missing_ok=True)
+                self._begun = False
+        except OSError as error:
+            raise failed(self._shown, error) from error
+        finally:
+            os.close(self._file)
 
     def _take_back(self, written: int) -> None:
         if not written:
@@ -100,6 +156,11 @@ class StreamTarget:
         self._shown = shown
         self._owned = owned
         stream.flush()
+
+    @property
+    def rows_left(self) -> Path | None:
+        """See `Target.rows_left`: they have gone."""
+        return None
 
     def write(self, data: bytes) -> None:
         """See `Target.write`."""
@@ -134,9 +195,16 @@ class PackedTarget:
         self._target = target
         self._codec = codec
         self._unflushed = 0
+        self._begun = False
+
+    @property
+    def rows_left(self) -> Path | None:
+        """See `Target.rows_left`."""
+        return self._target.rows_left
 
     def write(self, data: bytes) -> None:
         """See `Target.write`."""
+        self._begun = True
         out = self._codec.compress(data)
         self._unflushed += len(data)
         if self._unflushed >= _FLUSH_EVERY:
@@ -151,9 +219,10 @@ class PackedTarget:
         self._target.close()
 
     def abandon(self) -> None:
-        """See `Target.abandon`: the archive gets its end, so that any tool reads it."""
+        """See `Target.abandon`: the archive gets its end, so that any tool reads it; if there is one."""
         try:
-            self._target.write(self._codec.finish())
+            if self._begun:
+                self._target.write(self._codec.finish())
         finally:
             self._target.abandon()
 
@@ -161,16 +230,3 @@ class PackedTarget:
 def failed(shown: str, error: OSError) -> OutputFailed:
     """`error` in the system's own words."""
     return OutputFailed(f"cannot write {shown!r}: {error.strerror or error}")
-
-
-def replace(partial: Path, path: Path) -> None:
-    """Make the finished file `partial` be `path`, with the mode of the file it replaces, for good."""
-    with suppress(FileNotFoundError):
-        partial.chmod(stat.S_IMODE(path.stat().st_mode))
-    partial.replace(path)
-    if os.name == "posix":  # elsewhere a folder cannot be opened
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import PurePath
@@ -14,7 +15,7 @@ import orjson
 __all__ = ["flatten", "to_json"]
 
 
-def to_json(value: Any) -> bytes:
+def to_json(value: Any, *, sort_keys: bool = False) -> bytes:
     """Compact JSON in UTF-8.
 
     Beyond JSON's own types: dates, times, UUIDs, enums and dataclasses as orjson writes them, NaN as null,
@@ -25,13 +26,9 @@ def to_json(value: Any) -> bytes:
         TypeError: a value of any other type.
     """
     try:
-        return orjson.dumps(value, default=_plain)
+        return orjson.dumps(value, default=_plain, option=orjson.OPT_SORT_KEYS if sort_keys else None)
     except orjson.JSONEncodeError:
-        text = json.dumps(value, default=_plain_or_date, separators=(",", ":"), ensure_ascii=False)
-        try:
-            return text.encode()
-        except UnicodeEncodeError:  # a lone surrogate: JSON can only spell it as an escape
-            return json.dumps(value, default=_plain_or_date, separators=(",", ":")).encode()
+        return _by_the_standard_library(value, sort_keys=sort_keys)
 
 
 def flatten(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -55,6 +52,32 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     raise TypeError(f"no JSON for a value of type {type(value).__name__}")
+
+
+def _by_the_standard_library(value: Any, *, sort_keys: bool) -> bytes:
+    try:
+        return _encoded(value, sort_keys=sort_keys, ensure_ascii=False)
+    except UnicodeEncodeError:  # a lone surrogate: JSON can only spell it as an escape
+        return _encoded(value, sort_keys=sort_keys, ensure_ascii=True)
+
+
+def _encoded(value: Any, **options: bool) -> bytes:
+    encode = json.JSONEncoder(
+        default=_plain_or_date, separators=(",", ":"), allow_nan=False, **options
+    ).encode
+    try:
+        text = encode(value)
+    except ValueError:  # NaN or an infinity, for which it has no null
+        text = encode(_without_nan(value))
+    return text.encode()
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _without_nan(inner) for name, inner in value.items()}
+    return [_without_nan(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _plain_or_date(value: Any) -> Any:

@@ -18,6 +18,7 @@ from llmx.events import (
     Reasked,
     RetryScheduled,
     RowSettled,
+    RunEnded,
     RunStarted,
 )
 from llmx.text import plural
@@ -74,11 +75,13 @@ class Figures:
     """The state of a run, an observer of its events.
 
     `ok + failed` is the number of settled rows; `cached` and `coalesced` are those of the `ok` rows that
-    cost no call. `usage` is all that was spent, on failed rows and attempts too.
+    cost no call. `usage` is all that is known to be spent, on failed rows and attempts too; `maybe_billed`
+    counts the calls that may have been charged beside it, because they were sent and not answered.
     """
 
     clock: Clock
     started: float = 0.0
+    ended: float | None = None
     total: int | None = None
     model: str = ""
     ok: int = 0
@@ -89,6 +92,7 @@ class Figures:
     in_flight: int = 0
     retries: int = 0
     throttled: int = 0
+    maybe_billed: int = 0
     reasks: int = 0
     pauses: int = 0
     paused_until: float = -math.inf
@@ -104,14 +108,16 @@ class Figures:
 
     @property
     def seconds(self) -> float:
-        """Since the run started."""
-        return self.clock.now() - self.started
+        """From the run's start to its end, or to now while it goes on."""
+        return (self.clock.now() if self.ended is None else self.ended) - self.started
 
     def __call__(self, event: Event) -> None:
         """Fold one event."""
         match event:
             case RunStarted():
                 self.total, self.model, self.started = event.total, event.model, self.clock.now()
+            case RunEnded():
+                self._end(event)
             case RowSettled():
                 self._settle(event.outcome)
             case AttemptStarted():
@@ -131,6 +137,11 @@ class Figures:
         """Note that no new calls are made from here on, and why."""
         self.stopping = str(reason)
 
+    def _end(self, event: RunEnded) -> None:
+        self.ended = self.clock.now()
+        if event.complete:  # counted beforehand, the total may be that of a file that has grown since
+            self.total = self.settled
+
     def _came_back(self, event: AttemptSucceeded | AttemptFailed) -> None:
         self.in_flight -= 1
         if isinstance(event, AttemptSucceeded):
@@ -138,6 +149,7 @@ class Figures:
             self.latencies.add(event.seconds)
         else:
             self.throttled += isinstance(event.error, RateLimited)
+            self.maybe_billed += event.error.maybe_billed
 
     def _settle(self, outcome: Outcome) -> None:
         if outcome.error is None:
@@ -168,6 +180,7 @@ def figures_as_json(figures: Figures) -> dict[str, Any]:
         "calls": figures.calls,
         "retries": figures.retries,
         "throttled": figures.throttled,
+        "maybe_billed": figures.maybe_billed,
         "reasks": figures.reasks,
         "pauses": figures.pauses,
         "tokens": {
@@ -222,6 +235,7 @@ def _troubles(figures: Figures) -> list[tuple[int, str]]:
     return [
         (figures.retries, "retry"),
         (figures.throttled, "refusal by 429"),
+        (figures.maybe_billed, "unanswered call that may have been billed"),
         (figures.reasks, "re-ask"),
         (figures.pauses, "pause"),
     ]

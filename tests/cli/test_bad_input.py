@@ -19,14 +19,14 @@ COMMANDS = [
     (("cache", "stat"), "no such command 'stat'", "did you mean 'stats'?"),
     (("wibble",), "no such command 'wibble'", "llmx --help"),
     (("extract", "--shema", "x"), "no such option: --shema", "did you mean --schema?"),
-    (("extract", "--rpm"), "option '--rpm' requires an argument", "llmx --help"),
+    (("extract", "--rpm"), "option '--rpm' requires an argument", "llmx extract --help"),
     (("extract", "rows.jsonl"), "--schema is required", "llmx schema list"),
     (("schema", "show", "sentimnt"), "there is no schema named 'sentimnt'", "did you mean 'sentiment'?"),
     (("models", "opnai"), "no model with a known price matches 'opnai'", "llmx models openai"),
 ]
 
 SETTINGS = [
-    (("--rpm", "0"), "--rpm 0.0: input should be greater than or equal to 1", ""),
+    (("--rpm", "0"), "--rpm '0': input should be greater than or equal to 1", ""),
     (
         ("--mode", "tool"),
         "--mode: 'tool' is not one of auto, json_schema, tools, json",
@@ -166,11 +166,59 @@ def test_a_wrong_input(name: str, message: str, hint: str, llmx: Llmx, mock: Moc
     assert mock.calls == 0
 
 
-def test_a_number_that_is_none(llmx: Llmx, mock: Mock, rows: Path) -> None:
-    """A word where a number belongs is told with the option's name."""
-    done = llmx("extract", *GOOD, *mock.openai, "--rpm", "many")
-    assert done.code == 2
-    assert done.err.startswith("error: invalid value for '--rpm'")
+NUMBERS = [
+    "temperature",
+    "max-output-tokens",
+    "limit",
+    "sample",
+    "seed",
+    "concurrency",
+    "rpm",
+    "tpm",
+    "retries",
+]
+
+
+@pytest.mark.parametrize("option", [*NUMBERS, "reasks"])
+def test_a_number_that_is_none(option: str, llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """A word where a number belongs is told with the option's name and the word, wherever it comes from."""
+    message = f"--{option} 'many': input should be a valid "
+    assert_refused(llmx("extract", *GOOD, *mock.openai, f"--{option}", "many"), message, "")
+    by_variable = {"LLMX_" + option.upper().replace("-", "_"): "many"}
+    assert_refused(llmx("extract", *GOOD, *mock.openai, **by_variable), message, "")
+    (llmx.cwd / "llmx.toml").write_text(f'{option} = "many"\n')
+    assert_refused(llmx("extract", *GOOD, *mock.openai), message, "")
+
+
+def test_numbers_of_a_config_file_are_numbers(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """TOML's integers, floats and booleans are taken as they are meant."""
+    (llmx.cwd / "llmx.toml").write_text("limit = 2\ntemperature = 0.5\nmeta = true\nmax-failures = 1\n")
+    done = llmx("extract", *GOOD, *mock.openai)
+    assert (done.code, done.out.count("_llmx")) == (0, 2)
+    (llmx.cwd / "llmx.toml").write_text("limit = true\n")
+    assert_refused(
+        llmx("extract", *GOOD, *mock.openai), "--limit 'True': input should be a valid integer", ""
+    )
+
+
+def test_a_table_in_a_config_file(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """Options have no sections."""
+    (llmx.cwd / "llmx.toml").write_text("[extract]\nlimit = 2\n")
+    message = "'extract' is a table"
+    assert_refused(llmx("extract", *GOOD, *mock.openai), message, "options stand at the top level")
+
+
+def test_an_option_without_its_value(llmx: Llmx, rows: Path) -> None:
+    """The hint is the help of the command that was meant."""
+    assert_refused(
+        llmx("extract", "rows.jsonl", "--limit"), "option '--limit' requires", "llmx extract --help"
+    )
+
+
+def test_examples_that_are_not_there(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """The option is named, or one would look for the fault among the inputs."""
+    done = llmx("extract", *GOOD, *mock.openai, "--examples", "rws.jsonl")
+    assert_refused(done, "--examples: no such file: 'rws.jsonl'", "did you mean 'rows.jsonl'?")
 
 
 def test_no_model_names_the_models_there_are(llmx: Llmx, rows: Path) -> None:

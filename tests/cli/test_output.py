@@ -162,7 +162,7 @@ def test_each_output_has_its_own_errors_file(
     for output in ("a.train.jsonl", "a.test.csv.gz"):
         llmx(*RUN, *mock.openai, "-o", output, "--reasks", "0")
     names = sorted(path.name for path in llmx.cwd.glob("*errors*"))
-    assert names == ["a.test.errors.jsonl", "a.train.errors.jsonl"]
+    assert names == ["a.test.csv.gz.errors.jsonl", "a.train.errors.jsonl"]
 
 
 def test_failures_with_stdout_are_kept_and_named(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +18,11 @@ from llmx.mock import Latency, MockSettings
 
 RUN = ("extract", "rows.jsonl", "-s", "name, age int", "-o", "out.jsonl", "-c", "2")
 SLOW = MockSettings(latency=Latency(0.25, 0.25))
-SIGNALS = [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated"), (signal.SIGHUP, 129, "")]
+SIGNALS = [
+    (signal.SIGINT, 130, "interrupted"),
+    (signal.SIGTERM, 143, "terminated"),
+    (signal.SIGHUP, 129, "hung up"),
+]
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -70,6 +76,20 @@ def test_the_same_command_pays_for_what_is_missing(
     assert not (llmx.cwd / "out.jsonl.partial").exists()
 
 
+def test_a_signal_that_is_ignored_stays_so(
+    provider: Callable[[MockSettings], Mock], llmx: Llmx, rows: Path
+) -> None:
+    """Under nohup, a terminal that is closed ends nothing."""
+    mock = provider(SLOW)
+    command = [sys.executable, "-m", "llmx", *RUN, *mock.openai]
+    with subprocess.Popen(
+        ["nohup", *command], cwd=llmx.cwd, env=llmx.env, stderr=subprocess.DEVNULL
+    ) as process:
+        wait_for(lambda: mock.calls >= 3)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(PATIENCE) == 0
+
+
 def test_a_second_signal_stops_at_once(
     llmx: Llmx, provider: Callable[[MockSettings], Mock], rows: Path
 ) -> None:
@@ -82,8 +102,11 @@ def test_a_second_signal_stops_at_once(
         running.signal(signal.SIGINT)
         assert running.wait() == 130
     assert time.monotonic() - started < 10
-    assert partial(llmx.cwd) == []
-    assert "Traceback" not in err.read_text()
+    talk = err.read_text()
+    assert "Traceback" not in talk
+    assert "2 calls" in talk
+    assert talk.splitlines()[-1].startswith("resume: llmx extract ")
+    assert not (llmx.cwd / "out.jsonl.partial").exists()
 
 
 def test_the_earlier_output_stays_until_the_run_is_complete(

@@ -238,3 +238,36 @@ def test_a_column_that_is_also_a_field_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="'name' is also a field") as caught:
         rehearse(tmp_path, [{"name": "x"}])
     assert "--prefix" in caught.value.hint
+
+
+@pytest.mark.parametrize("output", ["out.jsonl", "out.csv", "out.parquet"])
+def test_a_late_column_that_is_also_a_field_costs_nothing(output: str, tmp_path: Path) -> None:
+    """Its row is among the errors, counted as such, and no call was made for it."""
+    rows = [*some_rows(150), {"id": 150, "text": "x", "name": "mine"}, {"id": 151, "text": "y"}]
+    run = rehearse(tmp_path, rows, output=output)
+    errors = tmp_path / ("out.errors.jsonl" if output == "out.jsonl" else f"{output}.errors.jsonl")
+    (error,) = map(json.loads, errors.read_text().splitlines())
+    assert (error["id"], error["name"]) == (150, "mine")
+    assert "'name' of this row is also a field" in error["_error"]["message"]
+    assert (run.figures.ok, run.figures.failed, run.figures.calls) == (151, 1, 151)
+    assert run.report.exit_code == 3
+
+
+def test_an_elements_unforeseen_field_is_an_error_that_is_counted(tmp_path: Path) -> None:
+    """What it cost and what was extracted are told with it."""
+    schema = {
+        "type": "object",
+        "properties": {"things": {"type": "array", "minItems": 1, "items": {"const": {"id": 7}}}},
+        "required": ["things"],
+    }
+    run = rehearse(tmp_path, 2, schema=schema, explode="things", mode="json")
+    assert (run.figures.ok, run.figures.failed) == (0, 2)
+    assert json.loads(run.errors[0]["_error"]["raw"])["things"][0] == {"id": 7}
+    assert run.errors[0]["_error"]["attempts"] == 1
+
+
+def test_large_integers_come_out_as_they_went_in(tmp_path: Path) -> None:
+    """And are shown to the model as they are."""
+    run = rehearse(tmp_path, [{"id": 123456789012345678901234567890, "text": "x"}])
+    assert b"123456789012345678901234567890" in (tmp_path / "out.jsonl").read_bytes()
+    assert run.figures.ok == 1

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from fakes import FakeClock, Log, Script, a_request, an_answer
 
-from llmx.errors import ServerError
+from llmx.errors import CallTimeout, ServerError
 from llmx.events import AttemptFailed, AttemptStarted, AttemptSucceeded
 from llmx.layers.meter import metered
 from llmx.types import Completion, Handler, Request, Usage
@@ -33,6 +33,14 @@ async def test_an_attempt_that_fails_counts():
     with pytest.raises(ServerError):
         await over(Script(ServerError("500")), Log())(request)
     assert (request.tally.attempts, request.tally.usage) == (1, Usage())
+
+
+async def test_an_attempt_that_may_be_billed_makes_the_cost_unknown():
+    """What a timeout has cost nobody knows, so nobody says it was nothing."""
+    request = a_request()
+    with pytest.raises(CallTimeout):
+        await over(Script(CallTimeout("no answer")), Log())(request)
+    assert request.tally.usage == Usage(cost=None)
 
 
 async def test_a_good_attempt_is_told_with_its_time_and_usage():

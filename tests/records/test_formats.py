@@ -58,3 +58,19 @@ def test_text_and_json_documents_cannot_be_written(name: str) -> None:
         format_of(name, None, sink=True)
 
     assert "--output-format" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a.jsonl.partial", Named("jsonl", None, ".jsonl")),
+        ("a.csv.partial", Named("csv", None, ".csv")),
+        ("a.jsonl.gz.partial", Named("jsonl", "gzip", ".jsonl")),
+        ("a.tsv.zst.PARTIAL", Named("tsv", "zstd", ".tsv")),
+        ("a.parquet.partial", Named("jsonl", None, ".parquet")),
+        ("rows.partial", Named("jsonl", None, "")),
+    ],
+)
+def test_a_partial_file_is_read_as_what_it_was_to_be(name: str, expected: Named) -> None:
+    """But for Parquet, whose rows wait as JSON Lines."""
+    assert suffix_format(name) == expected

@@ -138,3 +138,12 @@ def test_a_zst_file_without_the_package_is_refused_at_once(
 def test_names_that_are_not_utf_8_are_shown_as_text() -> None:
     """They must fit into JSON and onto a terminal."""
     assert shown(os.fsdecode(b"caf\xe9.txt")) == "caf\ufffd.txt"
+
+
+def test_a_partial_file_is_read_when_it_is_named(env: Environment) -> None:
+    """As the format that it was to have; in a folder it is left out."""
+    touch(env, "d/a.csv.partial", "d/b.jsonl.gz.partial", "d/c.parquet.partial", "d/d.jsonl")
+
+    names = [f"d/{name}.partial" for name in ("a.csv", "b.jsonl.gz", "c.parquet")]
+    assert [found.format for found in find_inputs(names, None, env)] == ["csv", "jsonl", "jsonl"]
+    assert origins(env, "d", format="jsonl") == ["d/d.jsonl"]

@@ -168,3 +168,34 @@ def test_a_cut_archive_of_an_array_is_one_unreadable_row(content: bytes) -> None
 
     assert "the file is cut" in str(error)
     assert line == (1 if content.isspace() else None)
+
+
+@pytest.mark.parametrize(
+    ("content", "array"),
+    [
+        (b'{"a": %s}', False),
+        (b'{"a": %s}', True),
+        (b'[{"a": %s}]', True),
+        (b'{"_error": {"raw": "{\\"a\\": %s}"}}', False),
+    ],
+)
+def test_an_integer_keeps_its_digits(content: bytes, array: bool) -> None:
+    """In lines, in arrays, and in what an error row has kept."""
+    digits = b"123456789012345678901234567890"
+    ((_, row),) = reader(content % digits, array=array).rows()
+
+    assert row == {"a": int(digits)}
+
+
+def test_a_large_integer_is_kept_in_what_could_not_be_read() -> None:
+    """An element of an array that is no row is written down as it was."""
+    _, _, raw = bad(b"[[123456789012345678901]]", array=True)
+
+    assert raw == "[123456789012345678901]"
+
+
+def test_a_large_integer_opens_no_back_door() -> None:
+    """What is no JSON is refused beside one too."""
+    _, message, _ = bad(b'{"n": 123456789012345678901, "x": NaN}')
+
+    assert message.startswith("rows.jsonl:1: not JSON: unexpected character")

@@ -29,7 +29,7 @@ FOUND = {"tone": "good", "tags": ["a", "b"]}
 def test_a_row_has_what_was_asked_for(shape: Shape, expected: dict[str, Any]) -> None:
     """And nothing else."""
     assert shape.rows(DATA, FOUND, {"model": "m"}) == [expected]
-    assert list(shape.rows(DATA, FOUND, {"model": "m"})[0]) == shape.columns(list(DATA), list(FOUND))
+    assert list(shape.rows(DATA, FOUND, {"model": "m"})[0]) == shape.columns(list(DATA), list(FOUND), {})
 
 
 def test_a_kept_column_that_a_row_lacks_is_null() -> None:
@@ -45,7 +45,7 @@ def test_a_list_gives_a_row_per_element() -> None:
         {"id": 7, "tone": "good", "tags": "a", "_item": 0},
         {"id": 7, "tone": "good", "tags": "b", "_item": 1},
     ]
-    assert shape.columns(["id", "text"], ["tone", "tags"], ["tags"]) == ["id", "tone", "tags", "_item"]
+    assert shape.columns(["id", "text"], ["tone", "tags"], {"tags": []}) == ["id", "tone", "tags", "_item"]
 
 
 def test_elements_that_are_objects_give_their_fields() -> None:
@@ -95,7 +95,7 @@ def test_names_that_collide_are_refused(shape: Shape, fields: list[str], message
 def test_our_own_columns_are_not_overwritten_in_silence(shape: Shape, column: str) -> None:
     """An earlier output may be the input."""
     with pytest.raises(UsageError, match=f"the input column '{column}' is also a column of the output"):
-        shape.check([column], ["tags"], ["tags"])
+        shape.check([column], ["tags"], {"tags": []})
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_our_own_columns_are_not_overwritten_in_silence(shape: Shape, column: st
 )
 def test_every_hint_is_a_way_out(shape: Shape) -> None:
     """What the collision's hint proposes passes."""
-    shape.check(["id", "text"], ["text"])
+    shape.check(["id", "text"], ["text"], {})
 
 
 def test_an_error_row_is_the_row_and_its_error() -> None:
@@ -137,3 +137,51 @@ def test_an_unreadable_row_is_its_text() -> None:
             "cost": None,
         }
     }
+
+
+@pytest.mark.parametrize(
+    ("shape", "late", "name"),
+    [
+        (Shape(), {"tone": "loud"}, "tone"),
+        (Shape(prefix="x_"), {"x_tone": 1}, "x_tone"),
+        (Shape(into="found"), {"found": 1}, "found"),
+        (Shape(meta=True), {"_llmx": 1}, "_llmx"),
+        (Shape(explode="tags"), {"_item": 1}, "_item"),
+        (Shape(explode="tags"), {"tags": 1}, "tags"),
+    ],
+)
+def test_a_column_that_comes_late_is_not_overwritten(shape: Shape, late: dict[str, Any], name: str) -> None:
+    """Neither before the call, nor after it; the message says which, and the way out."""
+    check = shape.row_check(list(FOUND), {"tags": []})
+    check(DATA)
+    assert shape.rows(DATA, FOUND, {"model": "m"})
+
+    for fail in (lambda: check(DATA | late), lambda: shape.rows(DATA | late, FOUND, {"model": "m"})):
+        with pytest.raises(
+            UnreadableRow, match=f"the column '{name}' of this row is also a .*--keep COLS"
+        ) as caught:
+            fail()
+        assert caught.value.hint
+
+
+def test_what_was_extracted_is_kept_with_the_error() -> None:
+    """It was paid for."""
+    with pytest.raises(UnreadableRow) as caught:
+        Shape().rows({"tone": "loud"}, FOUND)
+
+    assert caught.value.raw == '{"tone":"good","tags":["a","b"]}'
+
+
+@pytest.mark.parametrize("shape", [Shape(keep="none"), Shape(keep=["id"])])
+def test_a_late_column_that_is_not_kept_does_no_harm(shape: Shape) -> None:
+    """Nobody wants it."""
+    late = DATA | {"tone": "loud"}
+    shape.row_check(list(FOUND), {})(late)
+
+    assert shape.rows(late, FOUND)[0]["tone"] == "good"
+
+
+def test_an_elements_unforeseen_field_does_not_overwrite_the_rows() -> None:
+    """Objects may have more fields than the schema names."""
+    with pytest.raises(UnreadableRow, match="'no' is a field both of the row and of the elements of 'lines'"):
+        Shape(explode="lines").rows({}, {"no": 1, "lines": [{"sku": "a"}, {"no": 2}]})

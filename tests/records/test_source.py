@@ -320,3 +320,14 @@ def prompt(action: Callable[[], Any]) -> Any:
     thread.join(10)
     assert results, "waits for more input"
     return results[0]
+
+
+def test_a_key_is_exact_however_large(read: Read) -> None:
+    """Two numbers that are one as floats are two rows' keys."""
+    (first, second) = read(
+        "rows.jsonl", b'{"id": 123456789012345678901}\n{"id": 123456789012345678902}\n', key="id"
+    )
+
+    assert isinstance(first, Record)
+    assert isinstance(second, Record)
+    assert (first.key, second.key) == ("123456789012345678901", "123456789012345678902")

@@ -7,14 +7,15 @@ import gzip
 import io
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from llmx.errors import OutputFailed
+from llmx.errors import OutputFailed, UsageError
 from llmx.records.compression import compressor
-from llmx.records.targets import FileTarget, PackedTarget, StreamTarget
+from llmx.records.targets import FileTarget, PackedTarget, StreamTarget, Target
 
 
 def test_a_file_appears_when_it_is_closed(tmp_path: Path) -> None:
@@ -195,3 +196,99 @@ def test_a_killed_runs_archive_is_good_up_to_64_kib_ago(tmp_path: Path) -> None:
     with gzip.open(file.partial) as archive:
         assert archive.read(2**16) == b"r" * 2**16
     file.abandon()
+
+
+def packed(path: Path) -> Target:
+    return PackedTarget(FileTarget(path, path.name), compressor("gzip"))
+
+
+def plain(path: Path) -> Target:
+    return FileTarget(path, path.name)
+
+
+@pytest.mark.parametrize("make", [plain, packed])
+def test_a_run_without_a_row_leaves_what_an_earlier_one_left(
+    make: Callable[[Path], Target], tmp_path: Path
+) -> None:
+    """Rows that were paid for."""
+    (tmp_path / "out.partial").write_text("paid for\n")
+    target = make(tmp_path / "out")
+    target.abandon()
+
+    assert target.rows_left is None
+    assert (tmp_path / "out.partial").read_text() == "paid for\n"
+
+
+@pytest.mark.parametrize("make", [plain, packed])
+def test_a_run_without_a_row_leaves_nothing_of_its_own(
+    make: Callable[[Path], Target], tmp_path: Path
+) -> None:
+    """No empty file."""
+    make(tmp_path / "out").abandon()
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("make", [plain, packed])
+def test_the_first_row_takes_an_earlier_runs_place(make: Callable[[Path], Target], tmp_path: Path) -> None:
+    """However long that was."""
+    (tmp_path / "out.partial").write_text("paid for\n" * 99)
+    target = make(tmp_path / "out")
+    target.write(b"new\n")
+    target.abandon()
+
+    content = (tmp_path / "out.partial").read_bytes()
+    assert (gzip.decompress(content) if make is packed else content) == b"new\n"
+
+
+@pytest.mark.parametrize("make", [plain, packed])
+def test_a_complete_run_without_a_row_is_empty(make: Callable[[Path], Target], tmp_path: Path) -> None:
+    """An earlier run's rows are none of it."""
+    (tmp_path / "out.partial").write_text("paid for\n")
+    target = make(tmp_path / "out")
+    target.close()
+
+    content = (tmp_path / "out").read_bytes()
+    assert (gzip.decompress(content) if make is packed else content) == b""
+    assert target.rows_left == tmp_path / "out"
+
+
+def test_a_file_target_knows_where_its_rows_are(tmp_path: Path) -> None:
+    """Nowhere, in the partial file, in the final one."""
+    target = FileTarget(tmp_path / "out", "out")
+    assert target.rows_left is None
+    target.write(b"row\n")
+    assert target.rows_left == tmp_path / "out.partial"
+    target.close()
+    assert target.rows_left == tmp_path / "out"
+
+
+def test_an_output_that_was_not_renamed_is_still_partial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is what is told then; the lock is gone."""
+
+    def fail(*_: Any) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    target = FileTarget(tmp_path / "out", "out")
+    target.write(b"row\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fail)
+        with pytest.raises(OutputFailed):
+            target.close()
+
+    assert target.rows_left == tmp_path / "out.partial"
+    FileTarget(tmp_path / "out", "out").abandon()
+
+
+def test_two_runs_do_not_write_one_output(tmp_path: Path) -> None:
+    """The second does no harm to the first."""
+    target = FileTarget(tmp_path / "out", "out")
+    target.write(b"first\n")
+    with pytest.raises(UsageError, match="another run is writing 'out'"):
+        FileTarget(tmp_path / "out", "out")
+    target.close()
+
+    assert (tmp_path / "out").read_bytes() == b"first\n"
+    FileTarget(tmp_path / "out", "out").abandon()

@@ -58,6 +58,10 @@ class Model(pydantic.BaseModel):
             '[1180591620717411303424,"good","2024-02-29",[2]]',
         ),
         (["\ud800", "ü"], '["\\ud800","\\u00fc"]'),
+        (
+            {"n": 2**70, "x": [float("nan"), (1.5, float("inf"))]},
+            '{"n":1180591620717411303424,"x":[null,[1.5,null]]}',
+        ),
     ],
 )
 def test_values_have_one_json(value: Any, expected: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from fakes import FakeClock
 
-from llmx.errors import ConnectionFailed, InvalidAnswer, RateLimited, UnreadableRow
+from llmx.errors import CallTimeout, ConnectionFailed, InvalidAnswer, RateLimited, UnreadableRow
 from llmx.events import (
     AttemptFailed,
     AttemptStarted,
@@ -20,6 +20,7 @@ from llmx.events import (
     Reasked,
     RetryScheduled,
     RowSettled,
+    RunEnded,
     RunStarted,
 )
 from llmx.report.summary import (
@@ -173,6 +174,25 @@ async def test_the_lines_of_troubles() -> None:
     ]
     line = figures_as_lines(await lasting(1.0, *events))[1]
     assert "1 retry · 1 refusal by 429 · 2 re-asks" in line
+
+
+async def test_calls_that_may_have_been_billed_are_told() -> None:
+    """A time limit ends our waiting, not the provider's work; what it may charge is in no sum."""
+    figures = await lasting(
+        1.0, AttemptFailed("e", CallTimeout("no answer"), 1), AttemptFailed("e", AN_ERROR, 1)
+    )
+    assert "1 unanswered call that may have been billed" in figures_as_lines(figures)[1]
+    assert figures_as_json(figures)["maybe_billed"] == 1
+
+
+async def test_a_run_that_ended_stands_still() -> None:
+    """Its time is not that of whoever tells it, its total what there was; one that stopped has rows left."""
+    clock = FakeClock()
+    done = after(settled(value=1), RunEnded(complete=True), clock=clock)
+    stopped = after(settled(value=1), RunEnded(complete=False), clock=clock)
+    await clock.advance(60)
+    assert (done.total, done.seconds) == (1, 0)
+    assert stopped.total == 10
 
 
 async def test_the_lines_of_errors() -> None:
