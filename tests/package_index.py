@@ -58,6 +58,7 @@ class PackageIndex:
     Args:
         cut: bytes after which a connection breaks, for as many requests for the wheel as there are numbers.
         failing: status codes for the first requests for the wheel.
+        stall: bytes after which the server says nothing until `go_on` is set; None not to stall.
         login: "user:password" that every request must bring.
     """
 
@@ -69,6 +70,8 @@ class PackageIndex:
     login: str | None = None
     cut: list[int] = field(default_factory=list)
     failing: list[int] = field(default_factory=list)
+    stall: int | None = None
+    go_on: threading.Event = field(default_factory=threading.Event)
     ranges: list[str | None] = field(default_factory=list)
     pages: int = 0
 
@@ -115,16 +118,25 @@ class _Handler(BaseHTTPRequestHandler):
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and index.knows_ranges else 0
         body = index.wheel[start:]
         named = {"Content-Range": f"bytes {start}-{len(index.wheel) - 1}/{len(index.wheel)}"} if start else {}
-        self._answer(206 if start else 200, body, named, cut=index.cut.pop(0) if index.cut else None)
+        self._answer(206 if start else 200, body, named, index.cut.pop(0) if index.cut else None, index.stall)
 
     def _answer(
-        self, status: int, body: bytes, headers: dict[str, str] | None = None, cut: int | None = None
+        self,
+        status: int,
+        body: bytes,
+        headers: dict[str, str] | None = None,
+        cut: int | None = None,
+        stall: int | None = None,
     ) -> None:
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        if stall is not None:
+            self.wfile.write(body[:stall])
+            body = body[stall:]
+            self.index.go_on.wait()
         self.wfile.write(body if cut is None else body[:cut])
         self.close_connection = True
 
@@ -149,5 +161,6 @@ def serving(index: PackageIndex) -> Iterator[PackageIndex]:
         try:
             yield index
         finally:
+            index.go_on.set()
             server.shutdown()
             thread.join()

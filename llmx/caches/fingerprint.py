@@ -14,11 +14,10 @@ from typing import Any
 
 import orjson
 
+from llmx.providers.codec import CAPS
 from llmx.types import Request
 
 __all__ = ["fingerprint", "rekeyed"]
-
-CAPS = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"})
 
 
 def fingerprint(

@@ -25,7 +25,7 @@ __all__ = ["CAPS", "Body", "Codec", "HandlerCodec", "answer_json", "handlers_for
 Body = dict[str, Any]
 Message = Mapping[str, Any]
 
-CAPS = ("max_completion_tokens", "max_tokens")
+CAPS = frozenset({"max_completion_tokens", "max_tokens", "max_output_tokens"})
 """Names an output cap goes by."""
 
 
@@ -44,8 +44,8 @@ class Codec(Protocol):
         """A new body that shows the model its answer and the error; `body` is left as it is."""
         ...
 
-    def raised(self, body: Mapping[str, Any], factor: int = 2) -> Body | None:
-        """A new body with `factor` times the output cap; None when the user set the cap."""
+    def raised(self, body: Mapping[str, Any]) -> Body | None:
+        """A new body with twice the output cap; None when the user set the cap."""
         ...
 
 
@@ -94,11 +94,11 @@ class HandlerCodec:
             # A server left out what the handler needs of its response: correct without showing the answer.
             return dict(self.correct(_copy(body), self.response({}), told))
 
-    def raised(self, body: Mapping[str, Any], factor: int = 2) -> Body | None:
+    def raised(self, body: Mapping[str, Any]) -> Body | None:
         """See `Codec.raised`."""
         if not self.cap_is_ours:
             return None
-        return {name: value * factor if name in CAPS else value for name, value in body.items()}
+        return {name: 2 * value if name in CAPS else value for name, value in body.items()}
 
 
 class _Told(ValueError):

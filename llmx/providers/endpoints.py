@@ -17,12 +17,15 @@ from typing import Any
 from llmx.environment import Environment
 from llmx.errors import UsageError
 from llmx.pricing import price
+from llmx.providers.addresses import given_address, server_address
 from llmx.providers.catalog import CATALOG, CatalogEntry, ModelName, parse_model
 from llmx.providers.codec import Codec, handlers_for, modes_of, wire_model
+from llmx.providers.detached import detached
+from llmx.providers.index_client import Progress
 from llmx.providers.keys import api_key
 from llmx.providers.modes import Mode, Plan, caps_by_completion, choose
 from llmx.providers.posting import PostingProvider
-from llmx.providers.status import Call, without_secrets
+from llmx.providers.status import Call
 from llmx.schemas import Schema, WireSchema
 from llmx.types import Provider, Usage
 
@@ -31,8 +34,8 @@ __all__ = ["DEFAULT_CAP", "Endpoint", "connect"]
 DEFAULT_CAP = 4096
 """Output tokens asked for when the user names no limit: always sent, so that a loop ends."""
 
-
-Progress = Callable[[int, int | None], None]
+PLACES_SHOWN = 5
+"""Parts of a schema that a note names, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,11 @@ class _Wanted:
     max_output_tokens: int | None
     key_file: Path | None
 
+    @property
+    def cap_is_ours(self) -> bool:
+        """Whether the output cap is the default."""
+        return self.max_output_tokens is None
+
     def parameters(self, cap: str, default: int = DEFAULT_CAP) -> dict[str, Any]:
         """What every body holds beside messages and schema; `cap` is the name of the output limit."""
         limit = self.max_output_tokens if self.max_output_tokens is not None else default
@@ -123,6 +131,8 @@ async def connect(
         key_file: NAME=KEY lines, for keys that are not in the environment.
         progress: called with bytes done and in all while the embedded model's weights are fetched.
 
+    A cancelled call ends at once; weights that are half fetched are kept, and the next call goes on.
+
     Raises:
         UsageError: the name, the mode, the address or the schema is wrong, or an SDK is missing.
         AuthenticationFailed: there is no key.
@@ -140,7 +150,7 @@ async def connect(
         case "instructor":
             return _instructor(wanted, timeout)
         case "local":
-            return _local(wanted, spans, progress)
+            return await _local(wanted, spans, progress)
 
 
 def _require(condition: bool, message: str) -> None:
@@ -163,116 +173,130 @@ def _check_installed(entry: CatalogEntry) -> None:
         )
 
 
-def _openai(wanted: _Wanted) -> Endpoint:
-    from llmx.providers.openai import PATH, chat_codec, client_for, read_chat, read_instructed, server_address
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """What the two adapters that post bodies themselves have in common.
 
-    entry, variables = wanted.entry, wanted.env.variables
-    url, own_server = server_address(entry, wanted.base_url, variables)
-    key = api_key(entry, variables, key_file=wanted.key_file, own_server=own_server)
-    name = wanted.model.name
-    plan = choose(
-        entry, name, wanted.schema, wanted.mode, own_server=own_server, has=modes_of(entry.handlers)
-    )
-    proper = entry.name in ("openai", "azure_openai")
-    by_completion = caps_by_completion(name, own_server=own_server or not proper)
+    Args:
+        url: where calls go.
+        own_server: that is another server than the provider's own.
+        key: what the server is shown; `KEYLESS` when it asks for none.
+        plan: how structure is asked for.
+    """
+
+    url: str
+    own_server: bool
+    key: str
+    plan: Plan
+
+
+def _route(wanted: _Wanted) -> _Route:
+    url, own_server = server_address(wanted.entry, wanted.base_url, wanted.env.variables)
+    return _Route(url, own_server, _key(wanted, own_server), _plan(wanted, own_server))
+
+
+def _key(wanted: _Wanted, own_server: bool) -> str:
+    return api_key(wanted.entry, wanted.env.variables, key_file=wanted.key_file, own_server=own_server)
+
+
+def _plan(wanted: _Wanted, own_server: bool) -> Plan:
+    has = modes_of(wanted.entry.handlers)
+    return choose(wanted.entry, wanted.model.name, wanted.schema, wanted.mode, own_server=own_server, has=has)
+
+
+def _call(wanted: _Wanted, url: str, key: str) -> Call:
+    return Call(wanted.entry.name, wanted.model.name, url, secret=key, keys=wanted.entry.keys)
+
+
+def _openai(wanted: _Wanted) -> Endpoint:
+    from llmx.providers.openai import PATH, chat_codec, client_for, read_chat, read_instructed
+
+    entry, route = wanted.entry, _route(wanted)
+    proper = entry.name in ("openai", "azure_openai") and not route.own_server
+    by_completion = caps_by_completion(wanted.model.name, own_server=not proper)
     parameters = wanted.parameters("max_completion_tokens" if by_completion else "max_tokens")
+    codec = chat_codec(entry, wanted.schema, route.plan, parameters, cap_is_ours=wanted.cap_is_ours)
     provider = PostingProvider(
-        client_for(entry, url, key, variables),
+        client_for(entry, route.url, route.key, wanted.env.variables),
         path=PATH,
-        read=read_instructed if plan.mode in ("json", "md_json") else read_chat,
-        price=_pricer(entry, url),
-        call=Call(entry.name, name, without_secrets(url), secret=key, keys=entry.keys),
+        read=read_instructed if route.plan.mode in ("json", "md_json") else read_chat,
+        price=_pricer(entry, route.url),
+        call=_call(wanted, route.url, route.key),
     )
-    codec = chat_codec(entry, wanted.schema, plan, parameters, cap_is_ours=wanted.max_output_tokens is None)
-    return _endpoint(wanted, provider, codec, plan, url)
+    return _endpoint(wanted, provider, codec, route.plan, route.url)
 
 
 def _anthropic(wanted: _Wanted) -> Endpoint:
     from llmx.providers.anthropic import PATH, client_for, messages_codec, read_instructed, read_message
-    from llmx.providers.openai import server_address
 
-    entry, variables = wanted.entry, wanted.env.variables
-    url, own_server = server_address(entry, wanted.base_url, variables)
-    key = api_key(entry, variables, key_file=wanted.key_file, own_server=own_server)
-    name = wanted.model.name
-    plan = choose(
-        entry, name, wanted.schema, wanted.mode, own_server=own_server, has=modes_of(entry.handlers)
-    )
+    entry, route, parameters = wanted.entry, _route(wanted), wanted.parameters("max_tokens")
+    codec = messages_codec(entry, wanted.schema, route.plan, parameters, cap_is_ours=wanted.cap_is_ours)
     provider = PostingProvider(
-        client_for(url, key, variables),
+        client_for(route.url, route.key, wanted.env.variables),
         path=PATH,
-        read=read_instructed if plan.mode == "json" else read_message,
-        price=_pricer(entry, url),
-        call=Call(entry.name, name, without_secrets(url), secret=key, keys=entry.keys),
+        read=read_instructed if route.plan.mode == "json" else read_message,
+        price=_pricer(entry, route.url),
+        call=_call(wanted, route.url, route.key),
     )
-    codec = messages_codec(
-        entry,
-        wanted.schema,
-        plan,
-        wanted.parameters("max_tokens"),
-        cap_is_ours=wanted.max_output_tokens is None,
-    )
-    return _endpoint(wanted, provider, codec, plan, url)
+    return _endpoint(wanted, provider, codec, route.plan, route.url)
 
 
 def _instructor(wanted: _Wanted, timeout: float) -> Endpoint:
     from llmx.providers.instructor_any import SdkProvider, SdkWire, client_for, sdk_codec
 
-    entry, name = wanted.entry, wanted.model.name
-    own_server = wanted.base_url is not None
-    key = api_key(entry, wanted.env.variables, key_file=wanted.key_file, own_server=own_server)
-    plan = choose(
-        entry, name, wanted.schema, wanted.mode, own_server=own_server, has=modes_of(entry.handlers)
+    entry, parameters = wanted.entry, wanted.parameters("max_tokens")
+    # Checked even if it is the SDK that will read it: what it says about a bad one repeats it.
+    given = given_address(entry, wanted.base_url, wanted.env.variables)
+    base_url = given if wanted.base_url else None
+    key, plan = _key(wanted, base_url is not None), _plan(wanted, base_url is not None)
+    create, client, url = client_for(
+        entry, wanted.model.name, plan.mode, key, base_url=base_url, timeout=timeout
     )
-    create, client, url = client_for(entry, name, plan.mode, key, base_url=wanted.base_url, timeout=timeout)
     wire = SdkWire(
         entry, handlers_for(entry.handlers, plan.mode), wire_model(wanted.schema, plan.wire.schema)
     )
-    provider = SdkProvider(
-        create,
-        client,
-        wire,
-        price=partial(_price, entry.prices, wanted.base_url),
-        call=Call(entry.name, name, without_secrets(url), secret=key, keys=entry.keys),
-    )
-    codec = sdk_codec(
-        wanted.schema,
-        wire,
-        plan,
-        wanted.parameters("max_tokens"),
-        cap_is_ours=wanted.max_output_tokens is None,
-    )
-    return _endpoint(wanted, provider, codec, plan, url)
+    codec = sdk_codec(wanted.schema, wire, plan, parameters, cap_is_ours=wanted.cap_is_ours)
+    price_of, call = _pricer(entry, base_url), _call(wanted, url, key)
+    return _endpoint(wanted, SdkProvider(create, client, wire, price=price_of, call=call), codec, plan, url)
 
 
-def _local(wanted: _Wanted, spans: bool, progress: Progress) -> Endpoint:
+async def _local(wanted: _Wanted, spans: bool, progress: Progress) -> Endpoint:
     from llmx.providers.local import CONCURRENCY, MAX_OUTPUT_TOKENS, MODEL_NOTE, LocalProvider, local_model
     from llmx.providers.local_codec import local_codec, weights_id
 
     _require(wanted.base_url is None, "-m local runs in this process: it has no --base-url")
     plan = choose(wanted.entry, "", wanted.schema, wanted.mode, own_server=True, has=frozenset())
-    path, name = local_model(wanted.model.path or "", wanted.env.home, progress)
+    path, name = await detached(partial(local_model, wanted.model.path or "", wanted.env), progress)
     wanted = replace(wanted, model=replace(wanted.model, name=name))
     parameters = wanted.parameters("max_tokens", MAX_OUTPUT_TOKENS)
-    codec = local_codec(wanted.schema, plan, parameters, cap_is_ours=wanted.max_output_tokens is None)
+    codec = local_codec(wanted.schema, plan, parameters, cap_is_ours=wanted.cap_is_ours)
     # The span rule is not part of the body, but it changes the answers: it belongs to what identifies them.
     address = weights_id(path) + (" spans" if spans else "")
     endpoint = _endpoint(wanted, LocalProvider(path, name, spans=spans), codec, plan, address)
-    # Somebody's own file may be any model; the note is about the one that we chose.
-    return replace(endpoint, concurrency=CONCURRENCY, note="" if wanted.model.path else MODEL_NOTE)
+    # Somebody's own file may be any model; the first note is about the one that we chose.
+    notes = ["" if wanted.model.path else MODEL_NOTE, _beyond_spans(plan) if spans else ""]
+    return replace(endpoint, concurrency=CONCURRENCY, note="; ".join(note for note in notes if note))
 
 
-def _pricer(entry: CatalogEntry, url: str) -> Callable[[str, Usage], Decimal | None]:
-    return partial(_price, entry.prices, url)
+def _beyond_spans(plan: Plan) -> str:
+    """Which text fields --spans does not hold to the row, "" when it holds all."""
+    from llmx.providers.spans import unrestricted
+
+    places = unrestricted(plan.wire.schema)
+    more = len(places) - PLACES_SHOWN
+    shown = ", ".join(places[:PLACES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return f"--spans does not reach {shown}" if places else ""
 
 
-def _price(prices: str | None, url: str | None, model: str, usage: Usage) -> Decimal | None:
-    return price(model, prices, url, usage)
+def _pricer(entry: CatalogEntry, url: str | None) -> Callable[[str, Usage], Decimal | None]:
+    def cost(model: str, usage: Usage) -> Decimal | None:
+        return price(model, entry.prices, url, usage)
+
+    return cost
 
 
 def _endpoint(wanted: _Wanted, provider: Provider, codec: Codec, plan: Plan, url: str) -> Endpoint:
     entry = wanted.entry
-    url = without_secrets(url)
     return Endpoint(
         id=f"{entry.name} {url}",
         provider=provider,

@@ -107,7 +107,8 @@ class IndexClient:
             link: a URL, or a path on this machine.
             part: may hold the first bytes already.
             size: of the whole file, in bytes; more than that is refused.
-            progress: called after every chunk; what it raises ends the fetch, which can go on later.
+            progress: called after every chunk and every attempt; what it raises ends the fetch, which can
+                go on later.
 
         Raises:
             FetchFailed: it is refused, or several attempts in a row brought nothing more.
@@ -120,6 +121,7 @@ class IndexClient:
                 failures = 0 if _size(part) > before else failures + 1
                 if failures == ATTEMPTS:
                     raise FetchFailed(str(error)) from None
+                progress(_size(part), size)  # nothing came, but who waits may have given up
                 self._sleep(0.5 * 2**failures)
         if _size(part) > size:
             part.unlink()
@@ -136,6 +138,8 @@ class IndexClient:
                 raise FetchFailed(f"it cannot be read: {_reason(error)}") from None
             return
         with self._open(link, {"Range": f"bytes={done}-"} if done else {}) as response:
+            if response.status == 404:
+                raise FetchFailed("the index has a link to the file, but not the file (HTTP 404)")
             goes_on = response.status == 206 and _starts_at(response, done)
             with part.open("ab" if goes_on else "wb") as target:
                 _copy(response, target, done if goes_on else 0, size, progress)
@@ -248,7 +252,8 @@ def _copy(source: Any, target: Any, done: int, size: int, progress: Progress) ->
 
 def _next(source: Any) -> bytes:
     try:
-        block: bytes = source.read(CHUNK)
+        # What has come, however little: a slow server must not keep `progress` from being called.
+        block: bytes = source.read1(CHUNK)
     except (OSError, HTTPException) as error:
         raise _Broken(f"the connection broke: {_reason(error)}") from None
     return block

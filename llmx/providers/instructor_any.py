@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from llmx.errors import UsageError
+from llmx.providers.addresses import base_url_variable, checked_address
 from llmx.providers.catalog import CatalogEntry
 from llmx.providers.codec import Body, HandlerCodec, handlers_for
 from llmx.providers.modes import Plan
-from llmx.providers.status import Call, translate
+from llmx.providers.status import Call, cleaned, translate
 from llmx.schemas import Schema
 from llmx.types import Completion, Finish, Request, Usage
 
@@ -267,10 +268,11 @@ def client_for(
     """The SDK's own async method, its client, and the address it calls.
 
     Args:
+        base_url: another address than the SDK's own, checked.
         timeout: seconds; the SDK's own limit is set above it, so that ours is the one that counts.
 
     Raises:
-        UsageError: the SDK cannot be set up, or has no other address.
+        UsageError: the SDK cannot be set up, has no other address, or has one that is no plain URL.
     """
     import instructor
     from instructor.v2.core.mode import Mode
@@ -288,7 +290,8 @@ def client_for(
                 f"{entry.name}/{model}", async_client=True, mode=Mode[mode.upper()], **options
             )
     except Exception as error:
-        raise UsageError(f"{entry.name} cannot be set up: {' '.join(str(error).split())[:300]}") from error
+        why = cleaned(str(error), Call(entry.name, model, base_url or entry.module, secret=key))
+        raise UsageError(f"{entry.name} cannot be set up: {why}") from error
     _quieten(made.client, timeout)
     url = _address(entry, made.client, base_url)
     return made.create_fn.__wrapped__, made.client, url  # type: ignore[attr-defined]  # functools.wraps sets it
@@ -334,7 +337,8 @@ def _address(entry: CatalogEntry, client: Any, base_url: str | None) -> str:
     if hasattr(client, "base_url"):  # the SDKs made by Stainless: groq, cerebras, writer
         if base_url:
             client.base_url = base_url
-        return str(client.base_url).rstrip("/")
+        # The SDK may have it from the environment of the process, which nobody has checked.
+        return checked_address(str(client.base_url), entry, base_url_variable(entry))
     if base_url and entry.handlers != "genai":
         raise UsageError(
             f"--base-url: {entry.name}'s SDK takes no other address",

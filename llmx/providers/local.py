@@ -12,7 +12,7 @@ import asyncio
 import json
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -20,9 +20,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from llmx.environment import Environment
 from llmx.errors import LlmxError, RequestRejected, RowRefused, ServerError, UnknownModel, UsageError
 from llmx.providers.cores import free_cores
 from llmx.providers.grammar import PROBE_SIGN, probe, schema_grammar
+from llmx.providers.index_client import Progress
 from llmx.providers.spans import span_grammar
 from llmx.providers.weights import ensure_weights
 from llmx.text import nearest
@@ -57,12 +59,12 @@ FINISHES: Mapping[str, Finish] = {"stop": "stop", "length": "length", "content_f
 PASSED_ON = ("temperature", "top_p", "seed", "stop", "presence_penalty", "frequency_penalty")
 
 
-def local_model(name: str, home: Path, progress: Callable[[int, int | None], None]) -> tuple[Path, str]:
+def local_model(name: str, env: Environment, progress: Progress) -> tuple[Path, str]:
     """The file and the name of the model that `-m local` or `-m local//path/to/file.gguf` means.
 
     Args:
         name: what follows "local" and a slash: "" for the embedded model, else a path.
-        home: where fetched weights are kept.
+        env: its home is where fetched weights are kept, its variables say where they are fetched from.
         progress: called with bytes done and bytes in all while the embedded model is fetched.
 
     Raises:
@@ -73,7 +75,7 @@ def local_model(name: str, home: Path, progress: Callable[[int, int | None], Non
             "the local model needs xllamacpp, which is not installed", hint="pip install xllamacpp"
         )
     if not name:
-        return ensure_weights(home, progress), MODEL
+        return ensure_weights(env.home, progress, variables=env.variables, cwd=env.cwd), MODEL
     path = Path(name).expanduser()
     _check_gguf(path)
     return path, path.stem

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from llmx.errors import UsageError
 from llmx.providers.catalog import CatalogEntry
 from llmx.providers.codec import Body, HandlerCodec, answer_json, handlers_for, wire_model
 from llmx.providers.modes import Plan
@@ -27,7 +25,6 @@ __all__ = [
     "client_for",
     "read_chat",
     "read_instructed",
-    "server_address",
 ]
 
 PATH = "/chat/completions"
@@ -126,54 +123,6 @@ def chat_completion(body: Mapping[str, Any]) -> Any:
         return ChatCompletion.model_validate(body)
     except ValidationError:
         return ChatCompletion.construct(**body)  # other servers leave fields out
-
-
-def server_address(
-    entry: CatalogEntry, base_url: str | None, variables: Mapping[str, str]
-) -> tuple[str, bool]:
-    """Where calls go, and whether that is another server than the provider's own.
-
-    Raises:
-        UsageError: the provider has no address of its own and none was given, or it is no URL.
-    """
-    if given := base_url or variables.get(f"{entry.name.upper()}_BASE_URL"):
-        url = _checked(given)
-        return url, entry.base_url is not None and not _same_host(url, entry.base_url)
-    if entry.name == "databricks":
-        return _databricks(variables), False
-    if entry.name == "azure_openai":
-        return _required(variables, "AZURE_OPENAI_ENDPOINT"), False
-    assert entry.base_url is not None
-    return entry.base_url, False
-
-
-def _same_host(url: str, home: str) -> bool:
-    """Whether `url` is at the provider's own host, or at a regional one (eu.api.openai.com)."""
-    host, own = urlsplit(url).hostname or "", urlsplit(home).hostname or ""
-    return host == own or host.endswith(f".{own}")
-
-
-def _checked(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(
-            f"base URL {url!r} is no http(s) address", hint="e.g. --base-url http://localhost:8000/v1"
-        )
-    return url.rstrip("/")
-
-
-def _databricks(variables: Mapping[str, str]) -> str:
-    host = variables.get("DATABRICKS_HOST") or variables.get("DATABRICKS_WORKSPACE_URL")
-    root = _checked(host or _required(variables, "DATABRICKS_HOST"))
-    return root if root.endswith("/serving-endpoints") else f"{root}/serving-endpoints"
-
-
-def _required(variables: Mapping[str, str], name: str) -> str:
-    if value := variables.get(name):
-        return _checked(value)
-    raise UsageError(
-        f"{name} is not set: the provider has no address without it", hint=f"export {name}=https://…"
-    )
 
 
 def client_for(entry: CatalogEntry, base_url: str, key: str, variables: Mapping[str, str]) -> AsyncOpenAI:

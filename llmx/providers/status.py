@@ -37,10 +37,10 @@ __all__ = [
     "Answer",
     "Call",
     "answer_of",
+    "cleaned",
     "from_answer",
     "retry_after",
     "translate",
-    "without_secrets",
 ]
 
 _TRANSIENT = frozenset({408, 409, 425, 429, 499})
@@ -117,19 +117,20 @@ def translate(error: Exception, call: Call) -> LlmxError:
     if (answer := _answer(error)) is not None:
         return from_answer(answer, call)
     causes = list(_causes(error))
-    reason = _clean(str(causes[-1]) or type(causes[-1]).__name__, call)
+    reason = cleaned(str(causes[-1]) or type(causes[-1]).__name__, call)
     match _broke(causes):
         case "timeout":
             return CallTimeout(f"{call.base_url} did not answer in time; it may have been billed")
         case "connection":
-            return ConnectionFailed(f"no answer from {call.base_url}: {reason}")
+            said = f"no answer from {call.base_url}: {reason}"
+            return ConnectionFailed(said, maybe_billed=_was_sent(causes))
         case _:
             return RowRefused(f"{call.provider}'s SDK failed with {type(error).__name__}: {reason}")
 
 
 def from_answer(answer: Answer, call: Call) -> LlmxError:
     """The error of ours for a response that is no completion."""
-    said = _clean(answer.message or _phrase(answer.status), call)
+    said = cleaned(answer.message or _phrase(answer.status), call)
     told = f"{call.provider}: {said} ({answer.status})"
     if _NO_CREDIT.search(f"{answer.code} {answer.message}") or answer.status == HTTPStatus.PAYMENT_REQUIRED:
         return QuotaSpent(told, hint="add credit with the provider, then run the same command again")
@@ -169,12 +170,14 @@ def _forbidden(answer: Answer, call: Call, told: str) -> LlmxError:
 def _refused(answer: Answer, call: Call, told: str) -> LlmxError:
     """4xx and redirects: either this row, or what every row shares."""
     if answer.status < HTTPStatus.BAD_REQUEST:
-        target = without_secrets(answer.headers.get("location", "elsewhere"))
+        target = _without_secrets(answer.headers.get("location", ""))
         message = f"{call.base_url} redirects ({answer.status}) to {target!r}; rows are not sent on"
         return RequestRejected(message, hint="give the right address with --base-url")
     code = f"{answer.code} {answer.message}"
     if answer.status == HTTPStatus.NOT_FOUND or _NO_MODEL.search(code):
-        message = f"no model {call.model!r} at {call.base_url}: {_clean(answer.message, call) or 'not found'}"
+        message = (
+            f"no model {call.model!r} at {call.base_url}: {cleaned(answer.message, call) or 'not found'}"
+        )
         return UnknownModel(message, hint=f"`llmx models {call.provider}` lists those with a known price")
     if answer.status == HTTPStatus.METHOD_NOT_ALLOWED or _is_shared(answer):
         return RequestRejected(told, hint="another --mode, or `llmx schema check`")
@@ -187,10 +190,13 @@ def _is_shared(answer: Answer) -> bool:
     return answer.param != "messages" and bool(_SHARED_PART.search(answer.message))
 
 
-def without_secrets(url: str) -> str:
-    """An address as it may be shown and stored: without user, password and query."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+def _without_secrets(url: str) -> str:
+    """An address as it may be shown: without user, password and query."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # it is a server's word, and no address
+        return "elsewhere"
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")) or "elsewhere"
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
@@ -288,8 +294,37 @@ def _broke(causes: list[BaseException]) -> str | None:
     return "connection" if any(_CONNECTION.search(name) for name in names) else None
 
 
-def _clean(message: str, call: Call) -> str:
-    """One line, at most 300 characters, without keys and without the row's own words."""
+_UNREACHED = frozenset(
+    {"ClientConnectorError", "ConnectionTimeoutError", "ConnectError", "ConnectTimeout", "PoolTimeout"}
+    | {"ProxyError", "UnsupportedProtocol", "InvalidURL", "ConnectTimeoutError", "NewConnectionError"}
+    | {"gaierror", "ConnectionRefusedError", "SSLCertVerificationError"}
+)
+"""Exceptions by which the request never left this machine."""
+
+_BROKEN = frozenset(
+    {"ServerDisconnectedError", "ClientOSError", "ClientPayloadError", "ReadError", "WriteError"}
+    | {"RemoteProtocolError", "LocalProtocolError"}
+)
+"""Exceptions by which a connection broke that had been there."""
+
+
+def _was_sent(causes: list[BaseException]) -> bool:
+    """Whether the request may have gone out before the connection failed; True when nothing says.
+
+    The innermost cause that tells decides: openai's transport reports connections that broke as ones
+    that could not be made.
+    """
+    for error in reversed(causes):
+        names = {cls.__name__ for cls in type(error).__mro__}
+        if names & _UNREACHED:
+            return False
+        if names & _BROKEN:
+            return True
+    return True
+
+
+def cleaned(message: str, call: Call) -> str:
+    """A third party's words in one line of at most 300 characters, without keys and the row's own words."""
     line = " ".join(message.split())
     if call.secret:
         line = line.replace(call.secret, "…")

