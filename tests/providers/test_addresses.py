@@ -46,7 +46,9 @@ def told(error: UsageError) -> str:
 
 @pytest.mark.parametrize("url", HOLDING_A_SECRET)
 @pytest.mark.parametrize(("spec", "variable"), SOURCES)
-async def test_an_address_from_the_environment_that_may_hold_a_secret(person, monkeypatch, spec, variable, url):
+async def test_an_address_from_the_environment_that_may_hold_a_secret(
+    person, monkeypatch, spec, variable, url
+):
     """It is refused by its variable's name, and nothing of it is repeated."""
     monkeypatch.setenv(variable, url)  # some SDKs read it themselves
     with pytest.raises(UsageError, match=f"^{variable} ") as caught:
