@@ -60,7 +60,7 @@ async def test_an_address_from_the_environment_that_may_hold_a_secret(
 @pytest.mark.parametrize("spec", sorted({spec for spec, _ in SOURCES}))
 async def test_a_base_url_that_may_hold_a_secret(person, spec, url):
     """The option is refused in the same words."""
-    with pytest.raises(UsageError, match="^the base URL ") as caught:
+    with pytest.raises(UsageError, match=r"^the base URL ") as caught:
         await connect(spec, person, env=env_with(**KEYS, **USERS_OWN), base_url=url)
     assert "s3c" not in told(caught.value)
 
@@ -68,7 +68,7 @@ async def test_a_base_url_that_may_hold_a_secret(person, spec, url):
 async def test_an_address_that_only_the_sdk_knows_of(person, monkeypatch):
     """What an SDK takes from its process, past the given environment, is not shown either."""
     monkeypatch.setenv("GROQ_BASE_URL", "http://me:s3cret@127.0.0.1/v1")
-    with pytest.raises(UsageError, match="^GROQ_BASE_URL takes no user") as caught:
+    with pytest.raises(UsageError, match=r"^GROQ_BASE_URL takes no user") as caught:
         await connect("groq/llama", person, env=env_with(**KEYS))
     assert "s3c" not in told(caught.value)
 
