@@ -73,11 +73,6 @@ class Endpoint:
         """As a person would write it: "openai/gpt-4o-mini"."""
         return f"{self.name}/{self.model}" if self.model else self.name
 
-    @property
-    def dialogue(self) -> Codec:
-        """The codec as the layer that validates answers knows it."""
-        return self.codec
-
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
