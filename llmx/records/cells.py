@@ -21,7 +21,8 @@ _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 class DelimitedEncoder:
     """Lines for rows, under a header that is fixed by the first.
 
-    Nested objects are spread over columns with dotted names, lists are JSON, None is an empty cell, booleans
+    Nested objects are spread over columns with dotted names (where a column has such a name already, they are
+    one column of JSON), lists are JSON, None is an empty cell, booleans
     are `true` and `false`. A column that the header lacks cannot be written any more: it is left out, and
     `warnings` tells.
 
@@ -44,7 +45,7 @@ class DelimitedEncoder:
 
     def header(self, row: Mapping[str, Any]) -> bytes:
         """Settle the header by the known names and the first row; b"" when there is no name at all."""
-        leaves = [name for name, _ in flatten(row)]
+        leaves = [name for name, _ in self._leaves(row)]
         names: dict[str, None] = {}
         for column in self._columns:
             below = [leaf for leaf in leaves if leaf.startswith(column + ".")]
@@ -81,11 +82,13 @@ class DelimitedEncoder:
         return found
 
     def _leaves(self, row: Mapping[str, Any]) -> list[tuple[str, Any]]:
-        """Like `flatten`, but an object whose own name is in the header stays whole."""
-        found: list[tuple[str, Any]] = []
+        """Like `flatten`, but an object stays whole when its own name is in the header, or a part's name is taken."""
+        found: dict[str, Any] = {}
         for name, value in row.items():
-            found += [(name, value)] if name in self._header else flatten({name: value})
-        return found
+            parts = {name: value} if name in self._header else dict(flatten({name: value}))
+            taken = any(part in found or (part in row and part != name) for part in parts)
+            found |= {name: value} if taken else parts
+        return list(found.items())
 
     def _cell(self, value: Any) -> str:
         if value is None or value != value:  # NaN, which JSON has as null too

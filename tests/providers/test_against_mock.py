@@ -18,6 +18,7 @@ from llmx.providers import connect
 from llmx.types import Request
 
 OPENAI = ("openai/gpt-4o-mini", "/v1")
+GROQ = ("groq/llama-3.3-70b-versatile", "")
 CLAUDE = ("anthropic/claude-haiku-4-5", "")
 
 
@@ -75,6 +76,27 @@ async def test_what_goes_wrong(person, where, settings, calls, expected):
         await ask(settings, person, where, calls=calls)
     if expected is RateLimited:
         assert caught.value.retry_after is not None
+
+
+@pytest.mark.parametrize("where", [OPENAI, CLAUDE, GROQ])
+async def test_a_connection_that_breaks_may_have_been_billed(person, where):
+    """The server has read the request, and hangs up."""
+    with pytest.raises(ConnectionFailed) as caught:
+        await ask(MockSettings(drop_rate=1.0), person, where)
+    assert caught.value.maybe_billed
+
+
+@pytest.mark.parametrize("where", [OPENAI, CLAUDE, GROQ])
+async def test_a_connection_that_never_was_has_billed_nothing(person, where):
+    """Nobody listens there: the request has not left."""
+    async with await serve(MockSettings()) as gone:
+        address = gone.url + where[1]
+    endpoint = await connect(where[0], person, env=env_with(**KEYS), base_url=address)
+    request = Request(endpoint.id, endpoint.model, endpoint.codec.prepare(MESSAGES), "f", row="the row")
+    with pytest.raises(ConnectionFailed) as caught:
+        await endpoint.provider.complete(request)
+    await endpoint.provider.aclose()
+    assert not caught.value.maybe_billed
 
 
 @pytest.mark.parametrize("where", [OPENAI, CLAUDE])

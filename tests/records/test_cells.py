@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import datetime
 import decimal
 from typing import Any
@@ -53,6 +54,13 @@ def test_the_header_is_the_known_names_and_the_first_rows() -> None:
 def test_an_object_stays_whole_where_its_name_is_in_the_header() -> None:
     """The first row had none, so its leaves were not known."""
     assert lines({"o": None}, {"o": {"x": 1}}, columns=["o"])[2] == '"{""x"":1}"\n'
+
+
+@pytest.mark.parametrize("row", [{"o.x": 1, "o": {"x": 2}}, {"o": {"x": 2}, "o.x": 1}], ids=["first", "last"])
+def test_an_object_stays_whole_where_a_parts_name_is_taken(row: dict[str, Any]) -> None:
+    """Of two values under one name, one would be lost."""
+    header, line = lines(row, columns=list(row))[:2]
+    assert dict(zip(*csv.reader([header, line]), strict=True)) == {"o.x": "1", "o": '{"x":2}'}
 
 
 def test_columns_that_the_header_lacks_are_counted_once() -> None:
