@@ -92,13 +92,22 @@ def test_the_nearest_folder_counts(env: Environment):
     assert load_config(env, OPTIONS) == {"rpm": 1}
 
 
-def test_an_unknown_key_gets_the_nearest(env: Environment):
-    """The file, the key, and the name that was probably meant."""
-    path = project(env, "max-failure = 3\n")
+@pytest.mark.parametrize(
+    ("text", "problem", "hint"),
+    [
+        ("max-failure = 3", "unknown key 'max-failure'", "did you mean 'max-failures'?"),
+        ("zzzz = 3", "unknown key 'zzzz'", "llmx extract --help lists the options"),
+        ("[rpm]\nvalue = 3", "'rpm' is a table", "options stand at the top level, as in: rpm = 500"),
+    ],
+    ids=["misspelt", "like nothing", "table"],
+)
+def test_what_is_no_option(text: str, problem: str, hint: str, env: Environment):
+    """The file, the key, and what was probably meant."""
+    path = project(env, f"{text}\n")
     with pytest.raises(UsageError) as caught:
         load_config(env, OPTIONS)
-    assert str(caught.value) == f"{path}: unknown key 'max-failure'"
-    assert caught.value.hint == "did you mean 'max-failures'?"
+    assert str(caught.value) == f"{path}: {problem}"
+    assert caught.value.hint == hint
 
 
 def test_an_underscore_is_not_a_dash(env: Environment):
@@ -107,23 +116,6 @@ def test_an_underscore_is_not_a_dash(env: Environment):
     with pytest.raises(UsageError, match="unknown key 'max_failures'") as caught:
         load_config(env, OPTIONS)
     assert caught.value.hint == "did you mean 'max-failures'?"
-
-
-def test_an_unknown_key_like_nothing(env: Environment):
-    """Where there is no guess, the hint says where the options are listed."""
-    project(env, "zzzz = 3\n")
-    with pytest.raises(UsageError) as caught:
-        load_config(env, OPTIONS)
-    assert caught.value.hint == "llmx extract --help lists the options"
-
-
-def test_a_table_is_no_option(env: Environment):
-    """The hint shows how an option is written."""
-    path = project(env, "[rpm]\nvalue = 3\n")
-    with pytest.raises(UsageError) as caught:
-        load_config(env, OPTIONS)
-    assert str(caught.value) == f"{path}: 'rpm' is a table"
-    assert caught.value.hint == "options stand at the top level, as in: rpm = 500"
 
 
 def test_broken_toml(env: Environment):
