@@ -42,7 +42,7 @@ from llmx.schemas import Schema
 from llmx.settings import Settings
 from llmx.types import Handler, Outcome, Record, Request, Unreadable
 
-__all__ = ["PRECEDENCE", "Engine", "Report", "Talk", "engine", "execute", "first_request", "presenter_of"]
+__all__ = ["PRECEDENCE", "Engine", "Report", "Talk", "engine", "execute", "first_request"]
 
 CONCURRENCY = 32
 """Calls in flight when nothing else is asked for: enough for 10 rows/s at 3 s a call."""
@@ -209,7 +209,7 @@ async def engine(
 async def first_request(plan: Plan, talk: Talk) -> dict[str, Any] | None:
     """The body of the first row's request, None when there is no readable row. Calls nobody."""
     async with _connected(plan.settings, plan.schema, plan.env, talk, Stop()) as endpoint:
-        prepare = _preparer(endpoint, plan.prompt, plan.schema, presenter_of(plan))
+        prepare = _preparer(endpoint, plan.prompt, plan.schema, _presenter(plan))
         for row in plan.source:
             if isinstance(row, Record):
                 with suppress(RowError):  # a run has it among the errors and goes on
@@ -255,7 +255,7 @@ async def execute(plan: Plan, *, stop: Stop, figures: Figures, talk: Talk, clock
             stop=stop,
             observer=figures,
             talk=talk,
-            presenter=presenter_of(plan),
+            presenter=_presenter(plan),
         ) as parts:
             outputs = _open_outputs(plan, stop)
             _introduce(plan, parts, talk)
@@ -270,7 +270,7 @@ async def execute(plan: Plan, *, stop: Stop, figures: Figures, talk: Talk, clock
     return _report(plan, stop, figures, outputs)
 
 
-def presenter_of(plan: Plan) -> Presenter:
+def _presenter(plan: Plan) -> Presenter:
     """What makes output rows of a plan's outcomes."""
     return FlatRows(plan.shape, plan.schema, list_fields(plan.schema))
 
