@@ -64,6 +64,11 @@ class TextDisk(Disk):  # type: ignore[misc]  # diskcache is untyped
         """Nothing: we own no value files, so a file name found in the database is somebody else's."""
 
 
+MEMORY = {"sqlite_cache_size": 1024, "sqlite_mmap_size": 0}
+"""Pages of 4 KiB that SQLite holds, and bytes that it maps. diskcache's own 8,192 and 64 MiB made a run over a million
+rows grow by 100 MB; keys are hashes, so what was read last is seldom read again, and the system caches files itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class CacheStats:
     """What `llmx cache stats` shows: entries, and bytes on disk."""
@@ -157,7 +162,7 @@ def _connect(folder: Path) -> Any:
     previous = os.umask(0o077)  # for the folders above, too, where we make them
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return DiskCache(str(folder), disk=TextDisk, eviction_policy="none", timeout=10)
+        return DiskCache(str(folder), disk=TextDisk, eviction_policy="none", timeout=10, **MEMORY)
     finally:
         os.umask(previous)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from peak import peak_kib
 
 from llmx.caches import CachedAnswer
 from llmx.caches.exact import ExactCache, TextDisk, cache_folder
@@ -396,3 +397,22 @@ def test_two_processes_share_a_cache(folder: Path):
     assert all(cache.get(f"{name}-{n}") == CachedAnswer(str(n), name) for name in "ab" for n in range(200))
     assert cache.stats().entries == 401
     cache.close()
+
+
+HOARDER = """
+import sys
+from pathlib import Path
+from llmx.caches import CachedAnswer
+from llmx.caches.exact import ExactCache
+cache = ExactCache(Path(sys.argv[1]), ttl=None, warn=sys.exit)
+for n in range(int(sys.argv[2])):
+    cache.get(str(n))
+    cache.put(str(n), CachedAnswer(f"{n:4000}", "m"))
+cache.close()
+"""
+
+
+def test_memory_does_not_grow_with_the_cache(tmp_path: Path):
+    """Sixty megabytes of answers cost at most 20 MB more than one: SQLite neither maps nor holds the file."""
+    few, many = (peak_kib(HOARDER, tmp_path / str(count), str(count)) for count in (1, 15_000))
+    assert many - few < 20_000
