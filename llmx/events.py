@@ -6,7 +6,7 @@ An observer that raises is our bug; one that is slow slows the run, so observers
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from llmx.errors import LlmxError
 from llmx.types import Outcome, Usage
@@ -20,9 +20,11 @@ __all__ = [
     "Paused",
     "Reasked",
     "RetryScheduled",
+    "RetryStarted",
     "RowSettled",
     "RunEnded",
     "RunStarted",
+    "Throttled",
     "fan_out",
 ]
 
@@ -77,6 +79,19 @@ class RetryScheduled:
 
 
 @dataclass(frozen=True, slots=True)
+class RetryStarted:
+    """The delay of a scheduled retry is over, or the run's stop has ended it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """Requests wait for a limit of the user's; `limit` is None when they do so no more."""
+
+    endpoint: str
+    limit: Literal["rpm", "tpm"] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Paused:
     """The whole endpoint waits for `seconds`, as its server asked."""
 
@@ -105,6 +120,8 @@ Event = (
     | AttemptSucceeded
     | AttemptFailed
     | RetryScheduled
+    | RetryStarted
+    | Throttled
     | Paused
     | Reasked
     | RowSettled

@@ -131,6 +131,7 @@ def _handler_for(
         health=health,
         clock=clock,
         stop=stop,
+        observer=observer,
         size=lambda request: len(orjson.dumps(request.body)),
     )
     policy = RetryPolicy(retries=settings.retries, patience=settings.patience, max_wait=settings.max_wait)
@@ -141,7 +142,7 @@ def _handler_for(
             endpoint.codec, reasks=settings.reasks, rekey=rekeyed(schema.fingerprint), observer=observer
         ),
         retried(policy, health=health, clock=clock, stop=stop, observer=observer),
-        rate_limited(limiter, observer=observer),
+        rate_limited(limiter),
         metered(clock=clock, observer=observer),
         timed(settings.timeout),
     ]

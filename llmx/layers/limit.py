@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal
 
 from aiolimiter import AsyncLimiter
 
 from llmx.clock import Clock
 from llmx.errors import RateLimited
-from llmx.events import Observer, Paused
+from llmx.events import Observer, Paused, Throttled
 from llmx.layers.stop import Stop
 from llmx.types import Completion, Handler, Layer, Request
 
@@ -59,6 +61,10 @@ class RequestBucket:
         self.capacity = float(max(1, math.floor(limit / 60 * BURST)))
         self._limiter = AsyncLimiter(self.capacity, self.capacity * WINDOW / (limit - self.capacity + 1))
 
+    def ready(self) -> bool:
+        """Whether a place is free now."""
+        return self._limiter.has_capacity(1)
+
     async def acquire(self) -> None:
         """Wait for a place in the minute."""
         await self._limiter.acquire(1)
@@ -84,6 +90,10 @@ class TokenBucket:
     def _paced(self) -> AsyncLimiter:
         room = max(self._limit - self.capacity - self._largest, self._limit / 2)
         return AsyncLimiter(self.capacity, self.capacity * WINDOW / room)
+
+    def ready(self, amount: float) -> bool:
+        """Whether `amount` tokens would be let through now."""
+        return self._limiter.has_capacity(amount)
 
     async def acquire(self, amount: float) -> None:
         """Wait until `amount` tokens have been let through."""
@@ -139,6 +149,7 @@ class Limiter:
         health: Health,
         clock: Clock,
         stop: Stop,
+        observer: Observer,
         size: Callable[[Request], int],
     ) -> None:
         self._requests = RequestBucket(rpm) if rpm else None
@@ -149,6 +160,7 @@ class Limiter:
         self._health = health
         self._clock = clock
         self._stop = stop
+        self._observer = observer
         self._turn = asyncio.Lock()
         self._start = asyncio.Semaphore(CAREFUL_START)
         self._paused_until = -math.inf
@@ -158,28 +170,43 @@ class Limiter:
         with self._stop.interruptible():
             async with self._turn:
                 if self._tokens is not None:
-                    await self._tokens.acquire(self._estimate.guess(self._size(request)))
-                await self._slot()
+                    amount = self._estimate.guess(self._size(request))
+                    with self._waiting(request, "tpm", ready=self._tokens.ready(amount)):
+                        await self._tokens.acquire(amount)
+                await self._slot(request)
 
-    async def _slot(self) -> None:
+    async def _slot(self, request: Request) -> None:
         """Take one request of the limit, last of all: one taken before a longer wait has leaked away since."""
         while True:
             await self._unpaused()
             if self._requests is not None:
-                await self._requests.acquire()
+                with self._waiting(request, "rpm", ready=self._requests.ready()):
+                    await self._requests.acquire()
             if self._clock.now() >= self._paused_until:
                 return
+
+    @contextmanager
+    def _waiting(self, request: Request, limit: Literal["rpm", "tpm"], *, ready: bool) -> Iterator[None]:
+        """Tell of a wait for a limit, if there is one."""
+        if ready:
+            yield
+            return
+        self._observer(Throttled(request.endpoint, limit))
+        try:
+            yield
+        finally:
+            self._observer(Throttled(request.endpoint, None))
 
     async def _unpaused(self) -> None:
         while (wait := self._paused_until - self._clock.now()) > 0:
             await self._clock.sleep(wait)
 
-    def pause(self, seconds: float) -> bool:
-        """Hold everyone for `seconds` from now; False when a longer pause is already on."""
+    def pause(self, endpoint: str, seconds: float) -> None:
+        """Hold everyone for `seconds` from now, unless a longer pause is already on."""
         until = self._clock.now() + seconds
-        longer = until > self._paused_until
-        self._paused_until = max(self._paused_until, until)
-        return longer
+        if until > self._paused_until:
+            self._paused_until = until
+            self._observer(Paused(endpoint, seconds))
 
     def settle(self, request: Request, completion: Completion) -> None:
         """Note a good answer: the careful start is over, the token estimate learns."""
@@ -203,7 +230,7 @@ class Limiter:
         self._start.release()
 
 
-def rate_limited(limiter: Limiter, *, observer: Observer) -> Layer:
+def rate_limited(limiter: Limiter) -> Layer:
     """A layer that sends nothing before `limiter` admits it; a 429 with a time pauses everyone."""
 
     def layer(handler: Handler) -> Handler:
@@ -215,8 +242,8 @@ def rate_limited(limiter: Limiter, *, observer: Observer) -> Layer:
                 limiter.settle(request, completion)
                 return completion
             except RateLimited as error:
-                if error.retry_after and limiter.pause(error.retry_after):
-                    observer(Paused(request.endpoint, error.retry_after))
+                if error.retry_after:
+                    limiter.pause(request.endpoint, error.retry_after)
                 raise
             finally:
                 if holds_place:

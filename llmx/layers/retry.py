@@ -24,7 +24,7 @@ from llmx.errors import (
     RetriesExhausted,
     TransientError,
 )
-from llmx.events import Observer, RetryScheduled
+from llmx.events import Observer, RetryScheduled, RetryStarted
 from llmx.layers.limit import Health
 from llmx.layers.stop import Stop
 from llmx.types import Completion, Handler, Layer, Request
@@ -55,8 +55,11 @@ def retried(policy: RetryPolicy, *, health: Health, clock: Clock, stop: Stop, ob
     """A layer from which no transient error leaves: it ends as an answer, RetriesExhausted or a FatalError."""
 
     async def sleep(seconds: float) -> None:
-        with stop.interruptible():
-            await clock.sleep(seconds)
+        try:
+            with stop.interruptible():
+                await clock.sleep(seconds)
+        finally:
+            observer(RetryStarted())
 
     def layer(handler: Handler) -> Handler:
         async def call(request: Request) -> Completion:

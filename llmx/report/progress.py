@@ -179,6 +179,7 @@ def _traffic(figures: Figures) -> str:
         f"{figures.in_flight:,} in flight",
         f"{figures.usage.total_tokens:,} tokens",
         _cost(figures),
+        plural(figures.retries, "retry") if figures.retries else "",
     ]
     return " · ".join(part for part in [*parts, waiting(figures)] if part)
 
@@ -191,13 +192,15 @@ def _cost(figures: Figures) -> str:
 
 
 def waiting(figures: Figures) -> str:
-    """What the run waits on: a pause, its retries, or the end of the calls in flight."""
+    """What the run waits on: the end of the calls in flight, a pause, a limit of the user's, delays before retries."""
     if figures.stopping:
         return f"stopping ({figures.stopping}): waiting for the calls in flight"
     left = figures.paused_until - figures.clock.now()
     if left > 0:
         return f"paused {left:.0f} s by the server (429)"
-    return plural(figures.retries, "retry") if figures.retries else ""
+    parts = [f"held by --{figures.throttled_by}"] if figures.throttled_by else []
+    parts += [f"{figures.retrying:,} waiting to retry"] if figures.retrying else []
+    return " · ".join(parts)
 
 
 def line(figures: Figures) -> str:

@@ -17,9 +17,11 @@ from llmx.events import (
     Paused,
     Reasked,
     RetryScheduled,
+    RetryStarted,
     RowSettled,
     RunEnded,
     RunStarted,
+    Throttled,
 )
 from llmx.text import plural
 from llmx.types import Outcome, Usage
@@ -75,7 +77,7 @@ class Figures:
     """The state of a run, an observer of its events.
 
     `ok + failed` is the number of settled rows; `cached` and `coalesced` are those of the `ok` rows that
-    cost no call. `usage` is all that is known to be spent, on failed rows and attempts too; `maybe_billed`
+    cost no call. `retries` counts all so far, `retrying` those whose delay has not ended. `usage` is all that is known to be spent, on failed rows and attempts too; `maybe_billed`
     counts the calls that may have been charged beside it, because they were sent and not answered.
     """
 
@@ -91,11 +93,13 @@ class Figures:
     calls: int = 0
     in_flight: int = 0
     retries: int = 0
+    retrying: int = 0
     throttled: int = 0
     maybe_billed: int = 0
     reasks: int = 0
     pauses: int = 0
     paused_until: float = -math.inf
+    throttled_by: str | None = None
     usage: Usage = field(default_factory=Usage)
     latencies: Latencies = field(default_factory=Latencies)
     errors: dict[str, ErrorGroup] = field(default_factory=dict)
@@ -125,10 +129,20 @@ class Figures:
                 self.in_flight += 1
             case AttemptSucceeded() | AttemptFailed():
                 self._came_back(event)
-            case RetryScheduled():
-                self.retries += 1
             case Reasked():
                 self.reasks += 1
+            case _:
+                self._wait(event)
+
+    def _wait(self, event: RetryScheduled | RetryStarted | Throttled | Paused) -> None:
+        match event:
+            case RetryScheduled():
+                self.retries += 1
+                self.retrying += 1
+            case RetryStarted():
+                self.retrying -= 1
+            case Throttled():
+                self.throttled_by = event.limit
             case Paused():
                 self.pauses += 1
                 self.paused_until = self.clock.now() + event.seconds

@@ -9,7 +9,7 @@ import pytest
 from fakes import Gate, Log, LoopClock, Script, a_request, all_of, an_answer, settle_down
 
 from llmx.errors import AuthenticationFailed, Interrupted, RateLimited, ServerError, Stopped
-from llmx.events import Paused
+from llmx.events import Paused, Throttled
 from llmx.layers.limit import (
     CAREFUL_START,
     Health,
@@ -45,13 +45,14 @@ class Endpoint:
             health=self.health,
             clock=LoopClock(),
             stop=self.stop,
+            observer=self.log,
             size=lambda request: int(request.body.get("size", 0)),
         )
         if not self.fresh:
             self.health.good(0.0)
 
     def over(self, handler: Handler) -> Handler:
-        return rate_limited(self.limiter, observer=self.log)(handler)
+        return rate_limited(self.limiter)(handler)
 
 
 class Sent:
@@ -122,7 +123,7 @@ async def test_a_slot_is_not_kept_through_a_pause():
     await handler(a_request())
     waiting = tasks_of(handler, 2)
     await asyncio.sleep(30)
-    endpoint.limiter.pause(600)
+    endpoint.limiter.pause("mock http://x", 600)
     await asyncio.gather(*waiting)
     assert sent.times[1] >= 630
     assert sent.times[2] - sent.times[1] >= 60
@@ -135,6 +136,29 @@ async def test_first_come_first_served():
     sizes = [4000, 40, 20_000, 4, 8000, 0]
     await asyncio.gather(*(handler(a_request(str(n), body={"size": s})) for n, s in enumerate(sizes)))
     assert sent.names == list("012345")
+
+
+@pytest.mark.parametrize(
+    ("limits", "which"), [({"rpm": 60}, "rpm"), ({"tpm": 6000}, "tpm")], ids=["rpm", "tpm"]
+)
+async def test_a_wait_for_a_limit_is_told(limits: dict[str, float], which: str):
+    """From its beginning to its end, and only where there is one."""
+    endpoint = Endpoint(**limits)
+    first, second = tasks_of(endpoint.over(Script(an_answer())), 2, body={"size": 0})
+    await settle_down()
+    held, free = Throttled("mock http://x", which), Throttled("mock http://x", None)  # type: ignore[arg-type]  # pytest's
+    told_at_once = list(endpoint.log.events)
+    await asyncio.gather(first, second)
+    assert held in told_at_once
+    assert endpoint.log.events[-1] == free
+    assert endpoint.log.events.count(held) == endpoint.log.events.count(free)
+
+
+async def test_without_a_wait_nothing_is_told():
+    """A limit that is far away is no news."""
+    endpoint = Endpoint(rpm=6000, tpm=10_000_000)
+    await asyncio.gather(*tasks_of(endpoint.over(Script(an_answer())), 5))
+    assert endpoint.log.events == []
 
 
 async def test_a_row_larger_than_the_bucket_passes():
@@ -190,9 +214,9 @@ async def test_a_pause_is_told_once():
     calls = [handler(a_request(str(n))) for n in range(3)]
     await all_of(calls[:1])
     endpoint.limiter._paused_until = LoopClock().now() + 30  # the three others were sent before the pause
-    told = [endpoint.limiter.pause(wait) for wait in (20.0, 29.0, 45.0)]
-    assert told == [False, False, True]
-    assert endpoint.log.events == [Paused("mock http://x", 30.0)]
+    for wait in (20.0, 29.0, 45.0):
+        endpoint.limiter.pause("mock http://x", wait)
+    assert endpoint.log.events == [Paused("mock http://x", 30.0), Paused("mock http://x", 45.0)]
     for call in calls[1:]:
         call.close()
 
@@ -219,10 +243,10 @@ async def test_other_errors_pause_nobody():
 async def test_a_pause_that_grows_is_waited_out():
     """Whoever waits for a pause waits for its prolongation as well."""
     endpoint, sent = Endpoint(), Sent()
-    endpoint.limiter.pause(30)
+    endpoint.limiter.pause("mock http://x", 30)
     waiting = tasks_of(endpoint.over(sent), 5)
     await asyncio.sleep(29)
-    endpoint.limiter.pause(30)
+    endpoint.limiter.pause("mock http://x", 30)
     await asyncio.gather(*waiting)
     assert min(sent.times) >= 59
 
@@ -308,7 +332,7 @@ async def test_a_stop_ends_all_waiting_for_admission_at_once(limits: dict[str, f
 async def test_a_stop_ends_the_wait_for_a_pause():
     """Nobody sits out a Retry-After in a run that is stopping."""
     endpoint = Endpoint()
-    endpoint.limiter.pause(600)
+    endpoint.limiter.pause("mock http://x", 600)
     tasks = tasks_of(endpoint.over(Script(an_answer())), 5)
     await asyncio.sleep(1)
     endpoint.stop.set(Interrupted(2))

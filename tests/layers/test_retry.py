@@ -24,7 +24,7 @@ from llmx.errors import (
     Stopped,
     UnknownModel,
 )
-from llmx.events import RetryScheduled
+from llmx.events import RetryScheduled, RetryStarted
 from llmx.layers.limit import Health
 from llmx.layers.retry import RetryPolicy, retried
 from llmx.layers.stop import Stop
@@ -209,6 +209,7 @@ async def test_every_retry_is_told():
     over = Over(Script(error, error, an_answer()))
     await over.handler(a_request())
     assert [event.error for event in over.log.of(RetryScheduled)] == [error, error]
+    assert len(over.log.of(RetryStarted)) == 2
 
 
 async def test_no_connection_before_any_answer_means_the_provider_is_down():

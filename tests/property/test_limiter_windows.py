@@ -57,7 +57,7 @@ def sent(
 
     async def main() -> None:
         limiter = _limiter(rpm, tpm, arrivals)
-        handler = rate_limited(limiter, observer=Log())(provider)
+        handler = rate_limited(limiter)(provider)
         holds = [asyncio.ensure_future(_pause(limiter, *pause)) for pause in pauses]
         calls = []
         for n, arrival in enumerate(arrivals):
@@ -80,13 +80,14 @@ def _limiter(rpm: float | None, tpm: float | None, arrivals: Sequence[Arrival]) 
         health=health,
         clock=LoopClock(),
         stop=Stop(),
+        observer=Log(),
         size=lambda request: 4 * (arrivals[request.sample].tokens - 256),  # so that every guess is right
     )
 
 
 async def _pause(limiter: Limiter, at: float, seconds: float) -> None:
     await asyncio.sleep(at)
-    limiter.pause(seconds)
+    limiter.pause("e", seconds)
 
 
 def most_within(departures: Sequence[Departure], seconds: float, *, tokens: bool = False) -> int:

@@ -10,7 +10,16 @@ from fakes import FakeClock
 from rich.console import Console
 
 from llmx.errors import Interrupted
-from llmx.events import AttemptStarted, AttemptSucceeded, Paused, RetryScheduled, RowSettled, RunStarted
+from llmx.events import (
+    AttemptStarted,
+    AttemptSucceeded,
+    Paused,
+    RetryScheduled,
+    RetryStarted,
+    RowSettled,
+    RunStarted,
+    Throttled,
+)
 from llmx.report import progress
 from llmx.report.progress import Terminal, block, eta, line, waiting
 from llmx.report.summary import Figures
@@ -110,11 +119,23 @@ async def test_waiting_for_nothing_after_the_pause() -> None:
     assert waiting(figures) == ""
 
 
-def test_waiting_with_retries() -> None:
-    """How many there were."""
+def test_waiting_to_retry() -> None:
+    """How many requests do, as long as they do; how many did is told beside it."""
     figures, _ = started()
     figures(RetryScheduled(Interrupted(2), 1.0))
-    assert waiting(figures) == "1 retry"
+    assert waiting(figures) == "1 waiting to retry"
+    figures(RetryStarted())
+    assert waiting(figures) == ""
+    assert "1 retry" in drawn(figures)
+
+
+def test_waiting_for_a_limit() -> None:
+    """The option that holds the run back, as long as it does."""
+    figures, _ = started()
+    figures(Throttled("e", "tpm"))
+    assert waiting(figures) == "held by --tpm"
+    figures(Throttled("e", None))
+    assert waiting(figures) == ""
 
 
 def test_waiting_for_the_end() -> None:
