@@ -17,7 +17,7 @@ from llmx.mock.merging import Schema
 from llmx.mock.prompt_schema import schema_in
 from llmx.mock.schemagen import Generator, SchemaError, compiled
 from llmx.mock.settings import MockSettings
-from llmx.mock.wire import Answer, Call, bad_request
+from llmx.mock.wire import Answer, Call, Rejected, bad_request
 
 __all__ = ["answered", "refused", "spoiled"]
 
@@ -42,11 +42,18 @@ def answered(call: Call, settings: MockSettings) -> Answer:
     seed, prompt = _seed(call), sum(map(len, call.texts))
     if generator is None:
         return _measured(call, settings, _prose.draw(seed, call.user_text), None, prompt // 4)
-    value = generator.draw(seed, _own_words(call.user_text))
+    value = _drawn(generator, seed, call)
     text = orjson.dumps(value).decode()
     if _wants_fence(call):
         text = f"```json\n{text}\n```"
     return _measured(call, settings, text, value, (prompt + generator.size) // 4)
+
+
+def _drawn(generator: Generator, seed: int, call: Call) -> Any:
+    try:
+        return generator.draw(seed, _own_words(call.user_text))
+    except SchemaError as error:
+        raise _invalid_schema(call, error) from error
 
 
 def _own_words(user_text: str) -> str:
@@ -91,8 +98,12 @@ def _generator(call: Call) -> Generator | None:
     try:
         return compiled(schema)
     except SchemaError as error:
-        name = "tools" if call.tool else "response_format"
-        raise bad_request(f"Invalid schema for {name}: {error}", name) from error
+        raise _invalid_schema(call, error) from error
+
+
+def _invalid_schema(call: Call, error: SchemaError) -> Rejected:
+    name = "tools" if call.tool else "response_format"
+    return bad_request(f"Invalid schema for {name}: {error}", name)
 
 
 def _seed(call: Call) -> int:

@@ -1,7 +1,7 @@
 """Schemas made flat: `$ref` resolved, `allOf` merged, annotations dropped, one level at a time.
 
 A flat schema says at its top everything that holds there, so that the generator looks at one mapping.
-Keywords that only forbid further (`not`, `if`, `dependentRequired`, …) are passed over.
+Keywords that only forbid further (`not`, `if`, `dependentRequired`, …) are passed over; see `checking`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from fractions import Fraction
 from typing import Any
 from urllib.parse import unquote
 
-__all__ = ["Schema", "SchemaError", "Unsatisfiable", "flatten", "merge", "resolve"]
+__all__ = ["ANNOTATIONS", "Schema", "SchemaError", "Unsatisfiable", "flatten", "merge", "resolve"]
 
 Schema = Mapping[str, Any]
 
-_ANNOTATIONS = frozenset(
+ANNOTATIONS = frozenset(
     (
         "title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly",
-        "$schema", "$id", "$comment", "$defs", "definitions", "discriminator", "strict",
+        "$schema", "$id", "$anchor", "$comment", "$defs", "definitions", "discriminator", "strict",
     )
 )  # fmt: skip
 _MAX_NESTING = 100
@@ -34,13 +34,15 @@ class Unsatisfiable(Exception):
 
 
 def resolve(root: Any, pointer: str) -> Any:
-    """The part of `root` that a local `$ref` names (JSON Pointer in a fragment, RFC 6901).
+    """The part of `root` that a local `$ref` names: a JSON Pointer in a fragment (RFC 6901), or an `$anchor`.
 
     Raises:
         SchemaError: it is remote, or there is no such part.
     """
     if not pointer.startswith("#"):
         raise SchemaError(f"$ref {pointer!r} is not within the schema")
+    if pointer[1:2] not in ("", "/"):
+        return _anchored(root, pointer)
     part = root
     for step in unquote(pointer[1:]).split("/")[1:]:
         name = step.replace("~1", "/").replace("~0", "~")
@@ -49,6 +51,15 @@ def resolve(root: Any, pointer: str) -> Any:
         except (KeyError, IndexError, ValueError, TypeError) as error:
             raise SchemaError(f"$ref {pointer!r} names nothing in the schema") from error
     return part
+
+
+def _anchored(root: Any, pointer: str) -> Any:
+    parts = [root]
+    for part in parts:  # grows while it is read
+        if isinstance(part, Mapping) and part.get("$anchor") == pointer[1:]:
+            return part
+        parts.extend(part.values() if isinstance(part, Mapping) else part if isinstance(part, list) else ())
+    raise SchemaError(f"$ref {pointer!r} names nothing in the schema")
 
 
 def flatten(root: Any, schema: Any, nesting: int = 0) -> dict[str, Any]:
@@ -66,7 +77,7 @@ def flatten(root: Any, schema: Any, nesting: int = 0) -> dict[str, Any]:
         raise SchemaError(f"not a schema: {str(schema)[:60]!r}")
     if nesting > _MAX_NESTING:
         raise SchemaError("a $ref leads back to itself")
-    flat = {k: v for k, v in schema.items() if k not in _ANNOTATIONS and k not in ("$ref", "allOf")}
+    flat = {k: v for k, v in schema.items() if k not in ANNOTATIONS and k not in ("$ref", "allOf")}
     parts = [resolve(root, schema["$ref"])] if "$ref" in schema else []
     for part in (*parts, *schema.get("allOf", ())):
         flat = merge(flat, flatten(root, part, nesting + 1))

@@ -131,14 +131,14 @@ class Map:
         keys: draws names.
         values: draws what they hold.
         least, most: properties of the whole object, fixed ones included; None is no upper limit.
-        free: whether any name will do, so that one that is taken can be numbered.
+        fits: whether a name that was numbered, because the drawn one is taken, will do.
     """
 
     keys: Node
     values: Node
     least: int
     most: int | None
-    free: bool
+    fits: Callable[[str], bool]
 
 
 class Object:
@@ -197,7 +197,8 @@ class Object:
             if len(value) >= wanted:
                 break
             name = extra.keys.draw(draft)
-            name = f"{name} {trial}" if extra.free and name in value else name
+            if name in value and extra.fits(numbered := f"{name} {trial}"):
+                name = numbered
             if name not in value and name not in fixed:
                 value[name] = extra.values.draw(draft)
 

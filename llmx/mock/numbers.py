@@ -15,10 +15,15 @@ NumberDraw = Callable[[Random], int | float]
 
 _REACH = 100
 
+_LARGEST = 2**63 - 1
+"""Beyond 64 bits, parsers of JSON disagree on integers."""
+
 
 def integer_draw(schema: Mapping[str, Any]) -> NumberDraw | None:
     """What draws integers for a flat schema; None if none satisfies it."""
     low, high = _integer_bounds(schema)
+    if (low or 0) > _LARGEST or (high or 0) < -_LARGEST:
+        return None
     # An integer multiple of p/q in lowest terms is a multiple of p.
     step = Fraction(str(schema["multipleOf"])).numerator if "multipleOf" in schema else 1
     first, last = _near_zero(low, high, _REACH * step)
@@ -99,9 +104,10 @@ def _decimals(interval: _Interval) -> NumberDraw:
 
 def _multiples(interval: _Interval, unit: float) -> NumberDraw | None:
     exact = Fraction(str(unit))
-    start, stop = math.ceil(Fraction(interval.low) / exact), math.floor(Fraction(interval.high) / exact)
-    start += interval.without_low and start * exact == Fraction(interval.low)
-    stop -= interval.without_high and stop * exact == Fraction(interval.high)
+    low, high = Fraction(str(interval.low)), Fraction(str(interval.high))
+    start, stop = math.ceil(low / exact), math.floor(high / exact)
+    start += interval.without_low and start * exact == low
+    stop -= interval.without_high and stop * exact == high
     if start > stop:
         return None
 

@@ -6,6 +6,7 @@ have it, a fault instead of the answer.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,6 +28,8 @@ from llmx.mock.stats import RequestLog, Stats
 from llmx.mock.wire import Answer, Call, LimitHeaders, Rejected, Wire, bad_request
 
 __all__ = ["SimulatedProvider"]
+
+_log = logging.getLogger(__name__)
 
 _MODELS = ("mock", "mock-large")
 
@@ -87,12 +90,13 @@ class SimulatedProvider:
         family = _CALLS.get(path)
         if family is not None and request.method == "POST":
             return self._call(family, path, request)
-        own = self._own.get((request.method, request.path))
+        method = "GET" if request.method == "HEAD" else request.method
+        own = self._own.get((method, request.path))
         if own is not None:
             return own()
         is_anthropic = "anthropic-version" in request.headers
         family = family or (_ANTHROPIC if is_anthropic else _OPENAI)
-        if request.method in ("GET", "HEAD") and (path == "/models" or path.startswith("/models/")):
+        if method == "GET" and (path == "/models" or path.startswith("/models/")):
             return self._models(family, unquote(path.removeprefix("/models").removeprefix("/")), request)
         return self._rejection(family, Rejected("unknown_url", f"{request.method} {request.path}"))
 
@@ -105,6 +109,12 @@ class SimulatedProvider:
             reply = self._answered(family, request)
         except Rejected as rejected:
             reply = self._rejection(family, rejected)
+        except RecursionError:
+            reply = self._rejection(family, bad_request("The request is nested too deeply."))
+        except Exception:  # noqa: BLE001  it is logged, and said
+            # Our bug; without an answer the client would take it for a connection that broke.
+            _log.exception("the mock provider failed on a request")
+            reply = self._rejection(family, Rejected("server", status=500))
         self._stats.decided(reply.fate if reply.fate != "send" else str(reply.status))
         return replace(reply, tracked=True)
 

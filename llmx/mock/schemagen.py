@@ -6,15 +6,18 @@ an answer is then drawn from a seed and the user's text, and is the same wheneve
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import partial
 from math import inf
 from random import Random
 from typing import Any
 
 import orjson
 
+from llmx.mock.checking import checker
 from llmx.mock.merging import Schema, SchemaError, Unsatisfiable, flatten, merge
 from llmx.mock.nodes import Array, Choice, Draft, Leaf, Link, Map, Node, Object, measure
 from llmx.mock.numbers import integer_draw, number_draw
@@ -28,6 +31,9 @@ _TYPE_HINTS = {
     "string": ("minLength", "maxLength", "pattern", "format"),
     "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
 }
+_TRIALS = 100
+"""Values that are drawn before a schema counts as one that nothing satisfies."""
+
 _CACHE_SIZE = 256
 _cache: OrderedDict[bytes, Generator] = OrderedDict()
 
@@ -55,14 +61,23 @@ class Generator:
             raise SchemaError(str(error)) from error
         if self._root.height == inf:
             raise SchemaError("no finite value satisfies the schema")
+        self._fits = checker(schema)
         text = _text(schema)
         self.size = len(text)
         self._checksum = zlib.crc32(text)
 
     def draw(self, seed: int, text: str) -> Any:
-        """A valid value; the same for the same schema, seed and text."""
+        """A valid value; the same for the same schema, seed and text.
+
+        Raises:
+            SchemaError: none was found.
+        """
         rng = Random(seed ^ self._checksum)  # noqa: S311 - plausible values, no secrets
-        return self._root.draw(Draft(rng, text))
+        for _ in range(_TRIALS):
+            value = self._root.draw(Draft(rng, text))
+            if self._fits is None or self._fits(value):
+                return value
+        raise SchemaError("no value was found that satisfies the schema")
 
 
 def compiled(schema: Schema) -> Generator:
@@ -175,30 +190,33 @@ class _Compiler:
 
     def _object(self, flat: Schema) -> Node:
         required, properties = flat.get("required", ()), flat.get("properties", {})
+        if not all(isinstance(name, str) for name in required):
+            raise SchemaError(f"'required' holds what is no name: {required!r}")
         others = flat.get("additionalProperties", True)
         unnamed = {name: others for name in required if name not in properties}
         fields = [(n, self._node(s), n in required) for n, s in {**properties, **unnamed}.items()]
-        least, most = flat.get("minProperties", 0), flat.get("maxProperties")
+        least, most = _bounds(flat, "Properties")
         if most is not None and most < max(least, len(required)):
             raise Unsatisfiable
         return Object(_at_most(fields, most), self._map(flat, least, most), least)
 
     def _map(self, flat: Schema, least: int, most: int | None) -> Map | None:
-        free = not (flat.get("propertyNames") or flat.get("patternProperties"))
+        fits: Callable[[str], bool] = (lambda _: False) if flat.get("propertyNames") else (lambda _: True)
         names: Any = {"allOf": [{"type": "string"}, flat.get("propertyNames", True)]}
         values = flat.get("additionalProperties", "properties" not in flat)
         if patterns := flat.get("patternProperties"):
             pattern, values = next(iter(patterns.items()))
             names = {"type": "string", "pattern": pattern}
+            fits = partial(_matches, pattern)
         if values is False or (values is True and least == 0):
             return None  # `true` permits more properties, and no more are needed
-        return Map(self._node(names), self._node(values), least, most, free)
+        return Map(self._node(names), self._node(values), least, most, fits)
 
     def _array(self, flat: Schema) -> Node:
         items = flat.get("items", True)
         heads = flat.get("prefixItems", items if isinstance(items, list) else [])
         rest = flat.get("additionalItems", True) if isinstance(items, list) else items  # draft 7
-        least, most = flat.get("minItems", 0), flat.get("maxItems")
+        least, most = _bounds(flat, "Items")
         if most is not None and most < least:
             raise Unsatisfiable
         if heads and "items" not in flat and least <= len(heads):
@@ -210,6 +228,19 @@ class _Compiler:
             most,
             unique=bool(flat.get("uniqueItems", False)),
         )
+
+
+def _bounds(flat: Schema, what: str) -> tuple[int, int | None]:
+    """`minWhat` and `maxWhat`, which JSON may write as 3.0."""
+    least, most = flat.get(f"min{what}", 0), flat.get(f"max{what}")
+    return int(least), None if most is None else int(most)
+
+
+def _matches(pattern: str, name: str) -> bool:
+    try:
+        return re.search(pattern, name) is not None
+    except re.error:  # written for another dialect than Python's
+        return False
 
 
 def _at_most(fields: list[tuple[str, Node, bool]], most: int | None) -> list[tuple[str, Node, bool]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 import signal
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -86,7 +87,9 @@ async def serve(
             lambda: Connection(provider, clock, settings.max_body, peers), host, port, backlog=_BACKLOG
         )
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = (
+            os.strerror(error.errno).lower() if error.errno else str(error)
+        )  # asyncio's words say it twice
         hint = "another --port, or --port 0 for any free one"
         raise UsageError(f"cannot listen on {host}:{port}: {reason}", hint=hint) from error
     return Server(listener, provider, peers, host)

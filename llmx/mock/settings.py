@@ -117,16 +117,24 @@ class MockSettings:
         shares = [f.name for f in fields(self) if f.name.endswith(("_rate", "_share"))]
         for name in shares:
             if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} is {getattr(self, name)!r}, which is not between 0 and 1")
+                raise UsageError(f"{_option(name)} is {getattr(self, name)!r}, which is not between 0 and 1")
         if self.fault_rate > 1 + 1e-9:  # 0.1 + 0.2 + 0.7 is a hair over 1 in binary
-            raise UsageError(f"the fault rates add up to {self.fault_rate!r}, more than 1")
+            rates = ", ".join(_option(name) for name in shares if name != "cached_share")
+            raise UsageError(
+                f"the fault rates add up to {self.fault_rate:g}, more than 1", hint=f"lower one of {rates}"
+            )
         if not self.error_statuses:
             raise UsageError("error_statuses is empty")
         for name in ("rpm", "tpm"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)!r}, which is less than 1")
+                raise UsageError(f"{_option(name)} is {getattr(self, name)!r}, which is less than 1")
 
     @property
     def fault_rate(self) -> float:
         """Share of calls that meet any of the random faults."""
         return self.error_rate + self.malformed_rate + self.hang_rate + self.drop_rate + self.refusal_rate
+
+
+def _option(name: str) -> str:
+    """A setting as the command line calls it."""
+    return "--" + name.replace("_", "-")

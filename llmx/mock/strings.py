@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -32,15 +34,24 @@ def _day(rng: Random) -> date:
     return _moment(rng).date()
 
 
+def _uuid(rng: Random, version: int) -> str:
+    """Random but for what says so: the version and the variant (RFC 9562, section 4)."""
+    bits = rng.getrandbits(128) & ~(0xF << 76 | 0x3 << 62)
+    return str(UUID(int=bits | version << 76 | 0x2 << 62))
+
+
 _FORMATS: dict[str, Callable[[Random], str]] = {
     "date": lambda rng: _day(rng).isoformat(),
     "date-time": lambda rng: _moment(rng).strftime("%Y-%m-%dT%H:%M:%SZ"),
     "time": lambda rng: _moment(rng).strftime("%H:%M:%SZ"),
     "duration": lambda rng: f"P{rng.randint(1, 30)}DT{rng.randint(0, 23)}H",
     "email": lambda rng: f"{rng.choice(_NAMES)}{rng.randint(1, 999)}@example.com",
-    "uuid": lambda rng: str(UUID(int=rng.getrandbits(128), version=4)),
+    "uuid": partial(_uuid, version=4),
     "uri": lambda rng: f"https://example.com/{rng.choice(_NAMES)}/{rng.randint(1, 999)}",
     "hostname": lambda rng: f"{rng.choice(_NAMES)}.example.com",
+    **{f"uuid{version}": partial(_uuid, version=version) for version in range(1, 9)},
+    "base64": lambda rng: base64.b64encode(rng.choice(_NAMES).encode()).decode(),
+    "base64url": lambda rng: base64.urlsafe_b64encode(rng.choice(_NAMES).encode()).decode(),
     "ipv4": lambda rng: f"192.0.2.{rng.randint(1, 254)}",
     "ipv6": lambda rng: f"2001:db8::{rng.randint(1, 0xFFFF):x}",
     "ipv4network": lambda _: "192.0.2.0/24",
@@ -49,12 +60,14 @@ _FORMATS: dict[str, Callable[[Random], str]] = {
 }
 _ALIASES = {
     "idn-email": "email",
-    "uuid4": "uuid",
     "url": "uri",
     "iri": "uri",
     "uri-reference": "uri",
     "ipvanyaddress": "ipv4",
     "ipvanynetwork": "ipv4network",
+    "ipv4interface": "ipv4network",
+    "ipv6interface": "ipv6network",
+    "ipvanyinterface": "ipv4network",
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
+from fakes import FakeClock, settle_down
 
 from llmx.clock import SystemClock
 from llmx.mock import Latency, MockSettings, Server, serve
@@ -23,6 +24,7 @@ class Recorder(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written = b""
+        self.reading = True
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += data
@@ -30,8 +32,11 @@ class Recorder(asyncio.Transport):
     def is_closing(self) -> bool:
         return False
 
+    def pause_reading(self) -> None:
+        self.reading = False
+
     def resume_reading(self) -> None:
-        pass
+        self.reading = True
 
 
 def post(body: bytes = BODY, headers: str = "") -> bytes:
@@ -80,6 +85,21 @@ def test_a_client_that_does_not_read() -> None:
     assert transport.written == b""
     connection.resume_writing()
     assert statuses(transport.written) == [200] * 3
+
+
+async def test_a_client_that_sends_ahead_of_its_answers() -> None:
+    """Megabytes beyond the request at hand are not read before it is answered."""
+    transport, clock = Recorder(), FakeClock()
+    connection = Connection(
+        SimulatedProvider(MockSettings(latency=Latency(1, 1)), clock), clock, 10**7, set()
+    )
+    connection.connection_made(transport)
+    connection.data_received(post() + post(BODY + b" " * 2_000_000))
+    assert not transport.reading
+    await settle_down()
+    await clock.advance(1)
+    assert transport.reading
+    connection.connection_lost(None)
 
 
 async def test_chunked_bodies(start: Any, exchange: Any) -> None:

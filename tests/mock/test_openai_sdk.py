@@ -194,3 +194,4 @@ async def test_hanging(start: Any, openai_client: Any, chat: dict[str, Any]) -> 
     with pytest.raises(openai.APITimeoutError):
         await client.chat.completions.create(**chat)
     assert server.stats()["statuses"] == {"hang": 1}
+    assert server.stats()["output_tokens"] == 0

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from fakes import FakeClock
 
-from llmx.mock import Latency, Server
+from llmx.mock import Latency, Server, provider
 
 OPENAI, ANTHROPIC = "/v1/chat/completions", "/v1/messages"
 VERSION = {"anthropic_version": "2023-06-01"}
@@ -75,6 +75,38 @@ async def test_bad_anthropic_requests(start: Any, fetch: Any, message: dict[str,
     """Each is a 400 in Anthropic's form."""
     status, _, body = await fetch(await start(), ANTHROPIC, message | change, **VERSION)
     assert (status, body["type"], body["error"]["type"]) == (400, "error", "invalid_request_error")
+
+
+async def test_a_failure_of_its_own_is_a_500(
+    start: Any,
+    fetch: Any,
+    chat: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A bug is said and logged; the connection goes on and the figures add up."""
+    monkeypatch.setattr(provider, "answered", lambda *_: 1 // 0)
+    server = await start()
+    status, _, body = await fetch(server, OPENAI, chat)
+    assert (status, body["error"]["type"]) == (500, "server_error")
+    assert "ZeroDivisionError" in caplog.text
+    assert (server.stats()["in_flight"], server.stats()["statuses"]) == (0, {"500": 1})
+
+
+async def test_deep_messages_are_refused(start: Any, exchange: Any) -> None:
+    """Hundreds of levels are a bad request, not a crash."""
+    deep = b'{"content":[' * 450 + b"]}" * 450
+    body = b'{"model":"mock","messages":[{"role":"user","content":[' + deep + b"]}]}"
+    head = f"POST {OPENAI} HTTP/1.1\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+    raw = await exchange(await start(), head + body)
+    assert raw.startswith(b"HTTP/1.1 400 ")
+    assert b"nested too deeply" in raw
+
+
+async def test_head_is_a_get_without_a_body(start: Any, exchange: Any) -> None:
+    """Its own pages, too."""
+    raw = await exchange(await start(), b"HEAD /stats HTTP/1.1\r\nconnection: close\r\n\r\n", answers=None)
+    assert raw.startswith(b"HTTP/1.1 200 ")
 
 
 async def test_anthropic_wants_its_version(start: Any, fetch: Any, message: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import AnyUrl, BaseModel, Field
+from pydantic import UUID1, UUID7, AnyUrl, Base64Str, BaseModel, Field
 
 from llmx.mock.schemagen import Generator, SchemaError, compiled, generate
 
@@ -194,6 +194,10 @@ class Everything(BaseModel):
     hour: dt.time
     length: dt.timedelta
     id: uuid.UUID
+    old_id: UUID1
+    new_id: UUID7
+    network: ipaddress.IPv6Interface
+    data: Base64Str
     address: ipaddress.IPv4Address
     link: AnyUrl
     colour: Colour
@@ -232,6 +236,21 @@ def test_mutual_recursion_ends() -> None:
     }
     value = generate({"$ref": "#/$defs/a", "$defs": defs}, 1, TEXT)
     assert len(json.dumps(value)) < 100_000
+
+
+def test_wide_recursion_is_brought_to_an_end() -> None:
+    """Twelve lists that may hold each other give some hundred containers, not some thousand."""
+    everyone = [{"$ref": f"#/$defs/{number}"} for number in range(12)]
+    defs = {}
+    for number in range(12):  # each of its own kind, so that no two count as one container in the other
+        many = {"type": "array", "items": {"anyOf": everyone}, "maxItems": number + 3}
+        defs[str(number)] = {
+            "type": "object",
+            "properties": {"parts": many, "more": many},
+            "required": ["parts", "more"],
+        }
+    value = generate({"$ref": "#/$defs/0", "$defs": defs}, 1, TEXT)
+    assert 50 < json.dumps(value).count('"parts"') < 400
 
 
 def test_strings_come_from_the_text() -> None:
@@ -286,6 +305,64 @@ def test_unique_arrays_find_all_of_a_small_set() -> None:
     assert sorted(generate(schema, 7)) == [1, 2, 3, 4]
 
 
+HARD = [
+    {"enum": ["a", "bbb"], "minLength": 2},
+    {"enum": [1, 5, 10], "minimum": 4, "type": "integer"},
+    {"anyOf": [{"const": 5, "minimum": 9}, {"type": "boolean"}]},
+    {"type": "string", "pattern": "^[A-Z]*$", "minLength": 3, "maxLength": 3},
+    {"type": "array", "minItems": 3.0, "maxItems": 4.0, "items": {"type": "null"}},
+    {"type": "object", "additionalProperties": {"type": "integer"}, "maxProperties": 1.0},
+    {"patternProperties": {"^x-": {"type": "integer"}}, "additionalProperties": False, "minProperties": 2},
+    {"type": "integer", "not": {"multipleOf": 2}},
+    {"type": "array", "items": {"type": "boolean"}, "contains": {"const": True}, "minItems": 1},
+    {"oneOf": [{"type": "integer", "minimum": 0}, {"type": "integer", "multipleOf": 5}]},
+    {
+        "type": "object",
+        "properties": {"a": {"type": "boolean"}, "b": {"type": "null"}},
+        "dependentRequired": {"a": ["b"]},
+    },
+    {"if": {"type": "integer"}, "then": {"minimum": 50}, "type": "integer"},
+    {"$ref": "#here", "$defs": {"Part": {"$anchor": "here", "const": "found"}}},
+    {"$ref": "#/$defs/Part", "maxLength": 3, "$defs": {"Part": {"enum": ["long enough", "no"]}}},
+]
+"""Of each, a value that is drawn without looking may be invalid."""
+
+
+@pytest.mark.parametrize("schema", HARD, ids=range(len(HARD)))
+def test_rules_that_cannot_be_followed_are_checked(schema: dict[str, Any]) -> None:
+    """What is drawn is looked at, and drawn again."""
+    validator = jsonschema.Draft202012Validator(schema)
+    assert all(validator.is_valid(generate(schema, seed, TEXT)) for seed in range(60))
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "array", "items": {"type": "boolean"}, "minItems": 3, "uniqueItems": True},
+        {"type": "string", "not": {"type": "string"}},
+    ],
+)
+def test_what_only_trial_can_tell_has_no_value(schema: dict[str, Any]) -> None:
+    """It is an error when a value is drawn."""
+    with pytest.raises(SchemaError, match="no value was found"):
+        generate(schema, 1)
+
+
+def test_bounds_are_decimal_numbers() -> None:
+    """19.99 is a multiple of 0.01, though not in binary."""
+    assert generate({"type": "number", "multipleOf": 0.01, "minimum": 19.99, "maximum": 19.99}, 1) == 19.99
+
+
+def test_a_pattern_of_another_dialect_is_passed_over() -> None:
+    """Python does not know it, so nobody can tell; a plausible text is more use than none."""
+    assert generate({"type": "string", "pattern": "^\\p{Lu}+$"}, 1, TEXT)
+
+
+def test_the_schema_is_part_of_the_seed() -> None:
+    """Two schemas that allow the same get other values for the same prompt."""
+    assert len({generate({"type": "number", "title": name}, 1) for name in "abcdef"}) > 3
+
+
 def test_property_names_follow_their_pattern() -> None:
     """Keys of a map are drawn from `patternProperties` or `propertyNames`."""
     schema = {"type": "object", "patternProperties": {"^k\\d$": {"type": "integer"}}, "minProperties": 2}
@@ -310,6 +387,10 @@ def test_property_names_follow_their_pattern() -> None:
         {"enum": []},
         {"type": "strnig"},
         {"type": 3},
+        {"required": [5]},
+        {"type": "integer", "minimum": 1e20},
+        {"type": "integer", "maximum": -1e19},
+        {"$ref": "#anchor"},
         {"properties": []},
         {"properties": {"a": 5}},
     ],
