@@ -11,19 +11,21 @@ import asyncio
 import warnings
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
-from itertools import chain, islice
 from typing import Any
 
 from llmx.clock import SystemClock
 from llmx.environment import Environment
 from llmx.errors import UsageError
 from llmx.events import Event, Observer, RunEnded, RunStarted
-from llmx.job import engine
+from llmx.feed import Feed
+from llmx.job import Engine, engine
 from llmx.layers.stop import Stop
 from llmx.pipeline import amap
 from llmx.planning import make_prompt, no_model, resolve_schema, selection
 from llmx.presenting import NoRows
+from llmx.prompts import Prompt
 from llmx.report.summary import Figures
+from llmx.schemas import Schema
 from llmx.settings import Settings
 from llmx.types import Outcome, Record
 
@@ -46,8 +48,8 @@ FILES_ONLY = frozenset(
 )
 """Options that say how files are read and written: a caller of the library does that."""
 
-PEEKED = 100
-"""Rows looked at to learn the columns."""
+PEEKED = (1, 100)
+"""Rows looked at to learn the columns: one, or more where it lacks a column that is asked for by name."""
 
 
 def extract(
@@ -61,7 +63,8 @@ def extract(
     """Extract one validated object from every row.
 
     Args:
-        rows: columns by name; read lazily, once.
+        rows: columns by name; read lazily, once, by a thread of its own (what may be used only by the thread that
+            made it, as a cursor of sqlite3 by default, is read into a list first).
         schema: a Pydantic class, a JSON Schema as a dict, or any spec that `--schema` takes.
         model: as `--model`, e.g. "openai/gpt-5-mini", "local".
         observer: called with every event of the run.
@@ -101,23 +104,33 @@ def aextract(
     **options: Any,
 ) -> Extraction:
     """`extract` for async code: `await` it for the list, or `async for` outcomes as they come."""
-    return Extraction(lambda: _outcomes(rows, schema, model, observer or _ignore, options))
+    once = isinstance(rows, Iterator)
+    return Extraction(lambda: _outcomes(rows, schema, model, observer or _ignore, options), once=once)
 
 
 class Extraction:
-    """Outcomes to come: awaitable as a list, iterable one by one. Each use is a run of its own."""
+    """Outcomes to come: awaitable as a list, iterable one by one. Each use is a run of its own.
 
-    def __init__(self, start: Callable[[], AsyncGenerator[Outcome]]) -> None:
+    Args:
+        once: the rows can be read only once; a second use raises RuntimeError.
+    """
+
+    def __init__(self, start: Callable[[], AsyncGenerator[Outcome]], *, once: bool) -> None:
         self._start = start
+        self._once = once
+        self._used = False
 
     def __aiter__(self) -> AsyncGenerator[Outcome]:
+        if self._once and self._used:
+            raise RuntimeError("the rows of this extraction were an iterator, which has been read")
+        self._used = True
         return self._start()
 
     def __await__(self) -> Generator[Any, None, list[Outcome]]:
         return self._collect().__await__()
 
     async def _collect(self) -> list[Outcome]:
-        async with aclosing(self._start()) as outcomes:
+        async with aclosing(self.__aiter__()) as outcomes:
             return [outcome async for outcome in outcomes]
 
 
@@ -131,34 +144,58 @@ async def _outcomes(
     settings = _settings(schema, model, options)
     env, stop = Environment(), Stop()
     resolved = resolve_schema(settings, env)
-    columns, records = _records(rows, settings.key)
-    selection(settings).check(columns)
-    prompt = make_prompt(settings, resolved, columns, env)
-    async with engine(
-        settings,
-        resolved,
-        prompt,
-        env,
-        clock=SystemClock(),
-        stop=stop,
-        observer=observer,
-        talk=_Quiet(),
-        presenter=NoRows(),
-    ) as parts:
-        observer(RunStarted(None, parts.endpoint.label, parts.concurrency))
-        results = amap(
-            parts.settle,
-            records,
-            concurrency=parts.concurrency,
-            ordered=settings.order == "input",
+    feed = Feed(_records(rows, settings.key))
+    try:
+        prompt = await _prompt(settings, resolved, feed, env)
+        async with engine(
+            settings,
+            resolved,
+            prompt,
+            env,
+            clock=SystemClock(),
             stop=stop,
-        )
-        async with aclosing(results):
-            async for outcome in results:
+            observer=observer,
+            talk=_Quiet(),
+            presenter=NoRows(),
+        ) as parts:
+            async for outcome in _told(parts, feed, settings, stop, observer):
                 yield outcome
-        observer(RunEnded(complete=stop.reason is None))
+    finally:
+        feed.close()
     if stop.reason is not None:
         raise stop.reason
+
+
+async def _told(
+    parts: Engine, feed: Feed[Record], settings: Settings, stop: Stop, observer: Observer
+) -> AsyncGenerator[Outcome]:
+    """The run's outcomes; the observer hears of its beginning and, whatever ends it, of its end."""
+    observer(RunStarted(None, parts.endpoint.label, parts.concurrency))
+    ordered, complete = settings.order == "input", False
+    try:
+        async with aclosing(
+            amap(parts.settle, feed, concurrency=parts.concurrency, ordered=ordered, stop=stop)
+        ) as results:
+            async for outcome in results:
+                yield outcome
+        complete = stop.reason is None
+    finally:
+        observer(RunEnded(complete))
+
+
+async def _prompt(settings: Settings, schema: Schema, feed: Feed[Record], env: Environment) -> Prompt:
+    """The prompt, checked against the columns of the first row, or of more rows where that one is not enough."""
+    few, many = PEEKED
+    try:
+        return _checked(settings, schema, await feed.peek(few), env)
+    except UsageError:
+        return _checked(settings, schema, await feed.peek(many), env)
+
+
+def _checked(settings: Settings, schema: Schema, first: Iterable[Record], env: Environment) -> Prompt:
+    columns = list(dict.fromkeys(column for record in first for column in record.data))
+    selection(settings).check(columns)
+    return make_prompt(settings, schema, columns, env)
 
 
 def _settings(schema: Any, model: str, options: dict[str, Any]) -> Settings:
@@ -170,16 +207,9 @@ def _settings(schema: Any, model: str, options: dict[str, Any]) -> Settings:
     return Settings.of({"schema": schema, "model": model, **options})
 
 
-def _records(rows: Iterable[Mapping[str, Any]], key: str | None) -> tuple[list[str], Iterator[Record]]:
-    """The columns of the first rows, and all rows as records."""
-    iterator = _mappings(rows)
-    first = list(islice(iterator, PEEKED))
-    columns = list(dict.fromkeys(column for row in first for column in row))
-    numbered = enumerate(chain(first, iterator))
-    return columns, (
-        Record(index, row, origin="rows", key=None if key is None else str(row.get(key, "")))
-        for index, row in numbered
-    )
+def _records(rows: Iterable[Mapping[str, Any]], key: str | None) -> Iterator[Record]:
+    for index, row in enumerate(_mappings(rows)):
+        yield Record(index, row, origin="rows", key=None if key is None else str(row.get(key, "")))
 
 
 def _mappings(rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:

@@ -10,6 +10,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Iterable
+from itertools import islice
 from typing import Generic, TypeVar
 
 __all__ = ["Feed"]
@@ -52,6 +53,19 @@ class Feed(Generic[Row]):
             self._waiting = True
             if not self._ready and not self._ended:  # neither came between the look and the flag
                 await self._arrived.wait()
+
+    async def peek(self, count: int) -> list[Row]:
+        """The next rows, which stay where they are: `count` of them, fewer only where there are no more.
+
+        Args:
+            count: at most `ahead`.
+        """
+        while len(self._ready) < count and not self._ended:
+            self._arrived.clear()
+            self._waiting = True
+            if len(self._ready) < count and not self._ended:
+                await self._arrived.wait()
+        return list(islice(self._ready, count))
 
     def _raise_once(self) -> None:
         error, self._error = self._error, None

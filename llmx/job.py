@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import orjson
-
 from llmx.caches import Cache, NoCache
 from llmx.caches.fingerprint import fingerprint, rekeyed
 from llmx.clock import Clock
@@ -36,7 +34,7 @@ from llmx.planning import Plan, list_fields
 from llmx.presenting import FlatRows, Presenter
 from llmx.prompts import Prompt
 from llmx.providers import Endpoint, connect
-from llmx.records import open_sink
+from llmx.records import open_sink, to_json
 from llmx.report.summary import Figures
 from llmx.schemas import Schema
 from llmx.settings import Settings
@@ -132,7 +130,7 @@ def _handler_for(
         clock=clock,
         stop=stop,
         observer=observer,
-        size=lambda request: len(orjson.dumps(request.body)),
+        size=lambda request: len(to_json(request.body)),
     )
     policy = RetryPolicy(retries=settings.retries, patience=settings.patience, max_wait=settings.max_wait)
     layers = [

@@ -13,7 +13,16 @@ from contextlib import aclosing
 from typing import Generic, TypeVar
 
 from llmx.clock import Clock
-from llmx.errors import AllInvalid, FatalError, RowError, Stopped
+from llmx.errors import (
+    AllInvalid,
+    FatalError,
+    LlmxError,
+    ProviderDown,
+    RetriesExhausted,
+    RowError,
+    Stopped,
+    UnreadableRow,
+)
 from llmx.events import Event, Observer, RowSettled
 from llmx.feed import Feed
 from llmx.layers.stop import Stop
@@ -108,7 +117,7 @@ def _succeeded(row: Record, request: Request, completion: Completion, seconds: f
 def _failed(row: Record, request: Request, error: RowError, seconds: float) -> Outcome:
     return Outcome(
         row,
-        error=error,
+        error=_without_frames(error),
         usage=request.tally.usage,
         model=request.model,
         raw=error.raw,
@@ -117,34 +126,50 @@ def _failed(row: Record, request: Request, error: RowError, seconds: float) -> O
     )
 
 
+def _without_frames(error: RowError) -> RowError:
+    """The error without what would keep the call's requests and answers in memory for as long as the outcome."""
+    link: BaseException | None = error
+    while link is not None:
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
+    return error
+
+
 class FirstRows:
-    """An observer that stops the run when its first rows, lines that are none aside, have all failed."""
+    """An observer that stops the run when its first rows have all failed, those that nobody was asked about aside."""
 
     def __init__(self, stop: Stop, *, rows: int = FIRST_ROWS) -> None:
         self._stop = stop
         self._left: int | None = rows
         self._rows = rows
+        self._unanswered = 0
 
     def __call__(self, event: Event) -> None:
         """Count rows until one is good or enough have failed."""
         if self._left is None or not isinstance(event, RowSettled):
             return
         error = event.outcome.error
-        if isinstance(event.outcome.record, Unreadable):
+        if isinstance(error, UnreadableRow):  # it cost nothing, and says nothing of the schema
             return
         if error is None:
             self._left = None
             return
         self._left -= 1
+        self._unanswered += isinstance(error, RetriesExhausted)
         if self._left == 0:
-            message = f"the first {self._rows} rows all failed, the last with: {error}"
-            hint = "mend the schema or the prompt; `llmx extract … --dry-run` shows the request"
-            self._stop.set(AllInvalid(message, hint=hint))
+            self._stop.set(self._verdict(error))
+
+    def _verdict(self, last: LlmxError) -> FatalError:
+        message = f"the first {self._rows} rows all failed, the last with: {last}"
+        if self._unanswered == self._rows:
+            return ProviderDown(message, hint="run the same command again later")
+        hint = "mend the schema or the prompt; `llmx extract … --dry-run` shows the request"
+        return AllInvalid(message, hint=hint)
 
 
 async def amap(
     function: Callable[[Row], Awaitable[Result]],
-    rows: Iterable[Row],
+    rows: Iterable[Row] | Feed[Row],
     *,
     concurrency: int,
     ordered: bool,
@@ -154,12 +179,13 @@ async def amap(
     """Yield `function(row)` for every row, `concurrency` of them at a time.
 
     Args:
+        rows: read by a thread of the feed's own; closed at the end.
         function: raises Stopped for a row that is not to be settled; anything else it raises ends the map.
         ordered: in the order of the rows; else as they are done.
         stop: when it is thrown no further row is taken; those under way end.
         window: rows that may be taken but not yet yielded: what memory is bounded by.
     """
-    feed = Feed(rows)
+    feed = rows if isinstance(rows, Feed) else Feed(rows)
     shelf = _Shelf[Result](ordered=ordered, window=window or max(WINDOW, 4 * concurrency))
     workers = [asyncio.create_task(_work(function, feed, shelf, stop)) for _ in range(concurrency)]
     shelf.ends_with(workers)

@@ -103,8 +103,16 @@ def _find(model: str, provider: str | None, base_url: str | None) -> tuple[Price
         prices, priced = get_snapshot().find_provider_model(model, None, provider, None)
     except LookupError:
         return None
-    foreign = base_url is not None and not re.match(prices.api_pattern, base_url)
+    foreign = base_url is not None and not _is_at(base_url, prices.api_pattern)
     return None if foreign else (priced, prices)
+
+
+def _is_at(base_url: str, pattern: str) -> bool:
+    """Whether an address is where a price list's pattern says; api.openai.com.example is not api.openai.com."""
+    found = re.match(pattern, base_url)
+    return found is not None and (
+        found[0][-1:] in ("/", ".") or base_url[found.end() :][:1] in ("", "/", ":")
+    )
 
 
 def _price_lists() -> list[PriceList]:

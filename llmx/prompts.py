@@ -123,6 +123,8 @@ class Prompt:
         template: str | None = None,
         examples: Sequence[Example] = (),
     ) -> None:
+        _check_encodable(system, "--system")
+        _check_encodable(template or "", "--prompt")
         self._selection = selection
         self._template: Template | None = None
         self.used: list[str] | None = None
@@ -139,7 +141,7 @@ class Prompt:
             raise UsageError(f"--examples, row {number}: {error}") from error
         return [
             {"role": "user", "content": shown},
-            {"role": "assistant", "content": orjson.dumps(example.answer).decode()},
+            {"role": "assistant", "content": _json(example.answer)},
         ]
 
     @property
@@ -179,6 +181,14 @@ class Prompt:
         if not text.strip():
             raise UnreadableRow("the prompt template makes nothing of this row")
         return text, text
+
+
+def _check_encodable(text: str, option: str) -> None:
+    """Refuse what no request can carry: bytes of the command line that are not UTF-8 come as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{option}: not UTF-8 at character {error.start + 1}") from error
 
 
 def delimited(shown: Mapping[str, Any]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from rehearsal import some_rows
 
 import llmx
 from llmx.errors import AuthenticationFailed, InvalidAnswer, UsageError
-from llmx.events import RowSettled
+from llmx.events import RowSettled, RunEnded
 from llmx.mock import Latency, MockSettings
 
 
@@ -97,6 +99,51 @@ async def test_each_use_is_a_run_of_its_own(mock: Mock) -> None:
     assert {outcome.source for outcome in await extraction} == {"cache"}
 
 
+async def test_rows_that_can_be_read_once_are_used_once(mock: Mock) -> None:
+    """Nothing instead of outcomes would look like no rows."""
+    extraction = llmx.aextract(iter(some_rows(2)), Person, **at(mock))
+    assert len(await extraction) == 2
+    with pytest.raises(RuntimeError, match="an iterator, which has been read"):
+        await extraction
+
+
+async def test_slow_rows_hold_up_nobody(mock: Mock) -> None:
+    """The first outcome is there before the second row is; meanwhile the loop does other things."""
+    go_on = threading.Event()
+
+    def rows() -> Iterator[dict[str, Any]]:
+        yield {"text": "Ada, 36"}
+        go_on.wait(60)
+        yield {"text": "Grace, 45"}
+
+    found = []
+    async for outcome in llmx.aextract(rows(), Person, **at(mock)):
+        found.append(outcome.ok)
+        go_on.set()
+    assert found == [True, True]
+
+
+def test_rows_are_read_by_one_thread(mock: Mock) -> None:
+    """What belongs to another thread fails at its first row, before anything is paid."""
+    readers = set()
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for number in range(150):
+            readers.add(threading.get_ident())
+            yield {"id": number}
+
+    llmx.extract(rows(), Person, **at(mock))
+    assert len(readers) == 1
+
+
+def test_a_column_may_come_later(mock: Mock) -> None:
+    """The first row need not have all that are asked for; that none of a hundred has is an error."""
+    rows = [{"a": "Ada"}, {"a": "Grace", "b": "45"}]
+    assert len(llmx.extract(rows, Person, input="a,b", **at(mock))) == 2
+    with pytest.raises(UsageError, match="no column 'c'; there are a, b"):
+        llmx.extract(rows, Person, input="a,c", **at(mock))
+
+
 async def test_extract_within_a_loop_says_what_to_use() -> None:
     """A notebook has a running loop: the way there is named."""
     with pytest.raises(RuntimeError, match=r"await llmx\.aextract"):
@@ -154,6 +201,24 @@ def test_an_observer_is_told(mock: Mock) -> None:
     events: list[Any] = []
     llmx.extract(some_rows(3), Person, observer=events.append, **at(mock))
     assert sum(isinstance(event, RowSettled) for event in events) == 3
+
+
+def test_an_observer_is_told_of_the_end_whatever_it_is() -> None:
+    """A dead key ends a run, and so does whoever stops listening."""
+    events: list[Any] = []
+
+    async def first() -> None:
+        async with aclosing(
+            llmx.aextract(some_rows(9), Person, observer=events.append, **at(mock)).__aiter__()
+        ) as found:
+            async for _ in found:
+                break
+
+    with mocked(MockSettings(keys=("right",))) as mock, pytest.raises(AuthenticationFailed):
+        llmx.extract(some_rows(5), Person, observer=events.append, **at(mock))
+    with mocked() as mock:
+        asyncio.run(first())
+    assert [event.complete for event in events if isinstance(event, RunEnded)] == [False, False]
 
 
 def test_nothing_is_printed(mock: Mock, capfd: pytest.CaptureFixture[str]) -> None:

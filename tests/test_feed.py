@@ -79,6 +79,15 @@ async def test_a_slow_reader_does_not_stop_the_loop():
     pipe.written.put(None)
 
 
+async def test_rows_can_be_looked_at():
+    """They come all the same; fewer are shown where there are no more."""
+    feed = Feed(range(3))
+    assert await feed.peek(2) == [0, 1]
+    assert await feed.peek(9) == [0, 1, 2]
+    assert [await feed.next() for _ in range(4)] == [0, 1, 2, None]
+    assert await feed.peek(1) == []
+
+
 async def test_many_tasks_share_a_feed():
     """Each row goes to one of the tasks that wait, and all of them learn of the end."""
     feed = Feed(range(1000))

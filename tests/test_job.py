@@ -134,3 +134,9 @@ def test_a_sinks_warnings_are_told(tmp_path: Path) -> None:
     rows = [*some_rows(150), {"id": 150, "text": "x", "late": 1}]
     said = rehearse(tmp_path, rows, output="out.csv").said
     assert any(line.startswith("warning: ") and "late" in line for line in said)
+
+
+def test_a_schema_with_a_bound_beyond_64_bits(tmp_path: Path) -> None:
+    """Large integers are JSON like others: they are fingerprinted, counted and sent."""
+    schema = {"type": "object", "properties": {"n": {"type": "integer", "maximum": 2**70}}, "required": ["n"]}
+    assert rehearse(tmp_path, 3, schema=schema, tpm=10**9).figures.ok == 3

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-import time
 import tracemalloc
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
@@ -21,6 +20,8 @@ from llmx.errors import (
     Interrupted,
     InvalidAnswer,
     LlmxError,
+    ProviderDown,
+    RetriesExhausted,
     Stopped,
     UnreadableRow,
 )
@@ -302,7 +303,7 @@ async def test_a_hundred_thousand_rows_cost_little_and_flat_memory():
         return bytes(1000)
 
     tracemalloc.start()
-    started, seen = time.perf_counter(), 0
+    seen = 0
     async for _ in amap(settle, Counted(100_000), concurrency=100, ordered=True, stop=Stop()):
         seen += 1
         if seen % 20_000 == 0:
@@ -311,8 +312,7 @@ async def test_a_hundred_thousand_rows_cost_little_and_flat_memory():
     tracemalloc.stop()
     assert seen == 100_000
     assert max(peaks) < 5_000_000
-    assert peaks[-1] < 2 * peaks[0]
-    assert time.perf_counter() - started < 60  # about 4 s alone on one core, tracing included
+    assert peaks[-1] < peaks[0] + 2_000_000
 
 
 # run
@@ -532,9 +532,31 @@ def test_unreadable_lines_are_not_counted():
     assert stop.reason is None
 
 
-def test_rows_of_which_nothing_can_be_sent_are_counted():
-    """The prompt is at fault, as it is for any other row that never got an answer."""
-    assert isinstance(ends(*[UnreadableRow("no column")] * FIRST_ROWS).reason, AllInvalid)
+def test_rows_of_which_nothing_can_be_sent_are_not_counted():
+    """They cost nothing, and a later row may have what they lack."""
+    assert ends(*[UnreadableRow("no column")] * 100).reason is None
+
+
+def test_twenty_rows_without_an_answer_are_the_providers_fault():
+    """Nobody is told to mend a schema that no model has seen."""
+    stop = ends(*[RetriesExhausted("500 (6 attempts)")] * FIRST_ROWS)
+    assert isinstance(stop.reason, ProviderDown)
+    assert stop.reason.hint == "run the same command again later"
+
+
+def test_an_error_holds_no_frames():
+    """A list of outcomes does not keep requests and answers alive through their errors' tracebacks."""
+
+    async def handler(request: Request) -> Completion:
+        try:
+            raise ValueError("inner")
+        except ValueError as inner:
+            raise InvalidAnswer("outer") from inner
+
+    error = asyncio.run(settling(handler)(ROW)).error
+    assert error is not None
+    assert error.__cause__ is not None
+    assert (error.__traceback__, error.__cause__.__traceback__) == (None, None)
 
 
 def test_it_stops_only_once():

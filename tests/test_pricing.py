@@ -30,6 +30,7 @@ def test_price_counts_cache_writes():
         ("gpt-4o-mini", "no-such-provider", None),
         ("gpt-4o-mini", None, None),
         ("gpt-4o-mini", "openai", "http://localhost:8000/v1"),
+        ("gpt-4o-mini", "openai", "https://api.openai.com.example.org/v1"),
     ],
 )
 def test_unknown_is_none(model, provider, base_url):

@@ -305,3 +305,12 @@ def test_the_default_system_text():
 def test_the_default_system_text_without_a_docstring():
     """A schema without one is described by its fields alone."""
     assert re.search("What to extract", default_system(None, {"name": ""})) is None
+
+
+@pytest.mark.parametrize(
+    ("option", "given"), [("--system", {"system": "a\udcff"}), ("--prompt", {"template": "{{ text }}\udcff"})]
+)
+def test_text_that_cannot_be_sent_is_an_error_before_the_first_row(option: str, given: dict[str, str]):
+    """Bytes of a command line that are not UTF-8 would fail every row."""
+    with pytest.raises(UsageError, match=rf"^{option}: not UTF-8 at character \d+$"):
+        prompt("text", columns=["text"], **given)

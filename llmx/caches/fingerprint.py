@@ -12,9 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import orjson
-
 from llmx.providers.codec import CAPS
+from llmx.records.values import to_json
 from llmx.types import Request
 
 __all__ = ["fingerprint", "rekeyed"]
@@ -34,7 +33,7 @@ def fingerprint(
     """
     question = {name: value for name, value in body.items() if name not in CAPS}
     parts = [endpoint, schema, sample, reask, question]
-    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return hashlib.sha256(to_json(parts, sort_keys=True)).hexdigest()
 
 
 def rekeyed(schema: str) -> Callable[[Request], Request]:

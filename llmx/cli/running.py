@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shlex
 import signal
 import sys
@@ -59,7 +60,7 @@ async def _dry_run(planned: Plan, terminal: Terminal) -> int:
         terminal.say("no readable row in the input: nothing would be sent")
         return 0
     terminal.say("the first request, as it would be sent:")
-    planned.env.stdout.write(orjson.dumps(body, option=orjson.OPT_INDENT_2) + b"\n")
+    planned.env.stdout.write(json.dumps(body, indent=2, ensure_ascii=False).encode() + b"\n")
     planned.env.stdout.flush()
     return 0
 

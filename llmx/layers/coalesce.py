@@ -8,6 +8,7 @@ hands over to one of its followers, and cancelling a follower leaves the leader 
 from __future__ import annotations
 
 import asyncio
+from copy import deepcopy
 from dataclasses import replace
 
 from llmx.errors import Stopped
@@ -25,7 +26,9 @@ def coalesced() -> Layer:
             while (leader := leaders.get(request.fingerprint)) is not None:
                 await asyncio.wait([leader])
                 if not leader.cancelled():
-                    return replace(leader.result(), source="coalesced")
+                    answer = leader.result()
+                    # Each row gets an object of its own: whoever changes one changes no other's.
+                    return replace(answer, source="coalesced", value=deepcopy(answer.value))
             return await _lead(request, handler, leaders)
 
         return call

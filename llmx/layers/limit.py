@@ -15,7 +15,7 @@ from typing import Literal
 from aiolimiter import AsyncLimiter
 
 from llmx.clock import Clock
-from llmx.errors import RateLimited
+from llmx.errors import TransientError
 from llmx.events import Observer, Paused, Throttled
 from llmx.layers.stop import Stop
 from llmx.types import Completion, Handler, Layer, Request
@@ -112,8 +112,12 @@ class TokenEstimate:
     """Tokens a request will use, learnt from those that came before.
 
     The first guess is a token for four bytes of the body (OpenAI, "What are tokens and how to count
-    them?") and `first_output` tokens of answer; then the running ratio of used to guessed corrects it.
+    them?") and `first_output` tokens of answer; then the ratio of used to guessed corrects it, that of the
+    last answers above all.
     """
+
+    FADING = 0.98
+    """What an answer counts for when the next one has come: half of the estimate is from the last 34."""
 
     def __init__(self, first_output: int = 256) -> None:
         self._first_output = first_output
@@ -126,9 +130,9 @@ class TokenEstimate:
         return raw if self._guessed == 0 else raw * self._used / self._guessed
 
     def learn(self, size: int, used: int) -> None:
-        """Note that a request of `size` bytes used `used` tokens in all."""
-        self._guessed += size / 4 + self._first_output
-        self._used += used
+        """Note that a request of `size` bytes used `used` tokens in all, above 0."""
+        self._guessed = self._guessed * self.FADING + size / 4 + self._first_output
+        self._used = self._used * self.FADING + used
 
 
 class Limiter:
@@ -155,6 +159,7 @@ class Limiter:
         self._requests = RequestBucket(rpm) if rpm else None
         self._tokens = TokenBucket(tpm) if tpm else None
         self._estimate = TokenEstimate()
+        self._owed = 0.0
         self._concurrency = concurrency
         self._size = size
         self._health = health
@@ -165,15 +170,24 @@ class Limiter:
         self._start = asyncio.Semaphore(CAREFUL_START)
         self._paused_until = -math.inf
 
-    async def admit(self, request: Request) -> None:
-        """Return when the request may be sent. Raises Stopped when the run stops first."""
+    async def admit(self, request: Request) -> float:
+        """Return when the request may be sent, with the tokens it is expected to use: 0 where nobody counts.
+
+        Raises Stopped when the run stops first.
+        """
         with self._stop.interruptible():
             async with self._turn:
-                if self._tokens is not None:
-                    amount = self._estimate.guess(self._size(request))
-                    with self._waiting(request, "tpm", ready=self._tokens.ready(amount)):
-                        await self._tokens.acquire(amount)
+                expected = 0.0 if self._tokens is None else await self._take(self._tokens, request)
                 await self._slot(request)
+        return expected
+
+    async def _take(self, bucket: TokenBucket, request: Request) -> float:
+        """The tokens of one request, and those that answers before it used beyond what they were expected to."""
+        expected = self._estimate.guess(self._size(request))
+        amount, self._owed = expected + self._owed, 0.0
+        with self._waiting(request, "tpm", ready=bucket.ready(amount)):
+            await bucket.acquire(amount)
+        return expected
 
     async def _slot(self, request: Request) -> None:
         """Take one request of the limit, last of all: one taken before a longer wait has leaked away since."""
@@ -208,14 +222,20 @@ class Limiter:
             self._paused_until = until
             self._observer(Paused(endpoint, seconds))
 
-    def settle(self, request: Request, completion: Completion) -> None:
-        """Note a good answer: the careful start is over, the token estimate learns."""
+    def settle(self, request: Request, completion: Completion, expected: float) -> None:
+        """Note a good answer: the careful start is over, the token estimate learns.
+
+        Args:
+            expected: what `admit` gave for this request.
+        """
         if not self._health.answered:
             for _ in range(self._concurrency):
                 self._start.release()
         self._health.good(self._clock.now())
-        if self._tokens is not None:
-            self._estimate.learn(self._size(request), completion.usage.total_tokens)
+        used = completion.usage.total_tokens
+        if self._tokens is not None and used:  # 0 is a server that does not count, and says nothing
+            self._estimate.learn(self._size(request), used)
+            self._owed += max(0.0, used - expected)
 
     async def enter(self) -> bool:
         """Take one of the places of the careful start; False when it is over and none is needed."""
@@ -231,17 +251,17 @@ class Limiter:
 
 
 def rate_limited(limiter: Limiter) -> Layer:
-    """A layer that sends nothing before `limiter` admits it; a 429 with a time pauses everyone."""
+    """A layer that sends nothing before `limiter` admits it; a server that names a time pauses everyone."""
 
     def layer(handler: Handler) -> Handler:
         async def call(request: Request) -> Completion:
             holds_place = await limiter.enter()
             try:
-                await limiter.admit(request)
+                expected = await limiter.admit(request)
                 completion = await handler(request)
-                limiter.settle(request, completion)
+                limiter.settle(request, completion, expected)
                 return completion
-            except RateLimited as error:
+            except TransientError as error:
                 if error.retry_after:
                     limiter.pause(request.endpoint, error.retry_after)
                 raise

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from llmx.clock import Clock
-from llmx.errors import LlmxError
+from llmx.errors import LlmxError, Stopped
 from llmx.events import AttemptFailed, AttemptStarted, AttemptSucceeded, Observer
 from llmx.types import Completion, Handler, Layer, Request, Usage
 
@@ -23,7 +25,8 @@ def metered(*, clock: Clock, observer: Observer) -> Layer:
             observer(AttemptStarted(request.endpoint))
             try:
                 completion = await handler(request)
-            except LlmxError as error:
+            except (LlmxError, asyncio.CancelledError) as failure:
+                error = failure if isinstance(failure, LlmxError) else _cancelled()
                 if error.maybe_billed:
                     request.tally.usage += Usage(cost=None)
                 observer(AttemptFailed(request.endpoint, error, clock.now() - started))
@@ -35,3 +38,10 @@ def metered(*, clock: Clock, observer: Observer) -> Layer:
         return call
 
     return layer
+
+
+def _cancelled() -> LlmxError:
+    """A call that nobody waited for to its end; the provider may have gone on."""
+    error = Stopped("cancelled")
+    error.maybe_billed = True
+    return error

@@ -21,12 +21,16 @@ from llmx.errors import (
     ProviderDown,
     QuotaSpent,
     RateLimited,
+    RequestRejected,
     RetriesExhausted,
+    RowRefused,
     TransientError,
+    UnknownModel,
 )
 from llmx.events import Observer, RetryScheduled, RetryStarted
 from llmx.layers.limit import Health
 from llmx.layers.stop import Stop
+from llmx.text import plural
 from llmx.types import Completion, Handler, Layer, Request
 
 __all__ = ["RetryPolicy", "retried"]
@@ -62,12 +66,21 @@ def retried(policy: RetryPolicy, *, health: Health, clock: Clock, stop: Stop, ob
             observer(RetryStarted())
 
     def layer(handler: Handler) -> Handler:
-        async def call(request: Request) -> Completion:
+        async def send(request: Request) -> Completion:
             try:
                 return await handler(request)
+            except (UnknownModel, RequestRejected) as error:
+                if not health.answered:
+                    raise
+                # Other rows got their answers with the same model and schema: it is this row that is refused.
+                raise RowRefused(str(error), hint=error.hint) from error
+
+        async def call(request: Request) -> Completion:
+            try:
+                return await send(request)
             except TransientError as error:
                 series = _Series(policy, health, clock, observer, first=error)
-            return await series.run(lambda: handler(request), sleep)
+            return await series.run(lambda: send(request), sleep)
 
         return call
 
@@ -117,17 +130,25 @@ class _Series:
         self._timeouts += isinstance(error, CallTimeout)
         _check_wait(error, self._policy.max_wait)
         if isinstance(error, RateLimited):
-            self._check_patience()
-            return False
+            return self._is_out_of_patience()
         return self._failures > self._policy.retries or self._timeouts > 1
 
-    def _check_patience(self) -> None:
-        quiet = self._clock.now() - max(self._started, self._health.last_answer)
-        if quiet > self._policy.patience:
-            raise QuotaSpent(
-                f"refused with 429 for {quiet:,.0f} s, more than --patience",
-                hint="a longer --patience, a lower --rpm or --tpm, or run the same command again later",
-            )
+    def _is_out_of_patience(self) -> bool:
+        """Whether this request has been refused for too long, while others were answered in that time.
+
+        Raises:
+            QuotaSpent: nobody was.
+        """
+        last = self._health.last_answer
+        quiet = self._clock.now() - max(self._started, last)
+        if quiet <= self._policy.patience:
+            return False
+        if last > self._started:
+            return True
+        raise QuotaSpent(
+            f"refused with 429 for {quiet:,.0f} s, more than --patience",
+            hint="a longer --patience, a lower --rpm or --tpm, or run the same command again later",
+        )
 
     def _tell(self, state: RetryCallState) -> None:
         self._observer(RetryScheduled(_failure(state), state.upcoming_sleep))
@@ -137,8 +158,10 @@ class _Series:
             return ProviderDown(
                 str(error), hint=error.hint or "check the address (--base-url) and the network"
             )
-        count = f"{self._failures} attempt{'s' if self._failures != 1 else ''}"
-        return RetriesExhausted(f"{error} ({count})", hint=error.hint)
+        if isinstance(error, RateLimited):
+            waited = self._clock.now() - self._started
+            return RetriesExhausted(f"{error} (refused for {waited:,.0f} s)", hint="a longer --patience")
+        return RetriesExhausted(f"{error} ({plural(self._failures, 'attempt')})", hint=error.hint)
 
 
 def _failure(state: RetryCallState) -> TransientError:

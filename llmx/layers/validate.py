@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
-from llmx.errors import InvalidAnswer, Refusal, RowError, TruncatedAnswer
+from llmx.errors import InvalidAnswer, Refusal, RowError, RowRefused, TruncatedAnswer
 from llmx.events import Observer, Reasked
 from llmx.types import Completion, Handler, Layer, Request
 
@@ -50,8 +50,12 @@ def validated(
     def layer(handler: Handler) -> Handler:
         async def call(request: Request) -> Completion:
             doubled = False
+            before: _Unfit | None = None
             while True:
-                completion = await handler(request)
+                try:
+                    completion = await handler(request)
+                except RowError as error:
+                    raise _verdict(error, before) from error
                 try:
                     return replace(completion, value=_value(dialogue, completion))
                 except _Unfit as unfit:
@@ -61,6 +65,7 @@ def validated(
                         raise unfit.verdict from unfit.problem
                     doubled = doubled or completion.finish == "length"
                     observer(Reasked(str(unfit.verdict)))
+                    before = unfit
                     request = rekey(replace(request, body=body, reask=request.reask + 1))
 
         return call
@@ -75,6 +80,16 @@ class _Unfit(Exception):
         super().__init__(str(verdict))
         self.verdict = verdict
         self.problem = problem
+
+
+def _verdict(error: RowError, before: _Unfit | None) -> RowError:
+    """Why the row failed whose re-ask got no answer: by what the last answer lacked, which is kept."""
+    if before is None:
+        return error
+    if isinstance(before.verdict, TruncatedAnswer) and isinstance(error, RowRefused):
+        return before.verdict  # it was our doubled limit that was refused
+    error.raw = error.raw or before.verdict.raw
+    return error
 
 
 def _value(dialogue: Dialogue, completion: Completion) -> Any:

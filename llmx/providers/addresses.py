@@ -28,6 +28,8 @@ def server_address(
         UsageError: the provider has no address of its own and none was given, or it is no plain URL.
     """
     if given := given_address(entry, base_url, variables):
+        if entry.wire == "anthropic":
+            given = given.removesuffix("/v1")  # other formats have it in their base, this one in its path
         return given, entry.base_url is not None and not _same_host(given, entry.base_url)
     if entry.name == "databricks":
         return _databricks(entry, variables), False

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from llmx.providers.catalog import CatalogEntry
 from llmx.providers.codec import Body, HandlerCodec, answer_json, handlers_for, wire_model
 from llmx.providers.modes import Plan
-from llmx.providers.posting import Reading, http_client
+from llmx.providers.posting import Reading, counted, http_client
+from llmx.records.values import to_json
 from llmx.schemas import Schema
 from llmx.types import Finish, Usage
 
@@ -46,9 +45,9 @@ def read_message(body: Mapping[str, Any]) -> Reading:
     blocks = body["content"]
     tools = [block for block in blocks if block["type"] == "tool_use"]
     texts = [block["text"] for block in blocks if block["type"] == "text"]
-    text = orjson.dumps(tools[0]["input"]).decode() if tools else (texts[-1] if texts else "")
+    text = to_json(tools[0]["input"]).decode() if tools else (texts[-1] if texts else "")
     finish = _FINISH.get(body.get("stop_reason"), "other")
-    return Reading(text, finish, _usage(body.get("usage")), body.get("model"))
+    return Reading(text, finish, counted(_usage, body.get("usage")), body.get("model"))
 
 
 def read_instructed(body: Mapping[str, Any]) -> Reading:
@@ -57,18 +56,16 @@ def read_instructed(body: Mapping[str, Any]) -> Reading:
     return Reading(answer_json(reading.text), reading.finish, reading.usage, reading.model)
 
 
-def _usage(counts: Mapping[str, Any] | None) -> Usage | None:
+def _usage(counts: Mapping[str, Any]) -> Usage:
     """Anthropic counts cached tokens beside `input_tokens`, not within.
 
     https://docs.claude.com/en/docs/build-with-claude/prompt-caching#tracking-cache-performance
     """
-    if not counts:
-        return None
-    read = counts.get("cache_read_input_tokens") or 0
-    written = counts.get("cache_creation_input_tokens") or 0
+    read = int(counts.get("cache_read_input_tokens") or 0)
+    written = int(counts.get("cache_creation_input_tokens") or 0)
     return Usage(
-        input_tokens=(counts.get("input_tokens") or 0) + read + written,
-        output_tokens=counts.get("output_tokens") or 0,
+        input_tokens=int(counts.get("input_tokens") or 0) + read + written,
+        output_tokens=int(counts.get("output_tokens") or 0),
         cached_tokens=read,
         cache_write_tokens=written,
     )

@@ -90,7 +90,7 @@ class HandlerCodec:
         told = _Told(error)
         try:
             return dict(self.correct(_copy(body), self.response(completion.body), told))
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except (AttributeError, LookupError, TypeError, ValueError):
             # A server left out what the handler needs of its response: correct without showing the answer.
             return dict(self.correct(_copy(body), self.response({}), told))
 

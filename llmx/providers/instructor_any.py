@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from llmx.errors import UsageError
+from llmx.errors import ServerError, UsageError
 from llmx.providers.addresses import base_url_variable, checked_address
 from llmx.providers.catalog import CatalogEntry
 from llmx.providers.codec import Body, HandlerCodec, handlers_for
 from llmx.providers.modes import Plan
-from llmx.providers.status import Call, cleaned, translate
+from llmx.providers.posting import counted
+from llmx.providers.status import Call, cleaned, embedded, from_answer, translate
 from llmx.schemas import Schema
 from llmx.types import Completion, Finish, Request, Usage
 
@@ -205,7 +206,12 @@ class SdkProvider:
 
     def _completion(self, response: Any, request: Request) -> Completion:
         body = self._wire.dump(response)
-        usage = read_usage(body)
+        if (failure := embedded(body, {})) is not None:
+            raise from_answer(failure, replace(self._call, model=request.model, row=request.row))
+        if body.get("choices", True) in ([], None):
+            said = f"{self._call.base_url} answered without a completion"
+            raise ServerError(said, maybe_billed=True)
+        usage = counted(read_usage, body)
         usage = Usage(cost=None) if usage is None else replace(usage, cost=self._price(request.model, usage))
         model = body.get("model") or body.get("model_version") or request.model
         return Completion(self._wire.text(response, body), usage, str(model), read_finish(body), body)
@@ -278,8 +284,8 @@ def client_for(
     from instructor.v2.core.mode import Mode
 
     for name in ("instructor", entry.module.partition(".")[0]):
-        # Both write to stderr through logging's last resort what is raised or harmless anyway.
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+        # Both write to stderr, through logging's last resort, what is raised or harmless anyway.
+        logging.getLogger(name).addHandler(logging.NullHandler())
     options: Body = {"api_key": key} if entry.keys else {}
     if entry.handlers == "genai":
         options["http_options"] = _google_transport(base_url)

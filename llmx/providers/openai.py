@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llmx.providers.catalog import CatalogEntry
 from llmx.providers.codec import Body, HandlerCodec, answer_json, handlers_for, wire_model
 from llmx.providers.modes import Plan
-from llmx.providers.posting import Reading, http_client
+from llmx.providers.posting import Reading, counted, http_client
 from llmx.schemas import Schema
 from llmx.types import Finish, Usage
 
@@ -48,7 +48,7 @@ def read_chat(body: Mapping[str, Any]) -> Reading:
     message = choice["message"]
     model = body.get("model")
     finish = _FINISH.get(choice.get("finish_reason"), "other")
-    usage = _usage(body.get("usage"))
+    usage = counted(_usage, body.get("usage"))
     if refusal := message.get("refusal"):
         return Reading(refusal, "refusal", usage, model)
     return Reading(_text(message), finish, usage, model)
@@ -76,18 +76,16 @@ def _dumps(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def _usage(counts: Mapping[str, Any] | None) -> Usage | None:
+def _usage(counts: Mapping[str, Any]) -> Usage:
     """OpenAI counts cached tokens within the prompt's, and reasoning within the completion's."""
-    if not counts:
-        return None
     prompt = counts.get("prompt_tokens_details") or {}
     completion = counts.get("completion_tokens_details") or {}
     return Usage(
-        input_tokens=counts.get("prompt_tokens") or 0,
-        output_tokens=counts.get("completion_tokens") or 0,
+        input_tokens=int(counts.get("prompt_tokens") or 0),
+        output_tokens=int(counts.get("completion_tokens") or 0),
         # DeepSeek's name for it is its own: https://api-docs.deepseek.com/guides/kv_cache
-        cached_tokens=prompt.get("cached_tokens") or counts.get("prompt_cache_hit_tokens") or 0,
-        reasoning_tokens=completion.get("reasoning_tokens") or 0,
+        cached_tokens=int(prompt.get("cached_tokens") or counts.get("prompt_cache_hit_tokens") or 0),
+        reasoning_tokens=int(completion.get("reasoning_tokens") or 0),
     )
 
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from llmx.errors import ServerError
-from llmx.providers.status import Call, answer_of, from_answer, translate
+from llmx.providers.status import Call, embedded, from_answer, translate
+from llmx.records.integers import loads
 from llmx.types import Completion, Finish, Request, Usage
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from httpx2 import AsyncClient, Response
     from openai import AsyncOpenAI
 
-__all__ = ["PostingProvider", "Reading", "http_client"]
+__all__ = ["PostingProvider", "Reading", "counted", "http_client"]
 
 CONNECT_TIMEOUT = 15.0
 """Seconds to a TCP and TLS connection; the whole call's limit is the timeout layer's."""
@@ -44,6 +45,20 @@ class Reading:
     finish: Finish
     usage: Usage | None
     model: str | None
+
+
+def counted(read: Callable[[Mapping[str, Any]], Usage | None], counts: object) -> Usage | None:
+    """A response's usage, None where the server has not counted or not in numbers.
+
+    Args:
+        read: the usage in what the format has for it; raises what Python raises when there are no numbers.
+    """
+    if not counts or not isinstance(counts, Mapping):
+        return None
+    try:
+        return read(counts)
+    except (AttributeError, TypeError, ValueError):
+        return None
 
 
 def http_client(kind: type[AsyncClient]) -> AsyncClient:
@@ -96,11 +111,13 @@ class PostingProvider:
     async def complete(self, request: Request) -> Completion:
         """See `Provider.complete`."""
         response = await self._post(request)
-        body = self._body(response, request)
+        body = self._body(response)
+        if (failure := embedded(body, response.headers)) is not None:
+            raise from_answer(failure, self._about(request))
         try:
             reading = self._read(body)
         except (LookupError, TypeError, AttributeError):
-            raise self._no_completion(response, body, request) from None
+            raise self._unusable(response, "without a completion") from None
         return self._completion(request, body, reading)
 
     async def aclose(self) -> None:
@@ -113,30 +130,23 @@ class PostingProvider:
         except Exception as error:
             raise translate(error, self._about(request)) from error
 
-    def _body(self, response: Response, request: Request) -> Mapping[str, Any]:
+    def _body(self, response: Response) -> Mapping[str, Any]:
         try:
-            body = orjson.loads(response.content)
+            body = loads(response.content)
         except orjson.JSONDecodeError:
             body = None
         if isinstance(body, dict):
             return body
-        raise ServerError(
-            f"{self._call.base_url} answered {response.status_code} with something that is not JSON"
-        )
+        raise self._unusable(response, "with something that is not JSON")
 
-    def _no_completion(self, response: Response, body: Mapping[str, Any], request: Request) -> Exception:
-        """Gateways answer 200 with an error inside when the provider behind them failed."""
-        error = body.get("error")
-        if isinstance(error, Mapping):
-            code = error.get("code")
-            status = code if isinstance(code, int) and code >= 300 else 502
-            return from_answer(answer_of(status, response.headers, body), self._about(request))
-        return ServerError(f"{self._call.base_url} answered {response.status_code} without a completion")
+    def _unusable(self, response: Response, how: str) -> ServerError:
+        """A 200 of which nothing can be made; whoever sent it may charge for it."""
+        return ServerError(f"{self._call.base_url} answered {response.status_code} {how}", maybe_billed=True)
 
     def _completion(self, request: Request, body: Mapping[str, Any], reading: Reading) -> Completion:
         # A server that does not count leaves the cost unknown, not 0.
-        counted = reading.usage
-        usage = replace(counted, cost=self._price(request.model, counted)) if counted else Usage(cost=None)
+        used = reading.usage
+        usage = replace(used, cost=self._price(request.model, used)) if used else Usage(cost=None)
         return Completion(reading.text, usage, reading.model or request.model, reading.finish, body)
 
     def _about(self, request: Request) -> Call:

@@ -13,7 +13,7 @@ import math
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
@@ -38,6 +38,7 @@ __all__ = [
     "Call",
     "answer_of",
     "cleaned",
+    "embedded",
     "from_answer",
     "retry_after",
     "translate",
@@ -50,6 +51,14 @@ _NO_CREDIT = re.compile(
     r"|credit balance is too low",
     re.IGNORECASE,
 )
+_LOW_BALANCE = re.compile(r"^your credit balance is too low", re.IGNORECASE)
+"""How Anthropic says in a 400, without a code of its own, that no credit is left."""
+
+_TOO_LARGE = re.compile(
+    r"^request too large|tokens must be reduced|larger than your rate limit", re.IGNORECASE
+)
+"""A 429 that no waiting helps: the row alone is more than a minute's tokens."""
+
 _ACCOUNT = re.compile(
     r"organization_(on_hold|type_not_supported)|parent_organization_required|cmek_key_(disabled|network_blocked)"
     r"|claude_code_(version_too_old|key_creator_not_member)"
@@ -70,6 +79,8 @@ _SHARED_PART = re.compile(
 
 _KEYS = re.compile(r"\b(?:sk|pk|gsk|xai|csk|pplx|tgp|fw|hf|AIza|Bearer)[-_ ][\w*.~+/-]{6,}|\bAIza[\w-]{10,}")
 _LINE = 300
+_JUDGED = 4_000
+"""Characters of a message that are looked at."""
 _QUOTE = 24
 """Characters in common from which a message counts as quoting the row."""
 
@@ -132,7 +143,11 @@ def from_answer(answer: Answer, call: Call) -> LlmxError:
     """The error of ours for a response that is no completion."""
     said = cleaned(answer.message or _phrase(answer.status), call)
     told = f"{call.provider}: {said} ({answer.status})"
-    if _NO_CREDIT.search(f"{answer.code} {answer.message}") or answer.status == HTTPStatus.PAYMENT_REQUIRED:
+    # From here on the row's own words are out of it: no text of a row may decide what becomes of the others.
+    answer = replace(answer, message=_without_row(answer.message, call.row))
+    if answer.status == HTTPStatus.TOO_MANY_REQUESTS and _TOO_LARGE.search(answer.message):
+        return RowRefused(told, hint="show the model fewer columns with --input, or split the row")
+    if _is_spent(answer):
         return QuotaSpent(told, hint="add credit with the provider, then run the same command again")
     # The server knows better than its status whether another attempt makes sense.
     asked = answer.headers.get("x-should-retry")
@@ -144,6 +159,17 @@ def from_answer(answer: Answer, call: Call) -> LlmxError:
         # A limit that waiting does not lift is no pacing: no row would fare better.
         return QuotaSpent(told, hint="run the same command again later")
     return _refused(answer, call, told)
+
+
+def _is_spent(answer: Answer) -> bool:
+    """Whether no credit is left: by the code, by the message only where the status is about access."""
+    told = answer.status in (*_FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS) and _NO_CREDIT.search(answer.message)
+    return bool(
+        answer.status == HTTPStatus.PAYMENT_REQUIRED
+        or _NO_CREDIT.search(answer.code)
+        or told
+        or _LOW_BALANCE.search(answer.message)
+    )
 
 
 def _is_transient(answer: Answer) -> bool:
@@ -251,11 +277,33 @@ def answer_of(status: int, headers: Any, body: Any, *, fallback: str = "") -> An
     body = _json(body)
     inner = body.get("error", body) if isinstance(body, Mapping) else body
     fields = inner if isinstance(inner, Mapping) else {}
-    words = fields.get("message") or fields.get("detail") or (inner if isinstance(inner, str) else fallback)
+    detail = _detail(fields.get("detail"))
+    words = fields.get("message") or detail or (inner if isinstance(inner, str) else fallback)
     named = ("code", "type", "status", "details", "metadata")
     codes = " ".join(str(fields[name]) for name in named if fields.get(name))
     lowered = {str(name).lower(): str(value) for name, value in dict(headers).items()}
     return Answer(status, lowered, str(words), codes, str(fields.get("param") or ""))
+
+
+def _detail(detail: Any) -> Any:
+    """FastAPI's: a text, or a list of which each entry repeats its part of the request as `input`."""
+    if not isinstance(detail, list):
+        return detail
+    entries = [entry for entry in detail if isinstance(entry, Mapping)]
+    places = [".".join(map(str, entry.get("loc") or ())) for entry in entries]
+    return "; ".join(f"{place}: {entry.get('msg', '')}" for place, entry in zip(places, entries, strict=True))
+
+
+def embedded(body: Mapping[str, Any], headers: Any) -> Answer | None:
+    """The error inside a response of status 200, as gateways send it when the provider behind them failed."""
+    choice = next(iter(body.get("choices") or ()), None)
+    holder = choice if isinstance(choice, Mapping) and choice.get("error") else body
+    error = holder.get("error")
+    if not error:
+        return None
+    code = error.get("code") if isinstance(error, Mapping) else None
+    status = code if isinstance(code, int) and 300 <= code < 600 else HTTPStatus.BAD_GATEWAY.value
+    return answer_of(status, headers, {"error": error})
 
 
 def _json(body: Any) -> Any:
@@ -330,6 +378,16 @@ def cleaned(message: str, call: Call) -> str:
         line = line.replace(call.secret, "…")
     line = _without_quotes(_KEYS.sub("…", line)[: 4 * _LINE], call.row)
     return line if len(line) <= _LINE else line[: _LINE - 1] + "…"
+
+
+def _without_row(message: str, row: str) -> str:
+    """A server's message without what it quotes of the row: whole columns, and longer parts of any."""
+    message = " ".join(message.split())
+    columns = sorted((" ".join(column.split()) for column in row.split("\x1e")), key=len, reverse=True)
+    for column in columns:
+        if len(column) > 2:
+            message = message.replace(column, "…")
+    return _without_quotes(message[:_JUDGED], row)
 
 
 def _without_quotes(line: str, row: str) -> str:

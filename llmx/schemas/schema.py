@@ -93,10 +93,11 @@ def schema_from_model(
         description: what it is about where it should not be the model's docstring.
 
     Raises:
-        UsageError: no JSON Schema can be made of it, it is no object, it has no fields, or it
-            needs an event loop to validate.
+        UsageError: no JSON Schema can be made of it, or none that can be sent, it is no object, it has no
+            fields, or it needs an event loop to validate.
     """
     json_schema = _json_schema(model, source)
+    _check_encodable(json_schema, source)
     _check_root(model, source)
     _check_validators(model, source)
     return Schema(
@@ -132,6 +133,16 @@ def _with_plain_root(json_schema: dict[str, Any]) -> dict[str, Any]:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _check_encodable(json_schema: dict[str, Any], source: str) -> None:
+    """Refuse what no request can carry: a lone surrogate, as bytes of the command line that are not UTF-8 are."""
+    try:
+        json.dumps(json_schema, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        shown = ascii(error.object[max(0, error.start - 20) : error.end])
+        where = source if source.isprintable() else "the schema"
+        raise UsageError(f"{where}: not UTF-8 after {shown}") from None
 
 
 def _check_root(model: type[pydantic.BaseModel], source: str) -> None:

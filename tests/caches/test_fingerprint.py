@@ -30,10 +30,12 @@ def test_a_fingerprint_does_not_change_between_versions():
         fingerprint("openai http://x", "schema", {**BODY, "model": "m2"}),
         fingerprint("openai http://x", "schema", {**BODY, "messages": []}),
         fingerprint("openai http://x", "schema", {**BODY, "temperature": 0}),
+        fingerprint("openai http://x", "schema", {**BODY, "top": 2**70}),
+        fingerprint("openai http://x", "schema", {**BODY, "top": 2**70 + 1}),
         fingerprint("openai http://x", "schema", BODY, sample=1),
         fingerprint("openai http://x", "schema", BODY, reask=1),
     ],
-    ids=["endpoint", "schema", "model", "messages", "parameter", "sample", "reask"],
+    ids=["endpoint", "schema", "model", "messages", "parameter", "large", "larger", "sample", "reask"],
 )
 def test_whatever_can_change_the_answer_changes_the_fingerprint(other: str):
     """Endpoint, schema, model, messages, parameters, sample and re-ask are parts of the question."""

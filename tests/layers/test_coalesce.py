@@ -38,13 +38,14 @@ async def test_only_the_followers_are_marked_coalesced():
     assert [answer.source for answer in await asyncio.gather(*tasks)] == ["model", "coalesced", "coalesced"]
 
 
-async def test_followers_share_the_value():
-    """What the leader validated is not validated again."""
+async def test_followers_get_a_value_of_their_own():
+    """It is the leader's, not validated again; and who changes it changes nobody else's."""
     gate = Gate()
     tasks = await started(gate, 2)
-    value = object()
-    gate.waiting[0].set_result(an_answer(value=value))
-    assert all(answer.value is value for answer in await asyncio.gather(*tasks))
+    gate.waiting[0].set_result(an_answer(value={"tags": ["a"]}))
+    first, second = (answer.value for answer in await asyncio.gather(*tasks))
+    first["tags"].append("b")
+    assert second == {"tags": ["a"]}
 
 
 async def test_different_requests_are_not_coalesced():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 
 import pytest
-from fakes import FakeClock, Log, Script, a_request, an_answer
+from fakes import FakeClock, Gate, Log, Script, a_request, an_answer, settle_down
 
 from llmx.errors import CallTimeout, ServerError
 from llmx.events import AttemptFailed, AttemptStarted, AttemptSucceeded
@@ -41,6 +42,18 @@ async def test_an_attempt_that_may_be_billed_makes_the_cost_unknown():
     with pytest.raises(CallTimeout):
         await over(Script(CallTimeout("no answer")), Log())(request)
     assert request.tally.usage == Usage(cost=None)
+
+
+async def test_a_cancelled_attempt_may_be_billed():
+    """It was sent, and nobody waited for its end."""
+    request, log, gate = a_request(), Log(), Gate()
+    call = asyncio.ensure_future(over(gate, log)(request))
+    await settle_down()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert request.tally.usage == Usage(cost=None)
+    assert [event.error.maybe_billed for event in log.of(AttemptFailed)] == [True]
 
 
 async def test_a_good_attempt_is_told_with_its_time_and_usage():

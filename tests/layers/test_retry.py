@@ -160,6 +160,25 @@ async def test_good_answers_of_other_rows_renew_patience():
     await busy
 
 
+async def test_a_request_that_alone_is_refused_fails_alone():
+    """Others were answered while it was not: that is no reason to stop the run."""
+    over = Over(Script(RateLimited("429", retry_after=10.0)), patience=60.0)
+    call = asyncio.ensure_future(over.handler(a_request()))
+    await asyncio.sleep(30)
+    over.health.good(LoopClock().now())
+    with pytest.raises(RetriesExhausted, match=r"^429 \(refused for (9|10)\d s\)$"):
+        await call
+
+
+@pytest.mark.parametrize("error", [UnknownModel("404"), RequestRejected("schema")])
+async def test_what_the_provider_refuses_of_one_row_after_good_answers_is_about_that_row(error: LlmxError):
+    """Model and schema are the same for all, and others got their answers."""
+    over = Over(Script(ServerError("500"), error))
+    over.health.good(0.0)
+    with pytest.raises(RowRefused, match=f"^{error}$"):
+        await over.handler(a_request())
+
+
 @pytest.mark.parametrize("error", [RateLimited, ServerError])
 async def test_a_wait_beyond_max_wait_is_not_slept(error: type[RateLimited]):
     """A Retry-After longer than `--max-wait` ends the run at once, naming both."""

@@ -10,7 +10,7 @@ import pytest
 from fakes import FakeClock, Log, Script, a_request, an_answer
 from pydantic import BaseModel, Field, field_validator
 
-from llmx.errors import InvalidAnswer, Refusal, TruncatedAnswer
+from llmx.errors import InvalidAnswer, Refusal, RetriesExhausted, RowError, RowRefused, TruncatedAnswer
 from llmx.events import Reasked
 from llmx.layers.meter import metered
 from llmx.layers.validate import describe, validated
@@ -96,6 +96,21 @@ async def test_the_last_raw_answer_is_kept():
     with pytest.raises(InvalidAnswer) as caught:
         await over(script, reasks=1)(a_request())
     assert caught.value.raw == "nonsense"
+
+
+@pytest.mark.parametrize("error", [RowRefused("400"), RetriesExhausted("500 (6 attempts)")])
+async def test_an_answer_whose_reask_fails_is_kept(error: RowError):
+    """It was paid for, and is the only one there is."""
+    with pytest.raises(type(error)) as caught:
+        await over(Script(an_answer(BAD), error))(a_request())
+    assert caught.value.raw == BAD
+
+
+async def test_a_refusal_of_twice_the_room_leaves_the_cut_answer():
+    """The row's fault is that it was cut; that the provider has not so much room was our try."""
+    with pytest.raises(TruncatedAnswer) as caught:
+        await over(Script(CUT, RowRefused("max_tokens is too large")))(a_request(body={"max_tokens": 100}))
+    assert caught.value.raw == CUT.text
 
 
 async def test_a_reask_shows_all_answers_before_it():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import orjson
 import pytest
 from scripted import ANSWER, KEYS, MESSAGES, Reply, env_with, message
@@ -14,6 +17,7 @@ from llmx.errors import (
     RowRefused,
     ServerError,
 )
+from llmx.schemas import load_schema
 from llmx.types import Usage
 
 TOOL_USE = {"type": "tool_use", "id": "toolu_1", "name": "Person", "input": orjson.loads(ANSWER)}
@@ -47,6 +51,25 @@ async def test_a_call_with_tools(caller, server):
     assert not {"title", "description"} & tool["input_schema"].keys()
     assert server.received[0].body["tool_choice"]["name"] == "Person"
     assert (completion.finish, endpoint.codec.parse(completion).age) == ("stop", 41)
+
+
+async def test_a_tools_large_integers_keep_their_digits(caller, server):
+    """JSON has no largest number, and an order's may have more than 64 bits."""
+    schema = load_schema("order int", cwd=Path())
+    tool = {**TOOL_USE, "input": {"order": 123456789012345678901}}
+    server.reply = Reply(json.dumps(message(tool, stop="tool_use")).encode())
+    endpoint = await caller.connect("anthropic/claude-haiku-4-5", mode="tools", schema=schema)
+    completion = await caller.ask(endpoint)
+    assert completion.text == '{"order":123456789012345678901}'
+    assert endpoint.codec.parse(completion).order == 123456789012345678901
+
+
+@pytest.mark.parametrize("path", ["", "/", "/v1", "/v1/"])
+async def test_a_base_url_with_and_without_its_version(caller, server, path):
+    """OpenAI's SDK wants it in the base URL, Anthropic's does not; people give both."""
+    server.reply = Reply(message())
+    await caller.ask(await caller.connect("anthropic/claude-haiku-4-5", base_url=server.url + path))
+    assert server.received[0].path == "/v1/messages"
 
 
 async def test_answers_by_instruction(caller, server):

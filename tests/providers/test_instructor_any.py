@@ -75,6 +75,20 @@ async def test_errors(caller, server, status, expected):
         assert caught.value.retry_after == 3.0
 
 
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({**chat(), "choices": []}, ServerError),
+        ({"error": {"message": "upstream is busy", "code": 429}}, RateLimited),
+    ],
+)
+async def test_a_200_without_a_completion(caller, server, body, expected):
+    """It is no answer that a model could mend."""
+    server.reply = Reply(body)
+    with pytest.raises(expected):
+        await caller.ask(await caller.connect("groq/llama"))
+
+
 async def test_an_answer_in_prose(caller, server):
     """A model that does not call the tool: its words are the text, and do not validate."""
     server.reply = Reply(chat("I would rather not."))

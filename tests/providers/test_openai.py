@@ -106,9 +106,10 @@ async def test_usage(caller, server):
     assert expected == completion.usage
 
 
-async def test_a_server_that_does_not_count(caller, server):
-    """No usage: no tokens, and a cost that is unknown."""
-    server.reply = Reply({k: v for k, v in chat().items() if k != "usage"})
+@pytest.mark.parametrize("usage", [None, {}, "many", {"prompt_tokens": "many"}, {"prompt_tokens": [1]}])
+async def test_a_server_that_does_not_count(caller, server, usage):
+    """No usage, or none in numbers: no tokens, and a cost that is unknown."""
+    server.reply = Reply({**chat(), "usage": usage})
     assert Usage(cost=None) == (await caller.ask(await caller.connect("openai/gpt-4o-mini"))).usage
 
 
@@ -152,8 +153,9 @@ async def test_an_error_inside_a_200(caller, server):
 async def test_something_else_than_a_completion(caller, server, body):
     """It is the server's fault and worth another attempt."""
     server.reply = Reply(body)
-    with pytest.raises(ServerError, match="answered 200"):
+    with pytest.raises(ServerError, match="answered 200") as caught:
         await caller.ask(await caller.connect("openai/gpt-4o-mini"))
+    assert caught.value.maybe_billed
 
 
 @pytest.mark.parametrize("cut", [0, 30, 200])
@@ -252,6 +254,15 @@ async def test_azure_puts_the_deployment_into_the_path(caller, server):
     received = server.received[0]
     assert received.path.startswith("/openai/deployments/my-deployment/chat/completions?api-version=")
     assert received.headers["api-key"] == "k"
+
+
+async def test_azures_client_does_not_retry(caller, server):
+    """It is another class of the SDK, with a setting of its own."""
+    server.reply = Reply({"error": {"message": "oops"}}, 500)
+    env = env_with(AZURE_OPENAI_API_KEY="k", AZURE_OPENAI_ENDPOINT=server.url)
+    with pytest.raises(ServerError):
+        await caller.ask(await caller.connect("azure_openai/my-deployment", env=env, base_url=None))
+    assert len(server.received) == 1
 
 
 async def test_proxies_from_the_environment(caller, server, monkeypatch):

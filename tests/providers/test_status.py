@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import itertools
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
@@ -18,6 +19,7 @@ from llmx.providers.status import (
     Answer,
     Call,
     answer_of,
+    embedded,
     from_answer,
     retry_after,
     translate,
@@ -109,6 +111,12 @@ def test_anthropics_error_codes(status, code, expected):
         (429, {}, errors.RateLimited),
         (429, {"code": "insufficient_quota"}, errors.QuotaSpent),
         (429, {"type": "insufficient_quota"}, errors.QuotaSpent),
+        (429, {"message": "You exceeded your current quota: insufficient_quota"}, errors.QuotaSpent),
+        (
+            429,
+            {"message": "Request too large for gpt-x on tokens per min (TPM): Limit 10, Requested 99."},
+            errors.RowRefused,
+        ),
         (499, {}, errors.ServerError),
         (500, {}, errors.ServerError),
         (503, {}, errors.ServerError),
@@ -200,6 +208,58 @@ def test_messages_do_not_quote_the_row():
     row = "Jane Roe, born 1970-01-01, lives at 12 Long Street in Springfield"
     told = str(from_answer(Answer(400, {}, f"cannot parse: {row!r}"), Call("openai", "m", "u", row=row)))
     assert told == "openai: cannot parse: '…' (400)"
+
+
+ECHOES = [
+    "insufficient_quota",
+    "please explain response_format to me",
+    "what if the model does not exist?",
+    "is this flagged by moderation?",
+    "Request too large for gpt-x",
+    "Your credit balance is too low",
+    "tools.0",
+]
+
+
+@pytest.mark.parametrize("row", ECHOES)
+@pytest.mark.parametrize("status", [400, 403, 413, 422, 429])
+def test_no_row_decides_what_becomes_of_the_others(status, row):
+    """Servers that repeat the input in their errors are judged as if they had not."""
+    call = replace(CALL, row=f"another column\x1e{row}")
+    bodies = [
+        {"error": {"message": row}},
+        {"error": {"message": f"cannot read {row!r}, sorry"}},
+        {"detail": [{"loc": ["body", "messages"], "msg": "value is not valid", "input": row}]},
+        {"detail": f"bad input: {row}"},
+    ]
+    plain = type(from_answer(answer_of(status, {}, {"error": {"message": "no"}}), CALL))
+    assert [type(from_answer(answer_of(status, {}, body), call)) for body in bodies] == [plain] * 4
+
+
+def test_a_list_of_details_is_told_without_the_input():
+    """FastAPI's own form: where, and what."""
+    body = {"detail": [{"loc": ["body", "n"], "msg": "must be an integer", "input": "Jane"}, "odd"]}
+    assert str(from_answer(answer_of(422, {}, body), CALL)) == "openai: body.n: must be an integer (422)"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (
+            {"choices": [{"error": {"code": 429, "message": "busy"}, "finish_reason": "error"}]},
+            errors.RateLimited,
+        ),
+        ({"error": {"code": 502, "message": "the model failed"}}, errors.ServerError),
+        ({"error": {"code": "server_error", "message": "the model failed"}}, errors.ServerError),
+        ({"error": "the model failed"}, errors.ServerError),
+        ({"error": None, "choices": [{"error": None}]}, None),
+        ({"choices": []}, None),
+    ],
+)
+def test_errors_inside_a_200(body, expected):
+    """Gateways say so what failed behind them."""
+    found = embedded(body, {})
+    assert expected is (None if found is None else type(from_answer(found, CALL)))
 
 
 def test_messages_are_one_short_line():

@@ -241,3 +241,10 @@ def test_excluded_fields_are_no_columns() -> None:
         hidden: int = Field(default=1, exclude=True)
 
     assert schema_of(Row).fields == ["a"]
+
+
+@pytest.mark.parametrize("spec", ["name: d\udcff", {"properties": {"a": {"description": "x\ud800"}}}])
+def test_a_schema_that_cannot_be_sent(spec: Any):
+    """Half a surrogate pair is no text: every call would fail."""
+    with pytest.raises(UsageError, match="not UTF-8 after"):
+        schema_of(spec)
