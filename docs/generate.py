@@ -47,7 +47,7 @@ def row(param: Any) -> str:
     """One argument or option as a table row."""
     names = ", ".join(f"`{name}`" for name in [*param.opts, *param.secondary_opts])
     if param.param_type_name == "argument":
-        names = f"`{param.metavar or param.name.upper()}`"
+        names = f"`{param.metavar or param.name.upper()}`".replace("|", "\\|")
     elif param.metavar and not param.is_flag:
         names += f" {param.metavar}".replace("|", "\\|")
     variable = f"`{param.envvar}`" if param.envvar else ""

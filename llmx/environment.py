@@ -8,12 +8,13 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-__all__ = ["Environment"]
+__all__ = ["Environment", "private"]
 
 
 def _stdin() -> BinaryIO:
@@ -38,6 +39,16 @@ def _stdout() -> BinaryIO:
 
 def _stderr() -> TextIO:
     return sys.stderr if sys.stderr is not None else Path(os.devnull).open("w", encoding="utf-8")
+
+
+@contextmanager
+def private() -> Iterator[None]:
+    """Files and folders that are made within are their owner's alone: modes 0600 and 0700."""
+    previous = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(previous)
 
 
 @dataclass(frozen=True, slots=True)

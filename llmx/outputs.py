@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
-from llmx.environment import Environment
+from llmx.environment import Environment, private
 from llmx.errors import LlmxError, OutputFailed, PipeClosed, UsageError
 from llmx.layers.stop import Stop
 from llmx.records import (
@@ -142,12 +143,18 @@ class Outputs:
 
     def _write_error(self, outcome: Outcome, error: LlmxError) -> None:
         if self._errors is None:
-            self._errors_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._errors = open_sink(str(self._errors_path), env=self._env, format="jsonl", columns=None)
+            self._errors = self._open_errors()
         cost = outcome.usage.cost
         self._errors.write(
             error_row(outcome.record, error, raw=outcome.raw, attempts=outcome.attempts, cost=cost)
         )
+
+    def _open_errors(self) -> Sink:
+        path = self._errors_path
+        # Below our own folder rows are nobody else's business; elsewhere it is the user's umask that decides.
+        with private() if path.is_relative_to(self._env.home) else nullcontext():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return open_sink(str(path), env=self._env, format="jsonl", columns=None)
 
     def _guard(self, action: Callable[[], None]) -> None:
         try:

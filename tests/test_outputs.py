@@ -311,4 +311,4 @@ def test_the_folder_of_a_runs_errors_is_private(env: Environment) -> None:
     outputs = Outputs(Sink(), path, env=env, stop=Stop())
     outputs.write(BAD)
     outputs.finish(complete=True)
-    assert path.parent.stat().st_mode & 0o077 == 0
+    assert {made.stat().st_mode & 0o077 for made in (path, path.parent, path.parent.parent)} == {0}

@@ -7,7 +7,6 @@ Nothing is evicted by size: every entry was paid for. Only `ttl` ends one.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from diskcache import Disk, Timeout
 from diskcache.core import DBNAME, MODE_RAW
 
 from llmx.caches import CachedAnswer
+from llmx.environment import private
 from llmx.errors import OutputFailed
 
 __all__ = ["CacheStats", "ExactCache", "TextDisk", "cache_folder"]
@@ -159,12 +159,20 @@ def _open(folder: Path, warn: Callable[[str], None]) -> Any:
 
 
 def _connect(folder: Path) -> Any:
-    previous = os.umask(0o077)  # for the folders above, too, where we make them
-    try:
+    with private():  # for the folders above, too, where we make them
         folder.mkdir(parents=True, exist_ok=True)
-        return DiskCache(str(folder), disk=TextDisk, eviction_policy="none", timeout=10, **MEMORY)
-    finally:
-        os.umask(previous)
+        return _Cache(str(folder), disk=TextDisk, eviction_policy="none", timeout=10, **MEMORY)
+
+
+class _Cache(DiskCache):  # type: ignore[misc]  # diskcache is untyped
+    """A diskcache Cache that leaves no connection behind when its file turns out to be damaged."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        try:
+            super().__init__(*arguments, **options)
+        except BaseException:
+            self.close()
+            raise
 
 
 def _set_aside(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -65,9 +66,10 @@ class Latencies:
 
 @dataclass(slots=True)
 class ErrorGroup:
-    """Failed rows of one kind: how many, and one of them."""
+    """Failed rows of one kind: how many, and the first of them in the input."""
 
     count: int = 0
+    index: int = sys.maxsize
     example: str = ""
     line: int | None = None
 
@@ -174,8 +176,9 @@ class Figures:
         self.failed += 1
         group = self.errors.setdefault(outcome.error.type, ErrorGroup())
         group.count += 1
-        if group.count == 1:
-            group.example, group.line = str(outcome.error), outcome.record.line
+        if outcome.record.index < group.index:
+            group.index, group.line = outcome.record.index, outcome.record.line
+            group.example = str(outcome.error)
 
 
 def figures_as_json(figures: Figures) -> dict[str, Any]:

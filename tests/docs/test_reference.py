@@ -37,6 +37,18 @@ def names_of_commands() -> list[str]:
     return re.findall(r"^## `(llmx[\w -]*)`$", REFERENCE, re.MULTILINE)
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_row_of_a_table_has_its_cells(path: Path) -> None:
+    """A bar in a cell, in code too, must be escaped, or the rest of the row is lost (GFM, section 4.10)."""
+    widths: list[tuple[int, int]] = []
+    table = 0
+    for line in path.read_text(encoding="utf-8").splitlines():
+        cells = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0
+        table = (table or cells) if cells else 0
+        widths.append((cells, table))
+    assert [(cells, table) for cells, table in widths if cells != table] == []
+
+
 def test_the_command_reference_is_current() -> None:
     """docs/cli.md is what docs/generate.py makes of the commands."""
     assert generator().document() == REFERENCE
