@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import termios
+from pathlib import Path
 from typing import Any, NoReturn
 
 PRELOADED = (
@@ -30,6 +31,10 @@ PRELOADED = (
 def serve(path: str) -> None:
     for name in PRELOADED:
         __import__(name)
+    # Another checkout's package, installed where this runs, would be tested in silence.
+    assert Path(sys.modules["llmx"].__file__ or "").parents[1] == Path(__file__).parents[1], (
+        "another llmx is installed"
+    )
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     listener.listen()

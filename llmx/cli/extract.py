@@ -14,6 +14,7 @@ Text = str | None
 """Numbers are text, too: `Settings` reads them, so that there is one way to say what is wrong with a value."""
 
 
+# As long as there are options: typer reads them off this one signature, and their order is that of --help.
 def extract(
     context: typer.Context,
     inputs: Annotated[

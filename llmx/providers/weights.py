@@ -121,7 +121,8 @@ def ensure_weights(
                 fetch.run()
     except OSError as error:
         raise UsageError(
-            f"the model's weights cannot be kept in {str(target.parent)!r}: {error.strerror}"
+            f"the model's weights cannot be kept in {str(target.parent)!r}: {error.strerror}",
+            hint="set LLMX_HOME to a folder that you can write to",
         ) from error
     return target
 

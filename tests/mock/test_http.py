@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from fakes import FakeClock, settle_down
+from fakes import FakeClock, settle_down, until
 
 from llmx.clock import SystemClock
 from llmx.mock import Latency, MockSettings, Server, serve
@@ -172,7 +172,7 @@ async def test_closing_cuts_what_is_open() -> None:
     server = await serve()
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(post()[:-1])
-    await asyncio.sleep(0.01)
+    await until(lambda: any(peer._parser.pending for peer in server._peers))
     await server.aclose()
     assert await reader.read() == b""
     writer.close()

@@ -228,3 +228,17 @@ async def test_base_url_where_there_is_none(person, monkeypatch):
         instructor_any.client_for(
             CATALOG["cohere"], "m", "tools", "k", base_url="http://127.0.0.1:9", timeout=1.0
         )
+
+
+async def test_coheres_own_retries_are_switched_off(person):
+    """Its client has no setting for them, each call has."""
+    given = []
+
+    async def create(**arguments):
+        given.append(arguments.get("request_options"))
+        return {"text": ANSWER}
+
+    wire = SdkWire(CATALOG["cohere"], NativeHandlers(), wire_model(person, {}))
+    provider = SdkProvider(create, None, wire, price=lambda model, usage: None, call=Call("x", "m", "u"))
+    await provider.complete(Request("x u", "m", {"messages": MESSAGES, "model": "m"}, "f"))
+    assert given == [{"max_retries": 0}]

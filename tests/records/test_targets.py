@@ -6,6 +6,7 @@ import errno
 import gzip
 import io
 import os
+import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -96,6 +97,22 @@ def test_half_a_row_is_taken_back_when_the_disk_is_full(
     target.abandon()
 
     assert target.partial.read_bytes() == b"first\n"
+
+
+def test_the_rename_is_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows reach the disk before they get their name, and the folder that holds it after."""
+    synced: list[tuple[str, bool]] = []
+    path = tmp_path / "out.jsonl"
+
+    def sync(descriptor: int) -> None:
+        kind = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
+        synced.append((kind, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    target = FileTarget(path, "out.jsonl")
+    target.write(b"row\n")
+    target.close()
+    assert synced == [("file", False), ("folder", True)]
 
 
 def test_a_failing_fsync_or_rename_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
