@@ -128,10 +128,10 @@ def _failed(row: Record, request: Request, error: RowError, seconds: float) -> O
 
 def _without_frames(error: RowError) -> RowError:
     """The error without what would keep the call's requests and answers in memory for as long as the outcome."""
-    link: BaseException | None = error
-    while link is not None:
+    links: list[BaseException] = [error]
+    for link in links:  # grows while it is read; transports make chains that lead back to themselves
         link.__traceback__ = None
-        link = link.__cause__ or link.__context__
+        links += [after for after in (link.__cause__, link.__context__) if after and after not in links]
     return error
 
 

@@ -538,7 +538,9 @@ def test_an_error_holds_no_frames():
         try:
             raise ValueError("inner")
         except ValueError as inner:
-            raise InvalidAnswer("outer") from inner
+            outer = InvalidAnswer("outer")
+            inner.__context__ = outer  # transports make such circles
+            raise outer from inner
 
     error = asyncio.run(settling(handler)(ROW)).error
     assert error is not None
