@@ -103,15 +103,20 @@ def _make_shape(settings: Settings, schema: Schema, columns: Sequence[str]) -> S
 
 def list_fields(schema: Schema) -> dict[str, list[str]]:
     """The top-level lists, each with the fields of its elements where those are objects."""
-    properties = schema.json_schema.get("properties", {})
-    lists = {name: array for name, field in properties.items() if (array := _array(field)) is not None}
+    fields = _fields(schema)
+    lists = {name: array for name, field in fields.items() if (array := _array(field)) is not None}
     return {name: _element_fields(schema, array) for name, array in lists.items()}
 
 
+def _fields(schema: Schema) -> dict[str, Mapping[str, Any]]:
+    """The top-level fields' schemas; `true`, which says nothing, as an empty one."""
+    properties = schema.json_schema.get("properties", {})
+    return {name: field if isinstance(field, Mapping) else {} for name, field in properties.items()}
+
+
 def _array(field: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    if field.get("type") == "array":
-        return field
-    return next((branch for branch in field.get("anyOf", []) if branch.get("type") == "array"), None)
+    branches = [field, *(branch for branch in field.get("anyOf", []) if isinstance(branch, Mapping))]
+    return next((branch for branch in branches if branch.get("type") == "array"), None)
 
 
 def _element_fields(schema: Schema, array: Mapping[str, Any]) -> list[str]:
@@ -137,8 +142,7 @@ def selection(settings: Settings) -> Selection:
 
 def make_prompt(settings: Settings, schema: Schema, columns: Sequence[str], env: Environment) -> Prompt:
     """The prompt of a run, its few-shot answers validated."""
-    properties = schema.json_schema.get("properties", {})
-    described = {name: str(field.get("description", "")) for name, field in properties.items()}
+    described = {name: str(field.get("description", "")) for name, field in _fields(schema).items()}
     system = _text(settings.system, "--system", env)
     return Prompt(
         system=default_system(schema.description, described) if system is None else system,

@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 import pydantic
 import pytest
 
-from llmx.planning import list_fields
+from llmx.environment import Environment
+from llmx.planning import list_fields, make_prompt
 from llmx.schemas import schema_of
+from llmx.settings import Settings
 
 
 class Call(pydantic.BaseModel):
@@ -83,3 +85,13 @@ def test_the_fields_of_elements_in_json_schema() -> None:
         json_schema = schema
 
     assert sorted(list_fields(Given())["list"]) == ["x", "y", "z"]  # type: ignore[arg-type]  # all that is read
+
+
+def test_fields_that_may_be_anything():
+    """`true` is a schema, too: it has no description, and is no list."""
+    schema = schema_of(
+        {"type": "object", "properties": {"any": True, "list": {"type": "array", "items": True}}}
+    )
+    assert list_fields(schema) == {"list": []}
+    settings = Settings.of({"schema": schema, "model": "openai/m"})
+    assert "- any" in str(make_prompt(settings, schema, [], Environment()).prefix)

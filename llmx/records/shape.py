@@ -34,7 +34,7 @@ class Shape:
         into: the one field that holds the extracted object; None spreads its fields over the row.
         explode: a list field: one output row per element, with `_item`, the element's position from 0. An
             element that is an object gives its fields, any other stands under the field's name. An empty
-            or absent list gives no row.
+            or absent list gives no row; a value that is no list, as a union allows, is one element.
         meta: add `_llmx`, which says where the answer came from.
     """
 
@@ -190,7 +190,8 @@ class Shape:
         if self.explode is None:
             return [(extracted, {})]
         others = {name: value for name, value in extracted.items() if name != self.explode}
-        elements = extracted.get(self.explode) or []
+        value = extracted.get(self.explode)
+        elements = value if isinstance(value, list) else [] if value is None else [value]
         return [
             (self._with_element(others, element), {_POSITION: position})
             for position, element in enumerate(elements)

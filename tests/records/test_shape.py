@@ -91,6 +91,18 @@ def test_names_that_collide_are_refused(shape: Shape, fields: list[str], message
     assert caught.value.hint
 
 
+@pytest.mark.parametrize("value", [5, "abc", False])
+def test_a_value_that_is_no_list_is_one_element(value: Any) -> None:
+    """A union of a list and something else is exploded as far as there is something to explode."""
+    assert Shape(keep="none", explode="tags").rows(DATA, {"tags": value}) == [{"tags": value, "_item": 0}]
+
+
+def test_an_object_that_is_no_list_is_one_element() -> None:
+    """A model that gives one line for a list of lines gives its fields."""
+    rows = Shape(keep="none", explode="lines").rows(DATA, {"lines": {"sku": "A"}})
+    assert rows == [{"sku": "A", "_item": 0}]
+
+
 @pytest.mark.parametrize(("shape", "column"), [(Shape(meta=True), "_llmx"), (Shape(explode="tags"), "_item")])
 def test_our_own_columns_are_not_overwritten_in_silence(shape: Shape, column: str) -> None:
     """An earlier output may be the input."""
