@@ -55,6 +55,8 @@ def check_outputs(settings: Settings, env: Environment) -> None:
 
 def _check_beside(option: str, name: str, inputs: Sequence[str], taken: set[Path], env: Environment) -> None:
     hint = f"{option} PATH, under another name"
+    if name == "-":
+        raise UsageError(f"{option}: '-' is standard output, which is for rows", hint=f"{option} PATH")
     if any(same_file(env.cwd / name, other) for other in taken):
         raise UsageError(f"{option}: {name!r} is an output already", hint=hint)
     try:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +16,22 @@ from llmx.errors import InvalidAnswer, UsageError
 from llmx.layers.validate import describe
 from llmx.outputs import check_outputs
 from llmx.prompts import Example, Prompt, Selection, default_system
-from llmx.records import RecordSource, Shape, open_source
+from llmx.records import RecordSource, Shape, open_source, to_json
 from llmx.schemas import Schema, load_schema, schema_of
-from llmx.schemas.keywords import definitions, ref_name
+from llmx.schemas.keywords import definitions, ref_name, types_of
 from llmx.settings import Settings
 from llmx.text import plural
 from llmx.types import Record, Unreadable
 
-__all__ = ["Plan", "list_fields", "make_prompt", "no_model", "plan", "resolve_schema", "selection"]
+__all__ = [
+    "Plan",
+    "list_fields",
+    "make_prompt",
+    "no_model",
+    "plan",
+    "resolve_schema",
+    "selection",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,37 +110,55 @@ def _make_shape(settings: Settings, schema: Schema, columns: Sequence[str]) -> S
 
 
 def list_fields(schema: Schema) -> dict[str, list[str]]:
-    """The top-level lists, each with the fields of its elements where those are objects."""
-    fields = _fields(schema)
-    lists = {name: array for name, field in fields.items() if (array := _array(field)) is not None}
-    return {name: _element_fields(schema, array) for name, array in lists.items()}
+    """The top-level lists of an output row, each with the fields of its elements where those are objects.
+
+    Where an element may be something else, too, the list's own name is among them: that is where it stands.
+    """
+    document = _written_form(schema)
+    defs = definitions(document)
+    found = {name: _branches(field, defs) for name, field in _fields(document).items()}
+    return {
+        name: _element_fields(name, [array.get("items") for array in arrays], defs)
+        for name, branches in found.items()
+        if (arrays := [branch for branch in branches if "array" in types_of(branch)])
+    }
 
 
-def _fields(schema: Schema) -> dict[str, Mapping[str, Any]]:
+def _written_form(schema: Schema) -> dict[str, Any]:
+    """The JSON Schema of what is written: under other names than what is read, and with computed fields."""
+    try:
+        return schema.model.model_json_schema(mode="serialization")
+    except Exception:  # noqa: BLE001  a type that can be read, and written only by its serializer
+        return schema.json_schema
+
+
+def _fields(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """The top-level fields' schemas; `true`, which says nothing, as an empty one."""
-    properties = schema.json_schema.get("properties", {})
+    properties = document.get("properties", {})
     return {name: field if isinstance(field, Mapping) else {} for name, field in properties.items()}
 
 
-def _array(field: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    branches = [field, *(branch for branch in field.get("anyOf", []) if isinstance(branch, Mapping))]
-    return next((branch for branch in branches if branch.get("type") == "array"), None)
-
-
-def _element_fields(schema: Schema, array: Mapping[str, Any]) -> list[str]:
-    """The fields that an element may have: those of every branch of a union, whatever it refers to."""
-    defs = definitions(schema.json_schema)
-    nodes, names, seen = [array.get("items")], dict[str, None](), set[str]()
-    for node in nodes:  # grows while it is read
-        if not isinstance(node, Mapping):
+def _branches(node: Any, defs: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """A schema and all that it refers to or is made of, without repetition."""
+    nodes, found, seen = [node], list[Mapping[str, Any]](), set[str]()
+    for each in nodes:  # grows while it is read
+        if not isinstance(each, Mapping):
             continue
-        names |= dict.fromkeys(node.get("properties", {}))
+        found.append(each)
         for keyword in ("anyOf", "oneOf", "allOf"):
-            nodes.extend(node.get(keyword, ()))
-        if (name := ref_name(node)) is not None and name not in seen:
+            nodes.extend(each.get(keyword, ()))
+        if (name := ref_name(each)) is not None and name not in seen:
             seen.add(name)
             nodes.append(defs.get(name))
-    return list(names)
+    return found
+
+
+def _element_fields(own: str, items: Sequence[Any], defs: Mapping[str, Any]) -> list[str]:
+    """The fields that an element may have: those of every branch of a union, whatever it refers to."""
+    branches = [branch for item in items for branch in _branches(item, defs)]
+    names = dict.fromkeys(name for branch in branches for name in branch.get("properties", {}))
+    others = any(set(types_of(branch)) - {"object", "null"} for branch in branches)
+    return [*names, own] if names and others and own not in names else list(names)
 
 
 def selection(settings: Settings) -> Selection:
@@ -142,7 +168,9 @@ def selection(settings: Settings) -> Selection:
 
 def make_prompt(settings: Settings, schema: Schema, columns: Sequence[str], env: Environment) -> Prompt:
     """The prompt of a run, its few-shot answers validated."""
-    described = {name: str(field.get("description", "")) for name, field in _fields(schema).items()}
+    described = {
+        name: str(field.get("description", "")) for name, field in _fields(schema.json_schema).items()
+    }
     system = _text(settings.system, "--system", env)
     return Prompt(
         system=default_system(schema.description, described) if system is None else system,
@@ -169,6 +197,8 @@ def _examples(path: str, schema: Schema, env: Environment) -> list[Example]:
         rows = list(open_source([path], env=env))
     except UsageError as error:
         raise UsageError(f"--examples: {error}", hint=error.hint) from error
+    if not rows:
+        raise UsageError(f"--examples {path}: no rows", hint="a row is columns, and the answer under gold")
     return [_example(row, path, schema) for row in rows]
 
 
@@ -177,13 +207,23 @@ def _example(row: Record | Unreadable, path: str, schema: Schema) -> Example:
     where = f"--examples {path}:{row.line}"
     if isinstance(row, Unreadable):
         raise UsageError(f"{where}: {row.error}")
-    gold = row.data.get("gold")
-    answer = gold if isinstance(gold, Mapping) else {k: v for k, v in row.data.items() if k in schema.fields}
+    gold, fields = row.data.get("gold"), schema.json_schema.get("properties", {})
+    answer = gold if isinstance(gold, Mapping) else {k: v for k, v in row.data.items() if k in fields}
     shown = {k: v for k, v in row.data.items() if k not in answer and k != "gold"}
     try:
-        return Example(shown, schema.dump(schema.model.model_validate(answer)))
+        return Example(shown, _as_asked(answer, fields, schema))
     except (ValidationError, InvalidAnswer) as error:
         hint = 'give the right answer under "gold", or as columns named like the fields'
         raise UsageError(
             f"{where}: the answer does not fit the schema: {describe(error)}", hint=hint
         ) from error
+
+
+def _as_asked(answer: Mapping[str, Any], fields: Collection[str], schema: Schema) -> dict[str, Any]:
+    """A right answer as the model is to write it: the schema's fields under the names that are read."""
+    try:
+        value = schema.parse(to_json(answer).decode())
+    except ValueError:  # cells of CSV are text: what they hold is taken for what it is meant to be
+        value = schema.model.model_validate(answer)
+    written = schema.dump(value)
+    return {name: written.get(name, answer.get(name)) for name in fields if name in written or name in answer}

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from llmx.errors import UnreadableRow, UsageError
+from llmx.records.values import plain
 from llmx.text import nearest
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ class Selection:
         return {name: value for name, value in data.items() if self._shows(name)}
 
     def _shows(self, name: str) -> bool:
-        return name != self.key and name != GOLD and not name.startswith("_")
+        bare = name.strip()  # headers such as "id, text, gold" have blanks
+        return name != self.key and bare != GOLD and not bare.startswith("_")
 
 
 def _require(name: str, columns: Sequence[str], option: str) -> None:
@@ -200,11 +202,11 @@ def delimited(shown: Mapping[str, Any]) -> str:
 
 def _json(value: Any) -> str:
     try:
-        return orjson.dumps(value, default=str).decode()
+        return orjson.dumps(value, default=plain).decode()
     except orjson.JSONEncodeError as error:
         if "64-bit" not in str(error):  # but for large integers, what it refuses is no JSON
             raise
-        return json.dumps(value, default=str, ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(value, default=plain, ensure_ascii=False, separators=(",", ":"))
 
 
 def _plain(value: Any) -> str:
@@ -218,11 +220,20 @@ def _compile(source: str, columns: Sequence[str]) -> tuple[Template, list[str]]:
 
     # Prompts are plain text for a model, not HTML: escaping would alter the data.
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+    if not source.strip():
+        raise UsageError(
+            "--prompt: the template is empty", hint="leave --prompt out to send the columns as JSON"
+        )
     try:
-        used = meta.find_undeclared_variables(environment.parse(source))
+        tree = environment.parse(source)
         template = environment.from_string(source)
     except TemplateSyntaxError as error:
         raise UsageError(f"--prompt line {error.lineno}: {error.message}") from error
+    except RecursionError as error:
+        raise UsageError("--prompt: the template is nested too deeply") from error
+    if any(True for _ in meta.find_referenced_templates(tree)):
+        raise UsageError("--prompt: a template cannot include or import others")
+    used = meta.find_undeclared_variables(tree)
     names = sorted(used - set(environment.globals))
     for name in names:
         _require(name, columns, "--prompt")

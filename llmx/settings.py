@@ -91,10 +91,10 @@ class Settings(BaseModel):
         protected_namespaces=(),
     )
 
-    inputs: list[str] = []
+    inputs: list[Name] = []
     schema_: Any = Field(alias="schema")
     model: str | None = None
-    base_url: str | None = None
+    base_url: Name | None = None
     mode: Literal["auto", "json_schema", "tools", "json"] = "auto"
     temperature: float | None = Field(default=None, ge=0, le=2)
     max_output_tokens: int | None = Field(default=None, ge=1)

@@ -22,7 +22,7 @@ from llmx.cli.mock import mock
 from llmx.cli.models import models
 from llmx.cli.schema import schema
 from llmx.environment import Environment
-from llmx.errors import LlmxError
+from llmx.errors import LlmxError, OutputFailed
 from llmx.text import harmless, nearest
 
 __all__ = ["build_app", "main"]
@@ -90,6 +90,9 @@ def main(argv: Sequence[str], env: Environment | None = None) -> int:
             raise
         _silence_stdout()
         return 141
+    except OSError as error:  # of what a command prints: a full disk behind standard output
+        _silence_stdout()
+        return _say(env, f"cannot write 'stdout': {error.strerror or error}", "", OutputFailed.exit_code)
 
 
 def _config(command: Any, env: Environment) -> dict[str, Any]:

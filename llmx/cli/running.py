@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shlex
 import signal
+import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import orjson
 import typer
 
 from llmx.clock import SystemClock
@@ -23,6 +24,7 @@ from llmx.planning import Plan, plan
 from llmx.report.progress import Terminal
 from llmx.report.summary import Figures, figures_as_json, figures_as_lines
 from llmx.settings import Settings
+from llmx.text import nearest, plural
 
 __all__ = ["run_command"]
 
@@ -40,17 +42,33 @@ def run_command(given: Mapping[str, Any], context: typer.Context) -> int:
     if env.stdout.closed and (settings.output == "-" or settings.dry_run):
         raise UsageError("standard output is closed", hint="-o FILE")
     planned = plan(settings, env)
-    terminal = Terminal(env.stderr, rows_on_terminal=settings.output == "-" and env.stdout.isatty())
+    terminal = _terminal(settings, env)
     if settings.dry_run:
         return asyncio.run(_dry_run(planned, terminal))
     return asyncio.run(_run(planned, terminal))
 
 
+def _terminal(settings: Settings, env: Environment) -> Terminal:
+    """Standard error, and what else may write to the same terminal."""
+    to_stdout = settings.output == "-"
+    piped = to_stdout and _is_pipe(env)
+    return Terminal(env.stderr, rows_on_terminal=to_stdout and env.stdout.isatty(), rows_in_pipe=piped)
+
+
+def _is_pipe(env: Environment) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(env.stdout.fileno()).st_mode)
+    except (OSError, ValueError):  # a stream of a test, or a closed one
+        return False
+
+
 def _warn_of_unknown_variables(env: Environment, context: typer.Context) -> None:
-    known = {param.envvar for param in context.command.params if getattr(param, "envvar", None)}
+    known = {str(param.envvar) for param in context.command.params if getattr(param, "envvar", None)}
     for name in sorted(env.variables):
         if name.startswith("LLMX_") and name not in known | {"LLMX_HOME"}:
-            print(f"warning: {name} is set but no option reads it", file=env.stderr)
+            close = nearest(name, known)
+            meant = f"; did you mean {close}?" if close else ""
+            print(f"warning: {name} is set but no option reads it{meant}", file=env.stderr)
 
 
 async def _dry_run(planned: Plan, terminal: Terminal) -> int:
@@ -106,7 +124,7 @@ def _conclude(planned: Plan, report: Report, terminal: Terminal) -> None:
     if report.reasons:
         _tell_reasons(report.reasons, report.rows_left, planned, terminal)
     elif figures.failed and report.exit_code == 0:
-        terminal.say(f"warning: {figures.failed:,} failed rows are within --max-failures")
+        terminal.say(f"warning: {plural(figures.failed, 'failed row')}, within --max-failures")
 
 
 def _tell_reasons(
@@ -114,7 +132,8 @@ def _tell_reasons(
 ) -> None:
     first = reasons[0]
     if isinstance(first, Interrupted):
-        terminal.say(f"{first}; what has been answered is kept")
+        kept = "; what has been answered is kept" if planned.settings.cache != "off" else ""
+        terminal.say(f"{first}{kept}")
     else:
         terminal.say(f"error: {first}")
         if first.hint:
@@ -146,7 +165,10 @@ def _write_summary(planned: Plan, report: Report) -> None:
         "errors_file": _failed_rows(report, planned.env),
     }
     try:
-        path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+        # What is no UTF-8 in a name is escaped.
+        path.write_text(
+            json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8", "backslashreplace"
+        )
     except OSError as error:
         raise OutputFailed(
             f"cannot write the summary {planned.settings.summary!r}: {error.strerror}"
@@ -155,8 +177,6 @@ def _write_summary(planned: Plan, report: Report) -> None:
 
 def _detach_stdout(env: Environment) -> None:
     """Point stdout elsewhere, or the interpreter complains at exit about what it cannot flush."""
-    import os
-
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), env.stdout.fileno())
     except (OSError, ValueError):

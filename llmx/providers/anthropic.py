@@ -47,6 +47,8 @@ def read_message(body: Mapping[str, Any]) -> Reading:
     texts = [block["text"] for block in blocks if block["type"] == "text"]
     text = to_json(tools[0]["input"]).decode() if tools else (texts[-1] if texts else "")
     finish = _FINISH.get(body.get("stop_reason"), "other")
+    if finish == "refusal" and not text:
+        text = (body.get("stop_details") or {}).get("explanation") or ""
     return Reading(text, finish, counted(_usage, body.get("usage")), body.get("model"))
 
 

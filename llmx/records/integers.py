@@ -17,6 +17,9 @@ __all__ = ["SUSPECT", "exact", "loads"]
 SUSPECT = frozenset({float, dict, list})
 """Types of values with which a rounded integer may have come: it is a float. A row without them needs no `exact`."""
 
+_SAFE_DEPTH = 200
+"""Brackets that may be open at once in whatever can be written; orjson writes 254 levels."""
+
 # 64 bits hold every integer of 18 digits. Searching in a translation is ten times as fast as a regex here.
 _RUN = b"0" * 19
 _DIGITS = bytes({".": ord(".")}.get(chr(byte), ord("0" if 48 <= byte < 58 else " ")) for byte in range(256))
@@ -31,14 +34,23 @@ def exact(text: bytes | bytearray, value: Any) -> Any:
     """What `text` says, where `value` is what orjson has made of it.
 
     Raises:
-        orjson.JSONDecodeError: the standard library does not go as deep as orjson does.
+        orjson.JSONDecodeError: it is nested more deeply than it could be written again.
     """
+    if text.count(b"{") + text.count(b"[") > _SAFE_DEPTH:
+        _check_depth(value)
     if not _has_long_integer(text.translate(_DIGITS)):
         return value
     try:
         return json.loads(text.decode())  # orjson has refused what is no JSON: NaN passes here
     except RecursionError as error:
         raise orjson.JSONDecodeError("nested too deeply for an integer beyond 64 bits", "", 0) from error
+
+
+def _check_depth(value: Any) -> None:
+    try:
+        orjson.dumps(value)  # which goes less deep than its reader
+    except TypeError as error:
+        raise orjson.JSONDecodeError("nested too deeply", "", 0) from error
 
 
 def _has_long_integer(digits: bytes | bytearray) -> bool:

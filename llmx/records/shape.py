@@ -63,7 +63,7 @@ class Shape:
                 "--prefix and --into exclude each other", hint="--into alone keeps the names apart"
             )
         for name in self.keep if not isinstance(self.keep, str) else ():
-            if name not in columns:
+            if columns and name not in columns:  # no columns: no rows, which is no fault of the option
                 raise _unknown("--keep", "column", name, columns)
         if self.explode is not None and self.explode not in fields:
             raise _unknown("--explode", "field", self.explode, fields)
@@ -137,8 +137,13 @@ class Shape:
         inner = self._fields(fields, list_fields)
         if twice := sorted({name for name in inner if inner.count(name) > 1}):
             raise UsageError(self._twice(twice[0]), hint=_TWICE_HINT)
-        kept = self._kept(columns)
-        for name in self._added(fields, list_fields):
+        kept, added = self._kept(columns), self._added(fields, list_fields)
+        if twice := [name for name in added if added.count(name) > 1]:
+            raise UsageError(
+                f"{twice[0]!r} is a field of the schema and a column that an option adds",
+                hint="rename the field, or leave out --meta or --explode",
+            )
+        for name in added:
             if name in kept:
                 message = f"the input column {name!r} is also {self._what(name)}"
                 raise UsageError(message, hint=self._way_out(name))

@@ -6,13 +6,15 @@ import base64
 import json
 import math
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import PurePath
 from typing import Any
 
 import orjson
+from pydantic import TypeAdapter
 
-__all__ = ["flatten", "to_json"]
+__all__ = ["flatten", "plain", "to_json"]
 
 
 def to_json(value: Any, *, sort_keys: bool = False) -> bytes:
@@ -26,7 +28,7 @@ def to_json(value: Any, *, sort_keys: bool = False) -> bytes:
         TypeError: a value of any other type.
     """
     try:
-        return orjson.dumps(value, default=_plain, option=orjson.OPT_SORT_KEYS if sort_keys else None)
+        return orjson.dumps(value, default=plain, option=orjson.OPT_SORT_KEYS if sort_keys else None)
     except orjson.JSONEncodeError:
         return _by_the_standard_library(value, sort_keys=sort_keys)
 
@@ -40,7 +42,10 @@ def flatten(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield prefix + name, value
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """For orjson, a value of JSON's types for one that it does not know. Raises TypeError: there is none."""
+    if isinstance(value, timedelta):
+        return TypeAdapter(timedelta).dump_python(value, mode="json")  # as ISO 8601, like a model's
     if isinstance(value, Decimal | PurePath):
         return str(value)
     if isinstance(value, bytes | bytearray | memoryview):
@@ -83,9 +88,9 @@ def _without_nan(value: Any) -> Any:
 def _plain_or_date(value: Any) -> Any:
     """For the standard library, which knows none of the types that orjson knows beyond JSON's own."""
     try:
-        return orjson.loads(orjson.dumps(value, default=_plain))
+        return orjson.loads(orjson.dumps(value, default=plain))
     except orjson.JSONEncodeError:
-        return _plain(value)
+        return plain(value)
 
 
 def _text_of(data: bytes) -> str:

@@ -34,11 +34,14 @@ class Terminal:
     Args:
         rows_on_terminal: the result rows go to the same terminal: they are the progress, a block that
             is redrawn among them would only tear.
+        rows_in_pipe: the result rows go to a pipe, and whoever reads it may print them on this terminal: no
+            block is redrawn, a plain line now and then tells how far the run is.
     """
 
-    def __init__(self, stderr: TextIO, *, rows_on_terminal: bool = False) -> None:
+    def __init__(self, stderr: TextIO, *, rows_on_terminal: bool = False, rows_in_pipe: bool = False) -> None:
         self._stderr = stderr
         self._is_terminal = stderr.isatty()
+        self._draws = self._is_terminal and not rows_in_pipe
         self._rows_on_terminal = rows_on_terminal
         self._live: Live | None = None
         self._download: _Download | None = None
@@ -66,7 +69,7 @@ class Terminal:
         if self._rows_on_terminal:
             yield
             return
-        period, show = (FRAME, self._draw) if self._is_terminal else (PLAIN_EVERY, self._print)
+        period, show = (FRAME, self._draw) if self._draws else (PLAIN_EVERY, self._print)
         with self._screen():
             timer = asyncio.create_task(_every(period, lambda: show(figures)))
             try:
@@ -76,7 +79,7 @@ class Terminal:
 
     @contextmanager
     def _screen(self) -> Iterator[None]:
-        if not self._is_terminal:
+        if not self._draws:
             yield
             return
         from rich.console import Console

@@ -252,7 +252,7 @@ def _troubles(figures: Figures) -> list[tuple[int, str]]:
     return [
         (figures.retries, "retry"),
         (figures.throttled, "refusal by 429"),
-        (figures.maybe_billed, "unanswered call that may have been billed"),
+        (figures.maybe_billed, "call without an answer, perhaps billed"),
         (figures.reasks, "re-ask"),
         (figures.pauses, "pause"),
     ]

@@ -110,9 +110,9 @@ def _importing(folder: Path) -> Iterator[None]:
 
 
 def _failed(error: BaseException, source: str, path: Path | None = None) -> UsageError:
-    where = source
-    if line := _line(error, path):
-        where = f"{source}:{line}"
+    file, line = (path, _line(error, path)) if path else _place(error)
+    where = source if path or file is None else str(file)
+    where = f"{where}:{line}" if line else where
     text = _one_line(str(error.msg if isinstance(error, SyntaxError) else error))
     message = f"{where}: {type(error).__name__}: {text}" if text else f"{where}: {type(error).__name__}"
     if isinstance(error, ModuleNotFoundError):
@@ -125,6 +125,19 @@ def _one_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if not line.startswith("For further information")]
     joined = " ".join(filter(None, lines))
     return joined if len(joined) <= _LONGEST else f"{joined[:_LONGEST]}…"
+
+
+def _place(error: BaseException) -> tuple[Path | None, int | None]:
+    """The file and line where a module's code stood when the error came; None where no code of it ran."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return Path(error.filename), error.lineno
+    found, trace = None, error.__traceback__
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_filename
+        if not name.startswith("<") and name != __file__ and "importlib" not in name:
+            found = Path(name), trace.tb_lineno
+        trace = trace.tb_next
+    return found or (None, None)
 
 
 def _line(error: BaseException, path: Path | None) -> int | None:

@@ -109,7 +109,9 @@ def test_an_unknown_variable_is_a_warning(llmx: Llmx, mock: Mock, rows: Path) ->
     """It may be another program's, so it stops nothing."""
     done = llmx(*RUN, *mock.openai, LLMX_CONCURENCY="3")
     assert done.code == 0
-    assert done.err.startswith("warning: LLMX_CONCURENCY is set but no option reads it\n")
+    assert done.err.startswith(
+        "warning: LLMX_CONCURENCY is set but no option reads it; did you mean LLMX_CONCURRENCY?\n"
+    )
 
 
 def test_a_truth_by_variable(llmx: Llmx, mock: Mock, rows: Path) -> None:

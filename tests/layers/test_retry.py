@@ -110,7 +110,17 @@ async def test_retries_are_counted(retries: int):
 async def test_a_timeout_is_tried_again_once():
     """It may have been billed, so the second one is the last."""
     script = Script(CallTimeout("no answer"))
+    over = Over(script)
+    over.health.good(0.0)
     with pytest.raises(RetriesExhausted, match=r"^no answer \(2 attempts\)$"):
+        await over.handler(a_request())
+    assert script.calls == 2
+
+
+async def test_a_provider_that_never_answers_in_time_is_down():
+    """Half an hour of time limits that may all be billed tells nobody more than the first."""
+    script = Script(CallTimeout("no answer"))
+    with pytest.raises(ProviderDown, match=r"^no answer$"):
         await Over(script).handler(a_request())
     assert script.calls == 2
 

@@ -181,7 +181,7 @@ async def test_calls_that_may_have_been_billed_are_told() -> None:
     figures = await lasting(
         1.0, AttemptFailed("e", CallTimeout("no answer"), 1), AttemptFailed("e", AN_ERROR, 1)
     )
-    assert "1 unanswered call that may have been billed" in figures_as_lines(figures)[1]
+    assert "1 call without an answer, perhaps billed" in figures_as_lines(figures)[1]
     assert figures_as_json(figures)["maybe_billed"] == 1
 
 

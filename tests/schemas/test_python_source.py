@@ -153,9 +153,15 @@ def test_what_is_not_a_model(tmp_path: Path, name: str, kind: str) -> None:
 
 
 def test_a_module_that_raises(tmp_path: Path) -> None:
-    """A module is named as the user named it."""
-    written(tmp_path, "1 / 0\n", "module_that_raises.py")
-    assert (
-        problem(tmp_path, "module_that_raises:Row")[0]
-        == "module_that_raises: ZeroDivisionError: division by zero"
+    """The file and the line at fault are named."""
+    file = written(tmp_path, "\n1 / 0\n", "module_that_raises.py")
+    told = problem(tmp_path, "module_that_raises:Row")[0]
+    assert told == f"{tmp_path / 'module_that_raises.py'}:2: ZeroDivisionError: division by zero", file
+
+
+def test_a_module_that_is_no_python(tmp_path: Path) -> None:
+    """So are those of a syntax error, which no code of the module has run into."""
+    written(tmp_path, "x = 1\ny = (\n", "module_of_nonsense.py")
+    assert problem(tmp_path, "module_of_nonsense:Row")[0].startswith(
+        f"{tmp_path / 'module_of_nonsense.py'}:2: SyntaxError"
     )
