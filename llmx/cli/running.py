@@ -124,7 +124,7 @@ def _conclude(planned: Plan, report: Report, terminal: Terminal) -> None:
     if report.reasons:
         _tell_reasons(report.reasons, report.rows_left, planned, terminal)
     elif figures.failed and report.exit_code == 0:
-        terminal.say(f"warning: {plural(figures.failed, 'failed row')}, within --max-failures")
+        terminal.say(f"warning: {plural(figures.failed, 'row')} failed, within --max-failures")
 
 
 def _tell_reasons(

@@ -154,7 +154,7 @@ class _Series:
         self._observer(RetryScheduled(_failure(state), state.upcoming_sleep))
 
     def _verdict(self, error: TransientError) -> LlmxError:
-        if isinstance(error, ConnectionFailed | CallTimeout) and not self._health.answered:
+        if isinstance(error, ConnectionFailed) and not self._health.answered:
             return ProviderDown(
                 str(error), hint=error.hint or "check the address (--base-url) and the network"
             )

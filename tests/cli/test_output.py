@@ -184,7 +184,7 @@ def test_max_failures(
     argv = (*RUN, *provider(BROKEN).openai, "-o", "out.jsonl", "--reasks", "0", "--max-failures", allowed)
     done = llmx(*argv)
     assert done.code == code
-    warned = done.err.endswith("warning: 10 failed rows, within --max-failures\n")
+    warned = done.err.endswith("warning: 10 rows failed, within --max-failures\n")
     assert warned == (code == 0)
 
 
