@@ -30,13 +30,13 @@ from llmx.layers.timeout import timed
 from llmx.layers.validate import validated
 from llmx.outputs import Outputs, errors_path
 from llmx.pipeline import FirstRows, run, settler
-from llmx.planning import Plan, list_fields
+from llmx.planning import Plan
 from llmx.presenting import FlatRows, Presenter
 from llmx.prompts import Prompt
 from llmx.providers import Endpoint, connect
 from llmx.records import open_sink, to_json
 from llmx.report.summary import Figures
-from llmx.schemas import Schema
+from llmx.schemas import Schema, list_fields, written_fields
 from llmx.settings import Settings
 from llmx.types import Handler, Outcome, Record, Request, Unreadable
 
@@ -313,7 +313,9 @@ def _open_outputs(plan: Plan, stop: Stop) -> Outputs:
         settings.output,
         env=env,
         format=settings.output_format,
-        columns=plan.shape.columns(plan.source.columns, plan.schema.fields, list_fields(plan.schema)),
+        columns=plan.shape.columns(
+            plan.source.columns, written_fields(plan.schema), list_fields(plan.schema)
+        ),
         csv_safe=settings.csv_safe,
     )
     errors = errors_path(settings.output, settings.errors, env)

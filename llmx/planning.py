@@ -17,15 +17,14 @@ from llmx.layers.validate import describe
 from llmx.outputs import check_outputs
 from llmx.prompts import Example, Prompt, Selection, default_system
 from llmx.records import RecordSource, Shape, open_source, to_json
-from llmx.schemas import Schema, load_schema, schema_of
-from llmx.schemas.keywords import definitions, ref_name, types_of
+from llmx.schemas import Schema, list_fields, load_schema, schema_of
+from llmx.schemas.keywords import property_schemas
 from llmx.settings import Settings
 from llmx.text import plural
 from llmx.types import Record, Unreadable
 
 __all__ = [
     "Plan",
-    "list_fields",
     "make_prompt",
     "no_model",
     "plan",
@@ -109,58 +108,6 @@ def _make_shape(settings: Settings, schema: Schema, columns: Sequence[str]) -> S
     return shape
 
 
-def list_fields(schema: Schema) -> dict[str, list[str]]:
-    """The top-level lists of an output row, each with the fields of its elements where those are objects.
-
-    Where an element may be something else, too, the list's own name is among them: that is where it stands.
-    """
-    document = _written_form(schema)
-    defs = definitions(document)
-    found = {name: _branches(field, defs) for name, field in _fields(document).items()}
-    return {
-        name: _element_fields(name, [array.get("items") for array in arrays], defs)
-        for name, branches in found.items()
-        if (arrays := [branch for branch in branches if "array" in types_of(branch)])
-    }
-
-
-def _written_form(schema: Schema) -> dict[str, Any]:
-    """The JSON Schema of what is written: under other names than what is read, and with computed fields."""
-    try:
-        return schema.model.model_json_schema(mode="serialization")
-    except Exception:  # noqa: BLE001  a type that can be read, and written only by its serializer
-        return schema.json_schema
-
-
-def _fields(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The top-level fields' schemas; `true`, which says nothing, as an empty one."""
-    properties = document.get("properties", {})
-    return {name: field if isinstance(field, Mapping) else {} for name, field in properties.items()}
-
-
-def _branches(node: Any, defs: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """A schema and all that it refers to or is made of, without repetition."""
-    nodes, found, seen = [node], list[Mapping[str, Any]](), set[str]()
-    for each in nodes:  # grows while it is read
-        if not isinstance(each, Mapping):
-            continue
-        found.append(each)
-        for keyword in ("anyOf", "oneOf", "allOf"):
-            nodes.extend(each.get(keyword, ()))
-        if (name := ref_name(each)) is not None and name not in seen:
-            seen.add(name)
-            nodes.append(defs.get(name))
-    return found
-
-
-def _element_fields(own: str, items: Sequence[Any], defs: Mapping[str, Any]) -> list[str]:
-    """The fields that an element may have: those of every branch of a union, whatever it refers to."""
-    branches = [branch for item in items for branch in _branches(item, defs)]
-    names = dict.fromkeys(name for branch in branches for name in branch.get("properties", {}))
-    others = any(set(types_of(branch)) - {"object", "null"} for branch in branches)
-    return [*names, own] if names and others and own not in names else list(names)
-
-
 def selection(settings: Settings) -> Selection:
     """Which columns the model sees."""
     return Selection(settings.input, settings.key)
@@ -168,9 +115,8 @@ def selection(settings: Settings) -> Selection:
 
 def make_prompt(settings: Settings, schema: Schema, columns: Sequence[str], env: Environment) -> Prompt:
     """The prompt of a run, its few-shot answers validated."""
-    described = {
-        name: str(field.get("description", "")) for name, field in _fields(schema.json_schema).items()
-    }
+    fields = property_schemas(schema.json_schema)
+    described = {name: str(field.get("description", "")) for name, field in fields.items()}
     system = _text(settings.system, "--system", env)
     return Prompt(
         system=default_system(schema.description, described) if system is None else system,

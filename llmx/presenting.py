@@ -6,7 +6,7 @@ written here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -37,7 +37,7 @@ class FlatRows:
         list_fields: the schema's lists, each with the fields of its elements.
     """
 
-    def __init__(self, shape: Shape, schema: Schema, list_fields: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, shape: Shape, schema: Schema, list_fields: Mapping[str, Iterable[str]]) -> None:
         self._shape = shape
         self._schema = schema
         self._check = shape.row_check(schema.fields, list_fields)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 from llmx.records.values import flatten, to_json
@@ -28,15 +28,18 @@ class DelimitedEncoder:
 
     Args:
         delimiter: what stands between two cells.
-        columns: known names, in order; the first row's others come after them.
+        columns: known names in order, each with whether it is one cell whatever it holds, an object too; the
+            others are spread, and joined by others, as the first row tells.
         safe: put `'` before text that a spreadsheet would run; numbers stay as they are, as text too.
     """
 
-    def __init__(self, delimiter: str, columns: Sequence[str] | None, *, safe: bool) -> None:
+    def __init__(self, delimiter: str, columns: Mapping[str, bool] | None, *, safe: bool) -> None:
         self._buffer = io.StringIO()
         # The csv module quotes a lone carriage return only if the line terminator has one, before Python 3.13.
         self._writer = csv.writer(self._buffer, delimiter=delimiter, lineterminator="\r\n")
-        self._columns = list(columns or ())
+        self._columns = dict(columns or {})
+        self._whole: Container[str] = {name for name, whole in self._columns.items() if whole}
+        self._above = {above for name in self._columns for above in _above(name)}
         self._header: dict[str, None] = {}
         self._safe = safe
         self._left_out: dict[str, None] = {}
@@ -47,10 +50,11 @@ class DelimitedEncoder:
         """Settle the header by the known names and the first row; b"" when there is no name at all."""
         leaves = [name for name, _ in self._leaves(row)]
         names: dict[str, None] = {}
-        for column in self._columns:
-            below = [leaf for leaf in leaves if leaf.startswith(column + ".")]
+        for column, whole in self._columns.items():
+            below = [] if whole else [leaf for leaf in leaves if leaf.startswith(column + ".")]
             names |= dict.fromkeys(below if below and column not in leaves else [column])
         self._header = names | dict.fromkeys(leaves)
+        self._whole = self._header
         return self._line([self._text(name) for name in self._header]) if self._header else b""
 
     def encode(self, row: Mapping[str, Any]) -> bytes:
@@ -82,13 +86,13 @@ class DelimitedEncoder:
         return found
 
     def _leaves(self, row: Mapping[str, Any]) -> list[tuple[str, Any]]:
-        """Like `flatten`, but an object stays whole when its own name is in the header, or a part's name is taken."""
+        """Like `flatten`, but an object stays whole where a part's name is taken, and an empty one has no cell."""
         found: dict[str, Any] = {}
         for name, value in row.items():
-            parts = {name: value} if name in self._header else dict(flatten({name: value}))
+            parts = dict(flatten({name: value}, self._whole))
             taken = any(part in found or (part in row and part != name) for part in parts)
             found |= {name: value} if taken else parts
-        return list(found.items())
+        return [leaf for leaf in found.items() if leaf[0] not in self._above or leaf[1] not in (None, {})]
 
     def _cell(self, value: Any) -> str:
         if value is None or value != value:  # NaN, which JSON has as null too
@@ -117,3 +121,9 @@ class DelimitedEncoder:
         except UnicodeEncodeError:
             self._mended += 1
             return line.encode("utf-8", "backslashreplace")
+
+
+def _above(name: str) -> Iterator[str]:
+    """The dotted names of the objects that a leaf stands in."""
+    parts = name.split(".")
+    return (".".join(parts[:depth]) for depth in range(1, len(parts)))

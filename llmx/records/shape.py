@@ -6,7 +6,8 @@ the first call, those of each row when it comes, so that no column is ever overw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
@@ -45,7 +46,7 @@ class Shape:
     meta: bool = False
 
     def check(
-        self, columns: Sequence[str], fields: Sequence[str], list_fields: Mapping[str, Sequence[str]]
+        self, columns: Sequence[str], fields: Iterable[str], list_fields: Mapping[str, Iterable[str]]
     ) -> None:
         """Make sure before the first call that every name stands for one thing.
 
@@ -73,13 +74,30 @@ class Shape:
         self._check_names(columns, fields, list_fields)
 
     def columns(
-        self, columns: Sequence[str], fields: Sequence[str], list_fields: Mapping[str, Sequence[str]]
-    ) -> list[str]:
-        """The names of an output row's columns, in order; the arguments are those of `check`."""
-        return [*self._kept(columns), *self._added(fields, list_fields)]
+        self,
+        columns: Sequence[str],
+        fields: Mapping[str, Sequence[str]],
+        list_fields: Mapping[str, Mapping[str, Sequence[str]]],
+    ) -> dict[str, bool]:
+        """The columns of a flat file in order, each with whether it is one cell whatever it holds.
+
+        Those of the input may hold objects, of which the first row will tell.
+
+        Args:
+            columns: of the input, as far as they are known.
+            fields: of the schema, at its top level, each with its columns, as `written_fields` tells them.
+            list_fields: those that are lists, each with the fields that its elements have, with their columns.
+        """
+        kept = self._kept(columns)
+        inner = list_fields.get(self.explode or "", {})
+        leaves = {
+            name: fields.get(name) or inner.get(name) or [name] for name in self._fields(fields, list_fields)
+        }
+        placed = _spread(self._groups(leaves), kept)
+        return dict.fromkeys(kept, False) | dict.fromkeys(placed, True) | dict.fromkeys(self._beside(), False)
 
     def row_check(
-        self, fields: Sequence[str], list_fields: Mapping[str, Sequence[str]]
+        self, fields: Iterable[str], list_fields: Mapping[str, Iterable[str]]
     ) -> Callable[[Mapping[str, Any]], None]:
         """A function that raises UnreadableRow for a row with a column that would be overwritten.
 
@@ -132,7 +150,7 @@ class Shape:
         return UnreadableRow(f"the column {name!r} of this row is also {self._what(name)}; {hint}", hint=hint)
 
     def _check_names(
-        self, columns: Sequence[str], fields: Sequence[str], list_fields: Mapping[str, Sequence[str]]
+        self, columns: Sequence[str], fields: Iterable[str], list_fields: Mapping[str, Iterable[str]]
     ) -> None:
         inner = self._fields(fields, list_fields)
         if twice := sorted({name for name in inner if inner.count(name) > 1}):
@@ -169,21 +187,27 @@ class Shape:
             return dict(data) if self.keep == "all" else {}
         return {name: data.get(name) for name in self.keep}
 
-    def _fields(self, fields: Sequence[str], list_fields: Mapping[str, Sequence[str]]) -> list[str]:
+    def _fields(self, fields: Iterable[str], list_fields: Mapping[str, Iterable[str]]) -> list[str]:
         """The extracted names before prefix and `into`."""
         if self.explode is None:
             return list(fields)
         inner = list_fields.get(self.explode) or (self.explode,)
         return [*(name for name in fields if name != self.explode), *inner]
 
-    def _added(self, fields: Sequence[str], list_fields: Mapping[str, Sequence[str]]) -> list[str]:
-        placed = (
-            [self.into]
-            if self.into is not None
-            else [self.prefix + name for name in self._fields(fields, list_fields)]
-        )
-        position = [_POSITION] if self.explode is not None else []
-        return [*placed, *position, *([_META] if self.meta else [])]
+    def _added(self, fields: Iterable[str], list_fields: Mapping[str, Iterable[str]]) -> list[str]:
+        names = self._fields(fields, list_fields)
+        placed = [self.into] if self.into is not None else [self.prefix + name for name in names]
+        return [*placed, *self._beside()]
+
+    def _beside(self) -> list[str]:
+        """What is added beside the extracted fields."""
+        return [_POSITION] * (self.explode is not None) + [_META] * self.meta
+
+    def _groups(self, leaves: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+        """Per column of a row that holds extracted fields: the columns of a flat file for it."""
+        if self.into is not None:
+            return {self.into: [f"{self.into}.{leaf}" for below in leaves.values() for leaf in below]}
+        return {self.prefix + name: [self.prefix + leaf for leaf in below] for name, below in leaves.items()}
 
     def _placed(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         if self.into is not None:
@@ -235,6 +259,14 @@ def error_row(
         "cost": None if cost is None else float(cost),
     }
     return {**(record.data if isinstance(record, Record) else {}), "_error": details}
+
+
+def _spread(groups: Mapping[str, Sequence[str]], kept: Sequence[str]) -> list[str]:
+    """The columns of all groups; the group itself is one where a name would stand twice."""
+    below = [leaf for name, leaves in groups.items() for leaf in leaves if leaf != name]
+    times = Counter([*kept, *groups, *below])
+    clash = {name for name, leaves in groups.items() if any(times[leaf] > 1 for leaf in leaves)}
+    return [leaf for name, leaves in groups.items() for leaf in ([name] if name in clash else leaves)]
 
 
 def _unknown(option: str, noun: str, name: str, known: Sequence[str]) -> UsageError:

@@ -5,7 +5,7 @@ A sink encodes rows and hands them to a target; it knows nothing of order, error
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -58,7 +58,7 @@ def open_sink(
     *,
     env: Environment,
     format: str | None = None,
-    columns: Sequence[str] | None = None,
+    columns: Mapping[str, bool] | None = None,
     csv_safe: bool = False,
 ) -> Sink:
     """Open an output for writing.
@@ -67,8 +67,7 @@ def open_sink(
         path: a file, relative to `env.cwd`, compressed if it ends in `.gz` or `.zst`; "-" for stdout. A pipe or
             a device is written as it is, without `.partial`; on a terminal, what would drive it is escaped.
         format: one of `SINK_FORMATS`; None goes by suffix, without one JSON Lines.
-        columns: known names in order, for the header of CSV and TSV; nested ones with dots. The first row's
-            are added to them.
+        columns: for the header of CSV and TSV, see `DelimitedEncoder`; the first row's are added to them.
         csv_safe: put `'` before text cells that a spreadsheet would run.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import PurePath
@@ -33,13 +33,16 @@ def to_json(value: Any, *, sort_keys: bool = False) -> bytes:
         return _by_the_standard_library(value, sort_keys=sort_keys)
 
 
-def flatten(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of nested objects under their dotted names; a list or an empty object is a leaf."""
+def flatten(
+    row: Mapping[str, Any], whole: Container[str] = (), prefix: str = ""
+) -> Iterator[tuple[str, Any]]:
+    """The leaves of nested objects under their dotted names; a list, an empty object or one of `whole` is a leaf."""
     for name, value in row.items():
-        if isinstance(value, Mapping) and value:
-            yield from flatten(value, f"{prefix}{name}.")
+        path = prefix + name
+        if isinstance(value, Mapping) and value and path not in whole:
+            yield from flatten(value, whole, f"{path}.")
         else:
-            yield prefix + name, value
+            yield path, value
 
 
 def plain(value: Any) -> Any:

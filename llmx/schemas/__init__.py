@@ -13,6 +13,7 @@ from llmx.schemas.load import load_schema, schema_of
 from llmx.schemas.ready import ready_made
 from llmx.schemas.schema import Schema
 from llmx.schemas.wire import DIALECTS, supports, wire_schema
+from llmx.schemas.written import list_fields, written_fields
 
 __all__ = [
     "DIALECTS",
@@ -21,10 +22,12 @@ __all__ = [
     "Schema",
     "WireSchema",
     "lint",
+    "list_fields",
     "load_schema",
     "parse_inline",
     "ready_made",
     "schema_of",
     "supports",
     "wire_schema",
+    "written_fields",
 ]

@@ -10,7 +10,16 @@ from typing import Any
 
 from llmx.errors import UsageError
 
-__all__ = ["Node", "children", "definitions", "ref_name", "resolved", "rewrite_children", "types_of"]
+__all__ = [
+    "Node",
+    "children",
+    "definitions",
+    "property_schemas",
+    "ref_name",
+    "resolved",
+    "rewrite_children",
+    "types_of",
+]
 
 Node = dict[str, Any]
 
@@ -35,6 +44,12 @@ def definitions(schema: Node) -> dict[str, Any]:
     """The root's definitions, {} where it has none."""
     found = schema.get("$defs", {})
     return found if isinstance(found, dict) else {}
+
+
+def property_schemas(node: Mapping[str, Any]) -> dict[str, Node]:
+    """The schemas of an object's fields; `true`, which says nothing, as an empty one."""
+    properties = node.get("properties", {})
+    return {name: field if isinstance(field, dict) else {} for name, field in properties.items()}
 
 
 def ref_name(node: Mapping[str, Any]) -> str | None:

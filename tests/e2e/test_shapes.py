@@ -99,6 +99,52 @@ def test_csv_flattens_lists_as_json(tmp_path: Path) -> None:
     assert all(isinstance(json.loads(row["things"]), list) for row in table(tmp_path / "out.csv"))
 
 
+NESTED = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string"},
+        "home": {
+            "anyOf": [
+                {"type": "null"},
+                {
+                    "type": "object",
+                    "properties": {
+                        "city": {"type": "string"},
+                        "geo": {
+                            "type": "object",
+                            "properties": {"lat": {"type": "number"}},
+                            "required": ["lat"],
+                        },
+                    },
+                    "required": ["city"],
+                },
+            ]
+        },
+    },
+    "required": ["name", "home"],
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "header"),
+    [
+        ({}, ["name", "home.city", "home.geo.lat"]),
+        ({"prefix": "x_"}, ["x_name", "x_home.city", "x_home.geo.lat"]),
+        ({"into": "llm"}, ["llm.name", "llm.home.city", "llm.home.geo.lat"]),
+    ],
+)
+def test_csv_has_a_column_for_every_name_of_the_schema(
+    tmp_path: Path, options: dict[str, str], header: list[str]
+) -> None:
+    """Whichever rows have the objects, nothing is left out."""
+    (tmp_path / "nested.json").write_text(json.dumps(NESTED), encoding="utf-8")
+    found = rehearse(tmp_path, 20, schema="nested.json", output="out.csv", keep="none", **options)
+    rows = table(tmp_path / "out.csv")
+    assert list(rows[0]) == header
+    assert not any("left out" in line for line in found.said)
+    assert {bool(row[header[1]]) for row in rows} == {True, False}
+
+
 def test_tsv_to_tsv(tmp_path: Path) -> None:
     """The same with tabs."""
     (tmp_path / "in.tsv").write_text(CSV.replace(",", "\t"), encoding="utf-8")

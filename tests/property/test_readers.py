@@ -120,7 +120,7 @@ def test_texts_survive_csv(header: list[str], data: st.DataObject, format: str) 
     if header[0].startswith("\ufeff"):
         header[0] = "x" + header[0]  # at the beginning of a file it is a byte order mark
     written = data.draw(st.lists(st.fixed_dictionaries(dict.fromkeys(header, text)), max_size=5))
-    read = round_trip(f"rows.{format}", written, columns=header)
+    read = round_trip(f"rows.{format}", written, columns=dict.fromkeys(header, False))
 
     assert [row.data for row in read] == written
 

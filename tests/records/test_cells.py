@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime
 import decimal
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ import pytest
 from llmx.records.cells import DelimitedEncoder
 
 
-def lines(*rows: dict[str, Any], columns: list[str] | None = None, safe: bool = False) -> list[str]:
-    encoder = DelimitedEncoder(",", columns, safe=safe)
+def lines(*rows: dict[str, Any], columns: Iterable[str] = (), whole: Iterable[str] = (), safe: bool = False) -> list[str]:
+    known = dict.fromkeys(columns, False) | dict.fromkeys(whole, True)
+    encoder = DelimitedEncoder(",", known, safe=safe)
     return [encoder.header(rows[0]).decode(), *(encoder.encode(row).decode() for row in rows)]
 
 
@@ -56,16 +58,29 @@ def test_an_object_stays_whole_where_its_name_is_in_the_header() -> None:
     assert lines({"o": None}, {"o": {"x": 1}}, columns=["o"])[2] == '"{""x"":1}"\n'
 
 
+@pytest.mark.parametrize("first", [{"o": None}, {"o": {}}, {"o": {"p": None}}, {}, {"o": {"y": 2}}])
+def test_known_leaves_stand_whatever_the_first_row_holds(first: dict[str, Any]) -> None:
+    """A column of its own for the object would be empty for ever."""
+    known = ["o.p.x", "o.y"]
+    header, _, row = lines(first, {"o": {"p": {"x": [1]}, "y": {"z": 2}}}, whole=known)
+    assert (header, row) == ("o.p.x,o.y\n", '[1],"{""z"":2}"\n')
+
+
+def test_what_is_no_object_keeps_its_column_beside_the_parts_of_one() -> None:
+    """Rows of JSON Lines may hold anything."""
+    assert lines({"o": 0}, {"o": False, "o.x": 2}, columns=["o.x"]) == ["o.x,o\n", ",0\n", "2,false\n"]
+
+
 @pytest.mark.parametrize("row", [{"o.x": 1, "o": {"x": 2}}, {"o": {"x": 2}, "o.x": 1}], ids=["first", "last"])
 def test_an_object_stays_whole_where_a_parts_name_is_taken(row: dict[str, Any]) -> None:
     """Of two values under one name, one would be lost."""
-    header, line = lines(row, columns=list(row))[:2]
+    header, line = lines(row, columns=row)[:2]
     assert dict(zip(*csv.reader([header, line]), strict=True)) == {"o.x": "1", "o": '{"x":2}'}
 
 
 def test_columns_that_the_header_lacks_are_counted_once() -> None:
     """Nothing is lost in silence."""
-    encoder = DelimitedEncoder(",", ["a"], safe=False)
+    encoder = DelimitedEncoder(",", {"a": False}, safe=False)
     encoder.header({})
     for row in ({"a": 1, "b": 2}, {"a": 1, "b": 2, "c": 3}, {"a": 1, "b": None}):
         assert encoder.encode(row) == b"1\n"
@@ -95,7 +110,7 @@ def test_safe_headers_do_not_run_either() -> None:
 
 def test_half_a_surrogate_pair_is_escaped_and_told() -> None:
     """UTF-8 has no bytes for it."""
-    encoder = DelimitedEncoder(",", ["a"], safe=False)
+    encoder = DelimitedEncoder(",", {"a": False}, safe=False)
     encoder.header({})
 
     assert encoder.encode({"a": "\ud800"}) == b"\\ud800\n"

@@ -29,7 +29,9 @@ FOUND = {"tone": "good", "tags": ["a", "b"]}
 def test_a_row_has_what_was_asked_for(shape: Shape, expected: dict[str, Any]) -> None:
     """And nothing else."""
     assert shape.rows(DATA, FOUND, {"model": "m"}) == [expected]
-    assert list(shape.rows(DATA, FOUND, {"model": "m"})[0]) == shape.columns(list(DATA), list(FOUND), {})
+    spread = {".".join((name, "tone")) if name == "found" else name for name in expected}
+    columns = shape.columns(list(DATA), {"tone": ["tone"]}, {})
+    assert set(columns) == spread - {"tags", "llm_tags"}
 
 
 def test_a_kept_column_that_a_row_lacks_is_null() -> None:
@@ -45,18 +47,40 @@ def test_a_list_gives_a_row_per_element() -> None:
         {"id": 7, "tone": "good", "tags": "a", "_item": 0},
         {"id": 7, "tone": "good", "tags": "b", "_item": 1},
     ]
-    assert shape.columns(["id", "text"], ["tone", "tags"], {"tags": []}) == ["id", "tone", "tags", "_item"]
+    fields = {"tone": ["tone"], "tags": ["tags"]}
+    assert list(shape.columns(["id", "text"], fields, {"tags": {}})) == ["id", "tone", "tags", "_item"]
 
 
 def test_elements_that_are_objects_give_their_fields() -> None:
     """As fields of the row."""
     shape = Shape(keep="none", prefix="x_", explode="lines")
-    lines = {"lines": ["sku", "price"]}
+    lines = {"lines": {"sku": ["sku"], "price": ["price.eur", "price.usd"]}}
 
     assert shape.rows({}, {"no": 1, "lines": [{"sku": "a", "price": 2}]}) == [
         {"x_no": 1, "x_sku": "a", "x_price": 2, "_item": 0}
     ]
-    assert shape.columns([], ["no", "lines"], lines) == ["x_no", "x_sku", "x_price", "_item"]
+    columns = shape.columns([], {"no": ["no"], "lines": ["lines"]}, lines)
+    assert list(columns) == ["x_no", "x_sku", "x_price.eur", "x_price.usd", "_item"]
+
+
+def test_only_the_schemas_columns_are_one_cell_each() -> None:
+    """What the input's columns hold, its rows tell."""
+    columns = Shape(meta=True).columns(["id"], {"where": ["where.city", "where.street"]}, {})
+    assert columns == {"id": False, "where.city": True, "where.street": True, "_llmx": False}
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        (Shape(), ["a.b", "a", "c.d"]),
+        (Shape(prefix="x."), ["a.b", "x.a.b", "x.c.d"]),
+        (Shape(into="found"), ["a.b", "found.a.b", "found.c.d"]),
+        (Shape(keep="none"), ["a.b", "c.d"]),
+    ],
+)
+def test_an_object_is_one_column_where_a_name_would_stand_twice(shape: Shape, expected: list[str]) -> None:
+    """Of two values under one name, one would be lost."""
+    assert list(shape.columns(["a.b"], {"a": ["a.b"], "c": ["c.d"]}, {})) == expected
 
 
 @pytest.mark.parametrize("found", [{"tags": []}, {"tags": None}, {}])

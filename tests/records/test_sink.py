@@ -57,7 +57,7 @@ def test_without_rows_there_is_an_empty_file_or_a_header(written: Written) -> No
     """Something to find, in every format."""
     assert written("out.jsonl", []) == b""
     assert written("out.csv", []) == b""
-    assert written("out.csv", [], columns=["a", "b"]) == b"a,b\n"
+    assert written("out.csv", [], columns={"a": True, "b": True}) == b"a,b\n"
 
 
 def test_rows_are_in_the_partial_file_at_once(env: Environment) -> None:
@@ -111,7 +111,7 @@ def test_a_named_pipe_gets_rows(env: Environment) -> None:
 
 def test_columns_left_out_are_told_at_the_end(env: Environment) -> None:
     """Once, not per row."""
-    sink = open_sink("out.csv", env=env, columns=["a"])
+    sink = open_sink("out.csv", env=env, columns={"a": True})
     for _ in range(3):
         sink.write({"a": 1})
     sink.write({"a": 1, "b": 2})
@@ -140,7 +140,7 @@ FILES = ["out.jsonl", "out.csv", "out.tsv.gz", "out.jsonl.zst", "out.parquet"]
 def test_a_run_without_a_row_leaves_an_earlier_partial_file(name: str, env: Environment) -> None:
     """In no format does it put a header or an archive's frame in its place."""
     (env.cwd / f"{name}.partial").write_text("paid for\n")
-    sink = open_sink(name, env=env, columns=["a"])
+    sink = open_sink(name, env=env, columns={"a": True})
     sink.abandon()
 
     assert sink.rows_left is None
@@ -150,7 +150,7 @@ def test_a_run_without_a_row_leaves_an_earlier_partial_file(name: str, env: Envi
 @pytest.mark.parametrize("name", FILES)
 def test_a_run_without_a_row_leaves_no_file(name: str, env: Environment) -> None:
     """An empty one would say nothing."""
-    open_sink(name, env=env, columns=["a"]).abandon()
+    open_sink(name, env=env, columns={"a": True}).abandon()
 
     assert list(env.cwd.iterdir()) == []
 
