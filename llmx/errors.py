@@ -24,6 +24,7 @@
     ├── Interrupted           exit 129, 130, 143  a signal: HUP, INT, TERM
     ├── PipeClosed            exit 141       the reader of stdout went away
     ├── Stopped                        internal: the run is stopping, this row was not settled
+    ├── InputFailed           exit 1   the disk's fault, or that of who wrote it; the rows before are done
     └── OutputFailed          exit 1   the disk's fault, or ours
 
 A transient error never leaves the `retried` layer: it ends as an answer, as RetriesExhausted (this row)
@@ -40,6 +41,7 @@ __all__ = [
     "CallTimeout",
     "ConnectionFailed",
     "FatalError",
+    "InputFailed",
     "Interrupted",
     "InvalidAnswer",
     "LlmxError",
@@ -228,6 +230,10 @@ class PipeClosed(LlmxError):
 
 class Stopped(LlmxError):
     """The run is stopping and this row was not settled; never shown, it only unwinds a worker."""
+
+
+class InputFailed(LlmxError):
+    """An input ends where it should not: cut, damaged, or unreadable from there on."""
 
 
 class OutputFailed(LlmxError):

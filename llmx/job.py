@@ -7,7 +7,7 @@ the library.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from llmx.caches import Cache, NoCache
 from llmx.caches.fingerprint import fingerprint, rekeyed
 from llmx.clock import Clock
 from llmx.environment import Environment
-from llmx.errors import LlmxError, RowError, Stopped
+from llmx.errors import InputFailed, LlmxError, RowError, Stopped
 from llmx.events import Observer, RunEnded, RunStarted, fan_out
 from llmx.layers import compose
 from llmx.layers.cache import cached
@@ -285,20 +285,33 @@ def _introduce(plan: Plan, parts: Engine, talk: Talk) -> None:
 async def _run(plan: Plan, parts: Engine, outputs: Outputs, figures: Figures, stop: Stop) -> None:
     """All rows, from the source to the outputs, which are brought to their end whatever happens."""
     complete = False
+    cut: list[InputFailed] = []
     try:
         await run(
-            plan.source,
+            _up_to_the_cut(plan.source, cut),
             settle=parts.settle,
             write=outputs.write,
             concurrency=parts.concurrency,
             ordered=plan.settings.order == "input",
             stop=stop,
         )
+        for error in cut:
+            stop.set(error)
         complete = stop.reason is None
     finally:
         plan.source.close()
         figures(RunEnded(complete))
         outputs.finish(complete=complete)
+
+
+def _up_to_the_cut(
+    rows: Iterable[Record | Unreadable], cut: list[InputFailed]
+) -> Iterator[Record | Unreadable]:
+    """The rows before an input's damage, which are as good as any; what it was is put into `cut`."""
+    try:
+        yield from rows
+    except InputFailed as error:
+        cut.append(error)
 
 
 def _report(plan: Plan, stop: Stop, figures: Figures, outputs: Outputs | None) -> Report:

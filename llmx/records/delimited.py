@@ -95,13 +95,12 @@ class DelimitedReader:
         """Give up the first line of the row that began, and have the others read again."""
         self._feed.keep_first()
         if isinstance(error, _BrokenLine):
-            return self._unreadable(error.message, hint=error.hint)
+            return self._unreadable(error.message)
         known = (ours for theirs, ours in _REASONS.items() if str(error).startswith(theirs))
         return self._unreadable(next(known, "text after a closing quote"))
 
-    def _unreadable(self, message: str, *, hint: str = "") -> UnreadableRow:
-        where = f"{self._origin}:{self._feed.start}"
-        return UnreadableRow(f"{where}: {message}", hint=hint, raw=self._feed.text())
+    def _unreadable(self, message: str) -> UnreadableRow:
+        return UnreadableRow(f"{self._origin}:{self._feed.start}: {message}", raw=self._feed.text())
 
     def _names(self) -> list[str]:
         if self._header is None:
@@ -117,8 +116,7 @@ class DelimitedReader:
             except StopIteration:
                 return []
             except (csv.Error, _BrokenLine) as error:
-                bad = self._rejected(error)
-                raise UsageError(f"{bad} in the header", hint=bad.hint) from error
+                raise UsageError(f"{self._rejected(error)} in the header") from error
         if self._feed.invalid:
             hint = "iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW"
             raise UsageError(
@@ -135,10 +133,9 @@ class DelimitedReader:
 class _BrokenLine(Exception):
     """The line that the csv module asked for cannot be had."""
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
 
 
 class _Feed:
@@ -165,7 +162,7 @@ class _Feed:
         self._number += 1
         self._row.append(line)
         if isinstance(line, Fault):
-            raise _BrokenLine(line.message, line.hint)
+            raise _BrokenLine(line.message)
         self._size += len(line) + 1
         if self._size > self._limit + 1:
             raise _BrokenLine("a quote is opened and never closed, or the row is too long")

@@ -10,7 +10,7 @@ import orjson
 
 from llmx.errors import UnreadableRow, UsageError
 from llmx.records.integers import SUSPECT, exact, loads
-from llmx.records.lines import Damaged, Fault, as_text, split_lines
+from llmx.records.lines import Fault, as_text, split_lines
 from llmx.records.reader import Row
 from llmx.records.streams import byte_chunks
 from llmx.records.values import to_json
@@ -85,14 +85,10 @@ def _line_rows(chunks: Iterator[bytes], origin: str, limit: int) -> Iterator[Row
 def _array_or_lines(chunks: Iterator[bytes], origin: str, limit: int) -> Iterator[Row]:
     """Look at the first character that is not blank: `[` begins an array."""
     head = b""
-    try:
-        for chunk in chunks:
-            head += chunk
-            if head.strip():
-                break
-    except Damaged as error:
-        yield 1, _unreadable(Fault(str(error), head, error.hint), f"{origin}:1", None)
-        return
+    for chunk in chunks:
+        head += chunk
+        if head.strip():
+            break
     if head.lstrip().startswith(b"["):
         yield from _array_rows(head, chunks, origin, limit)
     else:
@@ -101,17 +97,13 @@ def _array_or_lines(chunks: Iterator[bytes], origin: str, limit: int) -> Iterato
 
 def _array_rows(head: bytes, chunks: Iterator[bytes], origin: str, limit: int) -> Iterator[Row]:
     whole = bytearray()
-    try:
-        for chunk in chain([head], chunks):
-            whole += chunk
-            if len(whole) > limit:
-                raise UsageError(
-                    f"the JSON array in {origin!r} is longer than {limit} bytes",
-                    hint="make it one object a line: jq -c '.[]' FILE > rows.jsonl",
-                )
-    except Damaged as error:
-        yield None, _unreadable(Fault(str(error), bytes(whole[:4096]), error.hint), origin, None)
-        return
+    for chunk in chain([head], chunks):
+        whole += chunk
+        if len(whole) > limit:
+            raise UsageError(
+                f"the JSON array in {origin!r} is longer than {limit} bytes",
+                hint="make it one object a line: jq -c '.[]' FILE > rows.jsonl",
+            )
     try:
         elements = exact(whole, orjson.loads(whole))
     except orjson.JSONDecodeError:  # lines that are arrays, or an array with a fault: its lines show where
@@ -143,7 +135,7 @@ def _row_of(value: Any, raw: str, where: str) -> dict[str, Any] | UnreadableRow:
 
 def _unreadable(line: bytes | Fault, where: str, error: orjson.JSONDecodeError | None) -> UnreadableRow:
     if isinstance(line, Fault):
-        return UnreadableRow(f"{where}: {line.message}", hint=line.hint, raw=as_text(line.prefix))
+        return UnreadableRow(f"{where}: {line.message}", raw=as_text(line.prefix))
     try:
         line.decode()
     except UnicodeDecodeError as bad:

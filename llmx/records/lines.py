@@ -19,7 +19,7 @@ _KEPT_OF_FAULT = 4096  # bytes of a line that is too long, for the error row
 
 
 class Damaged(Exception):
-    """The bytes cannot be read any further; raised by chunk iterators, never seen outside this package."""
+    """The bytes cannot be read any further; raised by chunks, lines and rows, never seen outside this package."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -33,36 +33,33 @@ class Fault:
     Args:
         message: what is wrong with it.
         prefix: the line's beginning.
-        hint: what mends it, "" when nothing is known to.
     """
 
     message: str
     prefix: bytes
-    hint: str = ""
 
 
 def split_lines(chunks: Iterator[bytes], limit: int = MAX_ROW_BYTES) -> Iterator[bytes | Fault]:
     """Yield the lines without their b"\\n", each as soon as its chunk is there.
 
     Args:
-        chunks: of any size; raises `Damaged` when there is more that cannot be read.
+        chunks: of any size.
         limit: longest line in bytes; of a longer one only the beginning is held.
+
+    Raises:
+        Damaged: `chunks` did; what was read of the last line is no line, it may be cut anywhere.
     """
     carry = _Carry(limit)
-    try:
-        for chunk in chunks:
-            pieces = chunk.split(b"\n")
-            last = pieces.pop()
-            if pieces:
-                yield carry.take(pieces[0])
-                if len(chunk) <= limit:
-                    yield from islice(pieces, 1, None)
-                else:
-                    yield from (carry.take(piece) for piece in islice(pieces, 1, None))
-            carry.add(last)
-    except Damaged as error:
-        yield Fault(str(error), carry.prefix(), error.hint)
-        return
+    for chunk in chunks:
+        pieces = chunk.split(b"\n")
+        last = pieces.pop()
+        if pieces:
+            yield carry.take(pieces[0])
+            if len(chunk) <= limit:
+                yield from islice(pieces, 1, None)
+            else:
+                yield from (carry.take(piece) for piece in islice(pieces, 1, None))
+        carry.add(last)
     if carry.size:
         yield carry.take(b"")
 
@@ -102,6 +99,3 @@ class _Carry:
         if size <= self._limit:
             return held
         return Fault(f"longer than {self._limit} bytes ({size})", held)
-
-    def prefix(self) -> bytes:
-        return bytes(self._held[:_KEPT_OF_FAULT])

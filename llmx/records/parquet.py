@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import orjson
 
-from llmx.errors import UnreadableRow, UsageError
+from llmx.errors import UsageError
 from llmx.records.compression import decompressed
 from llmx.records.lines import Damaged
 from llmx.records.reader import Row
@@ -71,10 +71,31 @@ class ParquetReader:
         plain = all(_is_json(self._pyarrow, type) for type in types)
         try:
             for batch in self._file.iter_batches(batch_size=BATCH, columns=names):
-                for row in batch.to_pylist():
+                for row in batch.to_pylist() if plain else self._values(batch):
                     yield None, row if plain else orjson.loads(to_json(row))
         except (self._pyarrow.ArrowException, OSError, ValueError) as error:
-            yield None, UnreadableRow(f"{self._origin}: cannot read on: {_first_line(error)}", raw="")
+            raise Damaged(f"cannot read on: {_first_line(error)}") from error
+
+    def _values(self, batch: Any) -> list[dict[str, Any]]:
+        """The rows of a batch; a time that Python's types have no room for as text, and so its row's others."""
+        try:
+            return list(_cast(self._pyarrow, batch, self._to_microseconds).to_pylist())
+        except (ValueError, OverflowError):  # of Arrow's and of Python's times
+            if len(batch) == 1:
+                return list(_cast(self._pyarrow, batch, self._to_text).to_pylist())
+        return [row for place in range(len(batch)) for row in self._values(batch.take([place]))]
+
+    def _to_microseconds(self, type: Any) -> Any:
+        """The type that Python's times have: with pandas installed, pyarrow would give its own for nanoseconds."""
+        if getattr(type, "unit", "") != "ns":
+            return type
+        arrow = self._pyarrow
+        if arrow.types.is_timestamp(type):
+            return arrow.timestamp("us", type.tz)
+        return arrow.duration("us") if arrow.types.is_duration(type) else arrow.time64("us")
+
+    def _to_text(self, type: Any) -> Any:
+        return self._pyarrow.string() if self._pyarrow.types.is_temporal(type) else type
 
 
 def seekable(stream: BinaryIO, origin: str) -> BinaryIO:
@@ -97,6 +118,22 @@ def seekable(stream: BinaryIO, origin: str) -> BinaryIO:
         raise UsageError(f"{origin}: {error}") from error
     spool.seek(0)
     return spool
+
+
+def _cast(pyarrow: Any, batch: Any, leaf: Callable[[Any], Any]) -> Any:
+    """The batch with every type that `leaf` replaces, at any depth."""
+
+    def mapped(type: Any) -> Any:
+        if pyarrow.types.is_list(type):
+            return pyarrow.list_(mapped(type.value_type))
+        if pyarrow.types.is_large_list(type):
+            return pyarrow.large_list(mapped(type.value_type))
+        if pyarrow.types.is_struct(type):
+            return pyarrow.struct([field.with_type(mapped(field.type)) for field in type])
+        return leaf(type)
+
+    fields = [field.with_type(mapped(field.type)) for field in batch.schema]
+    return batch.cast(pyarrow.schema(fields))
 
 
 def _is_json(pyarrow: Any, type: Any) -> bool:

@@ -67,7 +67,7 @@ class Shape:
             if columns and name not in columns:  # no columns: no rows, which is no fault of the option
                 raise _unknown("--keep", "column", name, columns)
         if self.explode is not None and self.explode not in fields:
-            raise _unknown("--explode", "field", self.explode, fields)
+            raise _unknown("--explode", "field", self.explode, list(fields))
         if self.explode is not None and self.explode not in list_fields:
             hint = f"the lists are {', '.join(list_fields)}" if list_fields else "the schema has no list"
             raise UsageError(f"--explode {self.explode!r}: that field is not a list", hint=hint)

@@ -13,12 +13,12 @@ from itertools import islice
 from typing import Any, BinaryIO
 
 from llmx.environment import Environment
-from llmx.errors import UnreadableRow, UsageError
+from llmx.errors import InputFailed, UnreadableRow, UsageError
 from llmx.records.counting import count_rows
 from llmx.records.delimited import DELIMITERS, DelimitedReader
 from llmx.records.inputs import Input, find_inputs
 from llmx.records.jsonl import JsonlReader
-from llmx.records.lines import MAX_ROW_BYTES
+from llmx.records.lines import MAX_ROW_BYTES, Damaged
 from llmx.records.reader import Reader, Unreadable
 from llmx.records.text import TextFileReader, TextLinesReader
 from llmx.records.values import to_json
@@ -129,9 +129,18 @@ class RecordSource:
                         else:
                             yield self._settled(index, line, origin, row)
                         index += 1
-            except (OSError, UsageError) as error:  # the file has changed since it was looked at
-                yield self._settled(index, None, origin, _unopened(origin, error))
+            except (Damaged, OSError, UsageError) as error:
+                yield self._ended(index, source, error)
                 index += 1
+
+    def _ended(self, index: int, source: Input, error: Damaged | OSError | UsageError) -> Record | Unreadable:
+        """What stands for a text that cannot be read. Raises InputFailed: of a file of rows, nobody knows the rest."""
+        reason = error.strerror or error if isinstance(error, OSError) else error
+        message = str(error) if isinstance(error, UsageError) else f"{source.origin}: {reason}"
+        if source.format == "text" and source.path is not None:
+            return self._settled(index, None, source.origin, UnreadableRow(message, raw=""))
+        hint = getattr(error, "hint", "") or "mend the input and run the same command again"
+        raise InputFailed(message, hint=hint) from error
 
     def _settled(
         self, index: int, line: int | None, origin: str, row: dict[str, Any] | UnreadableRow
@@ -154,17 +163,23 @@ class RecordSource:
         for position, source in enumerate(self._inputs):
             if source.format == "text" and source.path is not None:
                 found = ["path", "text"]
-            elif not source.live:
-                with self._reader(source) as reader:
-                    found = reader.columns()
-            elif position == 0:
-                self._started = self._reading(source, self._stream(source))
-                found = self._started.columns()
-            else:
+            elif source.live and position > 0:
                 continue
+            else:
+                found = self._columns_of(source)
             self._check_key(source.origin, found)
             names |= dict.fromkeys(found)
         return list(names)
+
+    def _columns_of(self, source: Input) -> list[str]:
+        try:
+            if source.live:
+                self._started = self._reading(source, self._stream(source))
+                return self._started.columns()
+            with self._reader(source) as reader:
+                return reader.columns()
+        except Damaged as error:
+            raise UsageError(f"{source.origin}: {error}", hint=error.hint) from error
 
     def _check_key(self, origin: str, columns: Sequence[str]) -> None:
         if self._key is None or not columns or self._key in columns:
@@ -218,12 +233,6 @@ class RecordSource:
 
             return ParquetReader(stream, origin)
         return JsonlReader(stream, origin, limit, live=source.live, array=source.format == "json")
-
-
-def _unopened(origin: str, error: OSError | UsageError) -> UnreadableRow:
-    if isinstance(error, UsageError):
-        return UnreadableRow(str(error), hint=error.hint, raw="")
-    return UnreadableRow(f"{origin}: {error.strerror or error}", raw="")
 
 
 def _identity(value: Any) -> str | None:

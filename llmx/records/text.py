@@ -62,10 +62,7 @@ class TextLinesReader:
         for number, line in enumerate(self._lines, 1):
             where = f"{self._origin}:{number}"
             if isinstance(line, Fault):
-                yield (
-                    number,
-                    UnreadableRow(f"{where}: {line.message}", hint=line.hint, raw=as_text(line.prefix)),
-                )
+                yield number, UnreadableRow(f"{where}: {line.message}", raw=as_text(line.prefix))
                 continue
             try:
                 text = line.decode().removesuffix("\r")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,25 @@ def test_spent_quota_costs_three_calls(wire: str, tmp_path: Path) -> None:
     assert run.stats["calls"] <= 3
     assert run.report.exit_code == 7
     assert isinstance(run.report.reasons[0], QuotaSpent)
+
+
+def test_an_input_that_is_cut_ends_the_run_after_its_rows(tmp_path: Path) -> None:
+    """No share of failures forgives rows that nobody has seen; those before it are kept."""
+    lines = write_rows(tmp_path / "in.jsonl", some_rows(500)).read_bytes()
+    (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(lines)[:-9])
+
+    async def against(server: Server) -> tuple[Report, Talk]:
+        options = {**options_for("openai", server.url), "inputs": ["cut.jsonl.gz"], "max_failures": "100%"}
+        return await run_to_files(tmp_path, options)
+
+    run = with_server(tmp_path, MockSettings(), against)
+    assert run.report.exit_code == 1
+    assert [str(reason) for reason in run.report.reasons] == [
+        "cut.jsonl.gz: the gzip data end too early: the file is cut"
+    ]
+    kept = partial(tmp_path)
+    assert len(kept) > 100
+    assert run.stats["calls"] == len(kept)
 
 
 @pytest.mark.parametrize("wire", WIRES)

@@ -18,7 +18,7 @@ from llmx.errors import UnreadableRow, UsageError
 from llmx.records import Unreadable, error_row, open_sink, open_source
 from llmx.records.delimited import DelimitedReader
 from llmx.records.jsonl import JsonlReader
-from llmx.records.lines import split_lines
+from llmx.records.lines import Damaged, split_lines
 from llmx.records.text import TextFileReader, TextLinesReader
 
 LIMIT = 10_000
@@ -83,11 +83,14 @@ def chopped(content: bytes, cuts: list[int]) -> BinaryIO:
 
 
 def told(rows: Iterator[tuple[int | None, Any]]) -> list[Any]:
-    """What is comparable of rows; a header that is none ends them."""
+    """What is comparable of rows; a header that is none and damage end them."""
+    found: list[Any] = []
     try:
-        return [(line, (str(row), row.raw) if isinstance(row, UnreadableRow) else row) for line, row in rows]
-    except UsageError as error:
-        return [str(error)]
+        for line, row in rows:
+            found.append((line, (str(row), row.raw) if isinstance(row, UnreadableRow) else row))
+    except (Damaged, UsageError) as error:
+        found.append(str(error))
+    return found
 
 
 def round_trip(name: str, written: list[dict[str, Any]], **options: Any) -> list[Any]:

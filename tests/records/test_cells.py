@@ -13,7 +13,9 @@ import pytest
 from llmx.records.cells import DelimitedEncoder
 
 
-def lines(*rows: dict[str, Any], columns: Iterable[str] = (), whole: Iterable[str] = (), safe: bool = False) -> list[str]:
+def lines(
+    *rows: dict[str, Any], columns: Iterable[str] = (), whole: Iterable[str] = (), safe: bool = False
+) -> list[str]:
     known = dict.fromkeys(columns, False) | dict.fromkeys(whole, True)
     encoder = DelimitedEncoder(",", known, safe=safe)
     return [encoder.header(rows[0]).decode(), *(encoder.encode(row).decode() for row in rows)]

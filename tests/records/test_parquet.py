@@ -14,7 +14,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from llmx.errors import UnreadableRow, UsageError
+from llmx.errors import UsageError
+from llmx.records.lines import Damaged
 from llmx.records.parquet import ParquetReader, parquet_rows, seekable
 
 
@@ -109,15 +110,44 @@ def test_two_columns_of_one_name_are_refused() -> None:
         ParquetReader(io.BytesIO(buffer.getvalue()), "a.parquet").columns()
 
 
-def test_damage_inside_is_an_unreadable_row() -> None:
+def test_damage_inside_is_told() -> None:
     """The footer is fine, the data are not."""
     content = bytearray(parquet(a=["text"] * 100))
     content[4:60] = bytes(56)
-    *_, (line, error) = ParquetReader(io.BytesIO(bytes(content)), "a.parquet").rows()
+    with pytest.raises(Damaged, match="cannot read on: "):
+        list(ParquetReader(io.BytesIO(bytes(content)), "a.parquet").rows())
 
-    assert line is None
-    assert isinstance(error, UnreadableRow)
-    assert str(error).startswith("a.parquet: cannot read on: ")
+
+def test_times_that_python_has_no_room_for_are_text() -> None:
+    """The rows beside them keep theirs, in lists and structs too; nanoseconds that are whole microseconds fit."""
+    nano, far = pyarrow.timestamp("ns"), pyarrow.timestamp("us", "UTC")
+    at = pyarrow.array([1_000, 1, None], nano)
+    content = parquet(
+        at=at,
+        far=pyarrow.array([0, 506806588800000000, 0], far),
+        list=pyarrow.array([[1_000], [1], []], pyarrow.list_(nano)),
+        one=pyarrow.array([{"t": 2_000}, {"t": 2}, None], pyarrow.struct([("t", nano)])),
+        clock=pyarrow.array([1_000, 1, 2_000], pyarrow.time64("ns")),
+        took=pyarrow.array([1_000, 2_000, 0], pyarrow.duration("ns")),
+        n=[1, 2, 3],
+    )
+    first, odd, last = (row for _, row in ParquetReader(io.BytesIO(content), "a.parquet").rows())
+
+    assert first == {
+        "at": "1970-01-01T00:00:00.000001",
+        "far": "1970-01-01T00:00:00+00:00",
+        "list": ["1970-01-01T00:00:00.000001"],
+        "one": {"t": "1970-01-01T00:00:00.000002"},
+        "clock": "00:00:00.000001",
+        "took": "PT0.000001S",
+        "n": 1,
+    }
+    assert odd["at"] == "1970-01-01 00:00:00.000000001"
+    assert odd["far"].startswith("18030-")
+    assert odd["list"] == ["1970-01-01 00:00:00.000000001"]
+    assert odd["one"] == {"t": "1970-01-01 00:00:00.000000002"}
+    assert (odd["clock"], odd["n"]) == ("00:00:00.000000001", 2)
+    assert (last["at"], last["one"], last["clock"]) == (None, None, "00:00:00.000002")
 
 
 def test_the_footer_says_how_many_rows(tmp_path: Path) -> None:

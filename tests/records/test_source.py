@@ -19,7 +19,7 @@ import pytest
 import zstandard
 
 from llmx.environment import Environment
-from llmx.errors import UsageError
+from llmx.errors import InputFailed, UsageError
 from llmx.records import RecordSource, Unreadable, open_source
 from llmx.types import Record
 
@@ -242,6 +242,55 @@ def test_a_file_that_vanishes_is_an_unreadable_row(env: Environment) -> None:
     assert isinstance(second, Unreadable)
     assert str(second.error) == "b.txt: No such file or directory"
     assert (first.index, second.index, third.index) == (0, 1, 2)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "b.csv"])
+def test_a_file_of_rows_that_vanishes_fails_the_input(env: Environment, name: str) -> None:
+    """Nobody knows how many rows were in it."""
+    (env.cwd / "a.jsonl").write_text('{"n": 1}')
+    (env.cwd / "b.csv").write_text("n\n2\n")
+    source = open_source(["a.jsonl", "b.csv"], env=env)
+    (env.cwd / name).unlink()
+
+    with pytest.raises(InputFailed, match=f"{name}: No such file or directory"):
+        list(source)
+
+
+MANY = b"".join(b'{"n": %d, "text": "%d"}\n' % (n, n**9) for n in range(5_000))
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.json.gz", "a.csv.gz", "-"])
+def test_an_archive_that_is_cut_fails_the_input_after_its_rows(env: Environment, name: str) -> None:
+    """Rows that are whole come first."""
+    text = MANY.replace(b'"', b"") if "csv" in name else MANY
+    cut = gzip.compress(text)[:-20]
+    (env.cwd / name).write_bytes(cut)
+    source = open_source([name], env=replace(env, stdin=io.BytesIO(cut)))
+    rows: list[Record | Unreadable] = []
+    with pytest.raises(InputFailed, match="the gzip data end too early: the file is cut") as caught:
+        collections.deque(map(rows.append, source), maxlen=0)
+
+    assert str(caught.value).startswith(f"{name}: ")
+    assert len(rows) > 4_000
+
+
+def test_damage_in_sight_is_found_before_any_row(env: Environment) -> None:
+    """What is looked at for its columns."""
+    (env.cwd / "a.jsonl.gz").write_bytes(gzip.compress(b'{"n": 1}\n')[:-5])
+    with pytest.raises(UsageError, match=r"a\.jsonl\.gz: the gzip data end too early"):
+        open_source(["a.jsonl.gz"], env=env)
+
+
+def test_utf_16_is_told_with_a_way_out(env: Environment) -> None:
+    """Of a text file it is that row's fault alone."""
+    for name in ("a.jsonl", "a.csv", "a.txt"):
+        (env.cwd / name).write_bytes("{}".encode("utf-16"))
+    for name in ("a.jsonl", "a.csv"):
+        with pytest.raises(UsageError, match=f"{name}: UTF-16 text; only UTF-8 is read") as caught:
+            open_source([name], env=env)
+        assert caught.value.hint.startswith("iconv")
+    (row,) = open_source(["a.txt"], env=env)
+    assert isinstance(row, Unreadable)
 
 
 def test_a_compressed_parquet_file_leaves_nothing_open(env: Environment) -> None:
