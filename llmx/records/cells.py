@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from collections.abc import Container, Iterator, Mapping
 from typing import Any
@@ -95,7 +96,7 @@ class DelimitedEncoder:
         return [leaf for leaf in found.items() if leaf[0] not in self._above or leaf[1] not in (None, {})]
 
     def _cell(self, value: Any) -> str:
-        if value is None or value != value:  # NaN, which JSON has as null too
+        if value is None or (isinstance(value, float) and not math.isfinite(value)):  # null in JSON too
             return ""
         if isinstance(value, bool):
             return "true" if value else "false"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,11 +60,14 @@ class Schema:
             text: the answer, one JSON object.
 
         Raises:
-            pydantic.ValidationError: it is not JSON, or does not fit.
+            ValueError: it is not JSON, does not fit (pydantic.ValidationError), or has a number that is not finite.
             InvalidAnswer: it fits, but cannot be written: see `dump`.
         """
         value = self.model.model_validate_json(text)
-        self.dump(value)  # what fails here fails this row alone, not the writing of all rows
+        dumped = self.dump(value)  # what fails here fails this row alone, not the writing of all rows
+        read = dumped.keys() - _computed_names(self.model)
+        if place := next(filter(None, (_not_finite(dumped[name], name) for name in read)), None):
+            raise ValueError(f"{place}: not a finite number")
         return value
 
     def dump(self, value: pydantic.BaseModel) -> dict[str, Any]:
@@ -131,6 +135,19 @@ def _with_plain_root(json_schema: dict[str, Any]) -> dict[str, Any]:
     return {**resolved(root, defs), "$defs": defs}
 
 
+def _not_finite(value: Any, place: str) -> str | None:
+    """Where an infinity or NaN is, which pydantic reads and JSON has no way to write; None when nowhere."""
+    if isinstance(value, float):
+        return None if math.isfinite(value) else place
+    if isinstance(value, dict):
+        inner = (_not_finite(each, f"{place}.{name}") for name, each in value.items())
+    elif isinstance(value, list):
+        inner = (_not_finite(each, f"{place}.{position}") for position, each in enumerate(value))
+    else:
+        return None
+    return next((found for found in inner if found), None)
+
+
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
@@ -180,7 +197,11 @@ def _output_names(model: type[pydantic.BaseModel]) -> list[str]:
     names = [
         info.serialization_alias or name for name, info in model.model_fields.items() if not info.exclude
     ]
-    return names + [info.alias or name for name, info in model.model_computed_fields.items()]
+    return names + _computed_names(model)
+
+
+def _computed_names(model: type[pydantic.BaseModel]) -> list[str]:
+    return [info.alias or name for name, info in model.model_computed_fields.items()]
 
 
 def _fingerprint(name: str, json_schema: dict[str, Any]) -> str:

@@ -26,6 +26,7 @@ def lines(
     [
         (None, ""),
         (float("nan"), ""),
+        (float("-inf"), ""),
         (True, "true"),
         (-5, "-5"),
         (1e16, "1e+16"),

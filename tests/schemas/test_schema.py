@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 from collections.abc import Callable
 from enum import Enum
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -108,6 +109,42 @@ def test_text_that_is_not_json_is_a_validation_error() -> None:
     """An answer cut in the middle is invalid, not a crash."""
     with pytest.raises(pydantic.ValidationError, match="Invalid JSON"):
         schema_of(Owner).parse('{"fullName": "A')
+
+
+class Measured(BaseModel):
+    """Numbers wherever they may stand."""
+
+    value: float = 1.0
+    many: list[float] = []
+    by_name: dict[str, float] = {}
+
+    @computed_field(alias="shareOfNothing")  # type: ignore[prop-decorator]
+    @property
+    def share(self) -> float:
+        """What nobody has read."""
+        return math.nan
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('{"value": NaN}', "value"),
+        ('{"value": 1e999}', "value"),
+        ('{"value": "-inf"}', "value"),
+        ('{"many": [1, Infinity]}', "many.1"),
+        ('{"by_name": {"a": NaN}}', "by_name.a"),
+    ],
+)
+def test_numbers_that_are_not_finite_are_invalid(text: str, place: str) -> None:
+    """They would be null in the output, which nobody has said."""
+    with pytest.raises(ValueError, match=f"^{place}: not a finite number$"):
+        schema_of(Measured).parse(text)
+
+
+def test_a_computed_number_may_be_anything() -> None:
+    """No model could mend it by another answer."""
+    schema = schema_of(Measured)
+    assert math.isnan(schema.dump(schema.parse("{}"))["shareOfNothing"])
 
 
 def test_description_is_the_models_own_docstring() -> None:
