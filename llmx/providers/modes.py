@@ -7,6 +7,7 @@ instruction. A mode the user asks for is taken or refused, never silently replac
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from typing import Literal
 
@@ -132,9 +133,7 @@ def _wire(entry: CatalogEntry, schema: Schema, dialect: Dialect, mode: Mode) -> 
     for finding in wire.findings:
         if finding.level == "refused":
             where = f"{finding.path}: " if finding.path else ""
-            hint = finding.hint or (
-                "--mode auto takes it" if mode != "auto" else "`llmx schema check` says more"
-            )
+            hint = finding.hint or f"llmx schema check {shlex.quote(schema.source)}"
             raise UsageError(
                 f"{entry.name} refuses the schema by {dialect}: {where}{finding.message}", hint=hint
             )

@@ -108,10 +108,13 @@ class _Builder:
         whole = merge_all_of(node, self._defs) or node
         name = self._class_name(name)
         self._models[name] = None
-        names = attribute_names(whole.get("properties", {}))
+        # What is required is a field, though it be described nowhere.
+        properties = dict(whole.get("properties", {}))
+        properties |= {key: True for key in whole.get("required", ()) if key not in properties}
+        names = attribute_names(properties)
         fields: dict[str, Any] = {
             names[key]: self._field(key, names[key], child, key in whole.get("required", ()))
-            for key, child in whole.get("properties", {}).items()
+            for key, child in properties.items()
         }
         more = whole.get("additionalProperties", False) is not False or _MORE_PROPERTIES & node.keys()
         shell = type(

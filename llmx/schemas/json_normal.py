@@ -38,8 +38,10 @@ def normalised(schema: Node, *, source: str, title: str, old_refs: bool) -> Node
     root = normal.rewritten(schema)
     while "$ref" in root:
         root = dict(resolved(root, normal.defs))
-    root = merge_all_of(root, normal.defs) or root
-    _check_object(root, source)
+    lost: set[str] = set()
+    whole = merge_all_of(root, normal.defs, lost) or root
+    _check_object(whole, source)
+    root = {**whole, "allOf": root["allOf"]} if lost else whole  # what is lost, each dialect shall say
     used = used_definitions(root, normal.defs)
     return {"title": title, **root, "type": "object", **({"$defs": used} if used else {})}
 

@@ -19,6 +19,7 @@ from llmx.schemas.schema import Schema, schema_from_model
 __all__ = ["read_json_schema", "schema_from_json"]
 
 _OLD = ("Draft3Validator", "Draft4Validator")
+_DEEPEST = 100
 _REF_ALONE = ("Draft6Validator", "Draft7Validator")
 
 
@@ -51,13 +52,15 @@ def schema_from_json(document: Node, *, source: str) -> Schema:
         source: begins error messages; a file's stem names a schema without a title.
 
     Raises:
-        UsageError: it is not a valid JSON Schema, refers to other files, has a pattern that the
-            Rust engine cannot run, or is not the schema of an object with named properties.
+        UsageError: it is not a valid JSON Schema, refers to other files, is nested beyond 100 levels of JSON,
+            has a pattern that the Rust engine cannot run or an enum without a choice, or is not the schema of
+            an object with named properties.
     """
+    _check_depth(document, source)
     validator = _validator(document, source)
     title = str(document.get("title") or Path(source).stem)
     schema = normalised(document, source=source, title=title, old_refs=validator.__name__ in _REF_ALONE)
-    _check_patterns(schema, source)
+    _check_nodes(schema, source)
     model = model_from_json_schema(schema, title, JsonCheck(document, validator))
     return schema_from_model(model, source=source, name=title, description=schema.get("description"))
 
@@ -66,7 +69,8 @@ def _validator(document: Node, source: str) -> type[Any]:
     declared = document.get("$schema")
     # An unknown $schema falls back to the default: to one that is then refused.
     default = jsonschema.Draft3Validator if declared else jsonschema.Draft202012Validator
-    validator: type[Any] = jsonschema.validators.validator_for(document, default=default)
+    known = document if isinstance(declared, str) else {}
+    validator: type[Any] = jsonschema.validators.validator_for(known, default=default)
     if validator.__name__ in _OLD:
         raise UsageError(
             f"{source}: the $schema {declared!r} is not supported",
@@ -80,12 +84,25 @@ def _validator(document: Node, source: str) -> type[Any]:
     return validator
 
 
-def _check_patterns(schema: Node, source: str) -> None:
+def _check_depth(document: Node, source: str) -> None:
+    """Refuse what no provider takes, before it overruns the stack of what walks it."""
+    level: list[Any] = [document]
+    for _ in range(_DEEPEST):
+        inside = (node.values() if isinstance(node, dict) else node for node in level)
+        level = [child for nodes in inside for child in nodes if isinstance(child, dict | list)]
+        if not level:
+            return
+    raise UsageError(f"{source}: nested deeper than {_DEEPEST} levels of JSON", hint="use $ref and $defs")
+
+
+def _check_nodes(schema: Node, source: str) -> None:
     nodes = [schema, *definitions(schema).values()]
     while nodes:
         node = nodes.pop()
         if not isinstance(node, dict):
             continue
+        if node.get("enum") == []:
+            raise UsageError(f"{source}: an enum has no choice")
         _check_pattern_properties(node, source)
         own = [node["pattern"]] if "pattern" in node else []
         for pattern in [*own, *node.get("patternProperties", {})]:

@@ -14,7 +14,7 @@ from typing import Any
 from llmx.schemas.dialects import Finding, place
 from llmx.schemas.keywords import Node, children, definitions, ref_name
 
-__all__ = ["anthropic_limits", "anthropic_names", "openai_limits", "spread_options"]
+__all__ = ["anthropic_limits", "anthropic_names", "nodes_of", "openai_limits", "spread_options"]
 
 _PROPERTIES, _DEPTH, _CHARACTERS = 5000, 10, 120_000
 _CHOICES, _MANY_CHOICES, _CHOICES_CHARACTERS = 1000, 250, 15_000
@@ -24,7 +24,7 @@ _ANTHROPIC_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 
 def openai_limits(schema: Node) -> Iterator[Finding]:
     """What of a strict schema is over OpenAI's limits."""
-    nodes = list(_nodes(schema))
+    nodes = list(nodes_of(schema))
     choices = [node["enum"] for _, node in nodes if "enum" in node]
     names = [name for _, node in nodes for name in node.get("properties", ())]
     yield from _over(len(names), _PROPERTIES, "properties")
@@ -43,7 +43,7 @@ def openai_limits(schema: Node) -> Iterator[Finding]:
 
 def anthropic_limits(schema: Node) -> Iterator[Finding]:
     """What of a native schema is over Anthropic's limits."""
-    nodes = [node for _, node in _nodes(schema)]
+    nodes = [node for _, node in nodes_of(schema)]
     optional = sum(len(node.get("properties", {})) - len(node.get("required", ())) for node in nodes)
     yield from _over(optional, _OPTIONAL, "optional properties")
     yield from _over(sum("anyOf" in node for node in nodes), _UNIONS, "unions")
@@ -51,7 +51,7 @@ def anthropic_limits(schema: Node) -> Iterator[Finding]:
 
 def anthropic_names(schema: Node) -> Iterator[Finding]:
     """The property names that Anthropic's tools refuse."""
-    for path, node in _nodes(schema):
+    for path, node in nodes_of(schema):
         for name in node.get("properties", {}):
             if not _ANTHROPIC_NAME.fullmatch(name):
                 problem = f"the name {name!r} is refused: 1 to 64 of A-Z a-z 0-9 _ . - are allowed"
@@ -70,8 +70,8 @@ def spread_options(schema: Node) -> tuple[Node, list[Finding]]:
     """
     if not list(anthropic_limits(schema)):
         return schema, []
-    both = [(path, node, name) for path, node in _nodes(schema) for name in _optional_and_nullable(node)]
-    nodes = [node for _, node in _nodes(schema)]
+    both = [(path, node, name) for path, node in nodes_of(schema) for name in _optional_and_nullable(node)]
+    nodes = [node for _, node in nodes_of(schema)]
     optional = sum(len(node.get("properties", {})) - len(node.get("required", ())) for node in nodes) - len(
         both
     )
@@ -112,7 +112,7 @@ def _over(count: int, limit: int, what: str, path: str = "") -> Iterator[Finding
         )
 
 
-def _nodes(schema: Node) -> Iterator[tuple[str, Node]]:
+def nodes_of(schema: Node) -> Iterator[tuple[str, Node]]:
     """Every node once, definitions under their name."""
     waiting: list[tuple[str, Any]] = [("", schema), *definitions(schema).items()]
     while waiting:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
+
+import pydantic
 
 from llmx.schemas.dialects import Finding, place
 from llmx.schemas.keywords import Node, children, definitions
@@ -28,7 +30,10 @@ _CONSTRAINING = (
 
 
 def lint(schema: Schema) -> tuple[Finding, ...]:
-    """Fields without a type, dictionaries with free keys, definitions within themselves, unknown formats."""
+    """Fields without a type, dictionaries with free keys, definitions within themselves, unknown formats.
+
+    Of Pydantic models also the types that no answer fits, or whose values no output shows.
+    """
     root = schema.json_schema
     places, defs = places_of_definitions(root), definitions(root)
     nodes = [*_nodes({key: value for key, value in root.items() if key != "$defs"}, "")]
@@ -38,7 +43,7 @@ def lint(schema: Schema) -> tuple[Finding, ...]:
         Finding("weakened", places.get(name, name), f"{name} contains itself: answers may go deep")
         for name in sorted(recursive_definitions(defs))
     ]
-    return tuple(dict.fromkeys([*findings, *_unchecked_formats(schema, nodes)]))
+    return tuple(dict.fromkeys([*findings, *_unchecked_formats(schema, nodes), *_odd_types(schema.model)]))
 
 
 def _nodes(node: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -75,3 +80,39 @@ def _unchecked_formats(schema: Schema, nodes: list[tuple[str, Any]]) -> Iterator
         found = node.get("format") if isinstance(node, dict) else None
         if isinstance(found, str) and found not in FORMATS:
             yield Finding("weakened", path, f"the format {found!r} is not checked", "use a pattern")
+
+
+def _odd_types(root: type[pydantic.BaseModel]) -> Iterator[Finding]:
+    """What a Pydantic model's JSON Schema does not give away."""
+    waiting = [("", root)]
+    for above, model in waiting:  # grows while it is read
+        for name, info in model.model_fields.items():
+            path = place(above, info.alias or name)
+            types = set(_inside(info.annotation))
+            yield from _odd_type(path, info, types)
+            known = {one for _, one in waiting}
+            waiting += [(path, one) for one in types - known if issubclass(one, pydantic.BaseModel)]
+
+
+def _inside(annotation: Any) -> Iterator[type]:
+    """The classes that an annotation is made of."""
+    if isinstance(annotation, type):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _inside(inner)
+
+
+def _odd_type(path: str, info: pydantic.fields.FieldInfo, types: set[type]) -> Iterator[Finding]:
+    if _only_by_path(info.validation_alias):
+        problem = "is read from a path inside the answer, which no provider is told: no answer fits"
+        yield Finding("weakened", path, problem, "give it an alias without AliasPath")
+    if types & {pydantic.SecretStr, pydantic.SecretBytes}:
+        yield Finding("weakened", path, "a secret is written as asterisks: what was found is lost", "use str")
+    if pydantic.NaiveDatetime in types:
+        problem = "has no offset, but date-time has one wherever a provider enforces it: few answers fit"
+        yield Finding("weakened", path, problem, "use datetime")
+
+
+def _only_by_path(alias: object) -> bool:
+    paths = alias.choices if isinstance(alias, pydantic.AliasChoices) else [alias]
+    return all(isinstance(one, pydantic.AliasPath) and len(one.path) > 1 for one in paths)

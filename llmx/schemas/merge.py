@@ -11,15 +11,27 @@ __all__ = ["merge_all_of"]
 
 _ANNOTATIONS = {"title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly"}
 _HIGHEST = {"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"}
+_CONDITION = ("if", "then", "else")
+_ONE_IS_ENOUGH = {
+    *("pattern", "format", "multipleOf", "not", "contains", "propertyNames", "contentEncoding"),
+    *("contentMediaType", "dependentRequired", "dependentSchemas"),
+}
 _LOWEST = {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"}
 
 
-def merge_all_of(node: Node, defs: Mapping[str, Any], _seen: frozenset[str] = frozenset()) -> Node | None:
+def merge_all_of(
+    node: Node,
+    defs: Mapping[str, Any],
+    lost: set[str] | None = None,
+    _seen: frozenset[str] = frozenset(),
+) -> Node | None:
     """The node with its `allOf` folded in, at every depth of `allOf`.
 
     Args:
         node: may be free of `allOf`, and is then returned as it is.
         defs: the root's definitions.
+        lost: gets the keywords of which only the first of several could be kept: constraints, so that more
+            is allowed than before.
 
     Returns:
         None where the parts say things that one schema cannot say together.
@@ -34,26 +46,38 @@ def merge_all_of(node: Node, defs: Mapping[str, Any], _seen: frozenset[str] = fr
         part = resolved(part, defs)
         if part is True:
             continue
-        flat = merge_all_of(part, defs, _seen | {name or ""}) if isinstance(part, dict) else None
-        whole = _both(whole, flat) if flat is not None else None
+        flat = merge_all_of(part, defs, lost, _seen | {name or ""}) if isinstance(part, dict) else None
+        whole = _both(whole, flat, set() if lost is None else lost) if flat is not None else None
     return whole
 
 
-def _both(one: Node, other: Node) -> Node | None:
+def _both(one: Node, other: Node, lost: set[str]) -> Node | None:
     """A schema that holds where both do; annotations of the first win."""
     result = dict(one)
+    other = _without_second_condition(one, other, lost)
     for keyword, value in other.items():
         if keyword not in result:
             result[keyword] = value
         elif result[keyword] != value and keyword not in _ANNOTATIONS:
-            combined = _combined(keyword, result[keyword], value)
+            if keyword in _ONE_IS_ENOUGH:
+                lost.add(keyword)
+                continue
+            combined = _combined(keyword, result[keyword], value, lost)
             if combined is None:
                 return None
             result[keyword] = combined
     return result
 
 
-def _combined(keyword: str, one: Any, other: Any) -> Any:
+def _without_second_condition(one: Node, other: Node, lost: set[str]) -> Node:
+    """`if`, `then` and `else` belong together: those of two schemas do not mix."""
+    if "if" not in one or "if" not in other or all(one.get(key) == other.get(key) for key in _CONDITION):
+        return other
+    lost.add("if")
+    return {key: value for key, value in other.items() if key not in _CONDITION}
+
+
+def _combined(keyword: str, one: Any, other: Any, lost: set[str]) -> Any:
     """What a keyword must say to mean both values, None where it cannot."""
     if keyword in _HIGHEST:
         return max(one, other)
@@ -66,7 +90,7 @@ def _combined(keyword: str, one: Any, other: Any) -> Any:
     if keyword == "enum":
         return [value for value in one if value in other] or None
     if keyword == "properties":
-        return _both_properties(one, other)
+        return _both_properties(one, other, lost)
     return False if keyword == "additionalProperties" and False in (one, other) else None
 
 
@@ -77,14 +101,14 @@ def _common_type(one: list[str], other: list[str]) -> list[str] | str | None:
     return common[0] if len(common) == 1 else common or None
 
 
-def _both_properties(one: Node, other: Node) -> Node | None:
+def _both_properties(one: Node, other: Node, lost: set[str]) -> Node | None:
     result = dict(one)
     for name, schema in other.items():
         mine = result.get(name, True)
         if mine is True or mine == schema:
             result[name] = schema
         elif isinstance(mine, dict) and isinstance(schema, dict) and "$ref" not in {*mine, *schema}:
-            combined = _both(mine, schema)
+            combined = _both(mine, schema, lost)
             if combined is None:
                 return None
             result[name] = combined

@@ -21,11 +21,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from llmx.errors import UsageError
+from llmx.schemas.user_code import code_failed
 from llmx.text import nearest
 
 __all__ = ["model_from_file", "model_from_module"]
-
-_LONGEST = 300
 
 
 def model_from_file(path: Path, name: str | None, *, source: str) -> type[BaseModel]:
@@ -55,14 +54,14 @@ def model_from_module(module_name: str, name: str, *, cwd: Path) -> type[BaseMod
             module = importlib.import_module(module_name)
         except ModuleNotFoundError as error:
             if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-                raise _failed(error, module_name) from None
+                raise code_failed(error, module_name) from None
             raise UsageError(
                 f"there is no module {error.name!r}",
                 hint=f"a file is given by its path: {module_name}.py:{name}; "
                 f"an inline description has a space after its colon: '{module_name}: {name}'",
             ) from None
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's code may raise anything
-            raise _failed(error, module_name) from None
+            raise code_failed(error, module_name) from None
     return _named(module, name, module_name)
 
 
@@ -88,7 +87,7 @@ def _load(path: Path, source: str) -> ModuleType:
             spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's code may raise anything
         del sys.modules[name]
-        raise _failed(error, source, path) from None
+        raise code_failed(error, source, path) from None
     return module
 
 
@@ -107,51 +106,6 @@ def _importing(folder: Path) -> Iterator[None]:
     finally:
         with contextlib.suppress(ValueError):
             sys.path.remove(str(folder))
-
-
-def _failed(error: BaseException, source: str, path: Path | None = None) -> UsageError:
-    file, line = (path, _line(error, path)) if path else _place(error)
-    where = source if path or file is None else str(file)
-    where = f"{where}:{line}" if line else where
-    text = _one_line(str(error.msg if isinstance(error, SyntaxError) else error))
-    message = f"{where}: {type(error).__name__}: {text}" if text else f"{where}: {type(error).__name__}"
-    if isinstance(error, ModuleNotFoundError):
-        return UsageError(message, hint=f"install {error.name!r} into the environment that llmx runs in")
-    return UsageError(message, hint="the file must load: mend the line it names")
-
-
-def _one_line(text: str) -> str:
-    """Pydantic says the cause in the later lines, and where to read on in the last one."""
-    lines = [line.strip() for line in text.splitlines() if not line.startswith("For further information")]
-    joined = " ".join(filter(None, lines))
-    return joined if len(joined) <= _LONGEST else f"{joined[:_LONGEST]}…"
-
-
-def _place(error: BaseException) -> tuple[Path | None, int | None]:
-    """The file and line where a module's code stood when the error came; None where no code of it ran."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return Path(error.filename), error.lineno
-    found, trace = None, error.__traceback__
-    while trace is not None:
-        name = trace.tb_frame.f_code.co_filename
-        if not name.startswith("<") and name != __file__ and "importlib" not in name:
-            found = Path(name), trace.tb_lineno
-        trace = trace.tb_next
-    return found or (None, None)
-
-
-def _line(error: BaseException, path: Path | None) -> int | None:
-    """The deepest line of the user's own file, where its code stood when the error came."""
-    if path is None:
-        return None
-    if isinstance(error, SyntaxError) and error.filename == str(path):
-        return error.lineno
-    line, trace = None, error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path):
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line
 
 
 def _named(module: ModuleType, name: str, source: str) -> type[BaseModel]:

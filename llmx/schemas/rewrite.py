@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import combinations
 from typing import Any
 
 from llmx.schemas.dialects import Finding, Grammar, place
 from llmx.schemas.keywords import Node, definitions, ref_name, resolved, types_of
 from llmx.schemas.merge import merge_all_of
 from llmx.schemas.references import places_of_definitions, recursive_definitions
+from llmx.schemas.unions import disjoint
 
 __all__ = ["Rewriter", "without_echoed_title"]
 
@@ -103,7 +105,10 @@ class Rewriter:
     def _merged(self, node: Node, path: str) -> Node:
         if "allOf" not in node:
             return node
-        whole = merge_all_of(node, self._defs)
+        lost: set[str] = set()
+        whole = merge_all_of(node, self._defs, lost)
+        for keyword in sorted(lost):
+            self._found("weakened", path, f"a further {keyword} is not enforced")
         if whole is None:
             self._found(
                 "refused", path, "the parts of allOf do not go together in one schema", "write them as one"
@@ -159,7 +164,9 @@ class Rewriter:
         if "properties" in node:
             return self._object_with_branches(node, keyword, path)
         if keyword == "oneOf":
-            self._found("rewritten", path, "oneOf is written as anyOf")
+            exclusive = all(disjoint(*pair, self._defs) for pair in combinations(node[keyword], 2))
+            level, more = ("rewritten", "") if exclusive else ("weakened", ": an answer may fit two of them")
+            self._found(level, path, f"oneOf is written as anyOf{more}")
         branches: list[Node] = []
         for branch in node[keyword]:
             rewritten = self._node(branch, path)
@@ -281,7 +288,7 @@ class Rewriter:
             absent = child if isinstance(child, dict) else {}
             if asked and absent.get("default") is None and self._nullable(child):
                 self._found("rewritten", path, "optional: null where it is absent")
-            elif asked and self._null_is_absent and "default" not in absent:
+            elif asked and self._null_is_absent and absent.get("default") is None:
                 self._found("rewritten", path, "optional: null where it is absent")
                 result = _or_null(result)
             elif self._grammar.all_required:

@@ -18,6 +18,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerati
 
 from llmx.errors import InvalidAnswer, UsageError
 from llmx.schemas.keywords import definitions, resolved
+from llmx.schemas.user_code import code_failed
 
 __all__ = ["Schema", "schema_from_model"]
 
@@ -124,6 +125,8 @@ def _json_schema(model: type[pydantic.BaseModel], source: str) -> dict[str, Any]
         ) from None
     except (PydanticUserError, PydanticSchemaGenerationError, NameError) as error:
         raise UsageError(f"{source}: {model.__name__} is not complete: {_first_line(error)}") from None
+    except Exception as error:  # noqa: BLE001  the model's own hooks may raise anything
+        raise code_failed(error, f"{source}: the JSON Schema of {model.__name__}") from None
 
 
 def _with_plain_root(json_schema: dict[str, Any]) -> dict[str, Any]:
@@ -153,13 +156,15 @@ def _first_line(error: Exception) -> str:
 
 
 def _check_encodable(json_schema: dict[str, Any], source: str) -> None:
-    """Refuse what no request can carry: a lone surrogate, as bytes of the command line that are not UTF-8 are."""
+    """Refuse what no request can carry: objects, and lone surrogates, as bytes that are not UTF-8 become."""
     try:
         json.dumps(json_schema, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         shown = ascii(error.object[max(0, error.start - 20) : error.end])
         where = source if source.isprintable() else "the schema"
         raise UsageError(f"{where}: not UTF-8 after {shown}") from None
+    except (TypeError, ValueError) as error:  # json_schema_extra takes whatever it is given
+        raise UsageError(f"{source}: its JSON Schema is no JSON: {error}") from None
 
 
 def _check_root(model: type[pydantic.BaseModel], source: str) -> None:

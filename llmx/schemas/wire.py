@@ -19,14 +19,17 @@ from llmx.schemas.dialects import (
     WireSchema,
 )
 from llmx.schemas.keywords import Node, definitions, resolved, rewrite_children
-from llmx.schemas.limits import anthropic_limits, anthropic_names, openai_limits, spread_options
+from llmx.schemas.limits import anthropic_limits, anthropic_names, nodes_of, openai_limits, spread_options
 from llmx.schemas.merge import merge_all_of
 from llmx.schemas.rewrite import Rewriter, without_echoed_title
 from llmx.schemas.schema import Schema
+from llmx.schemas.unions import tell_apart
 
 __all__ = ["DIALECTS", "supports", "wire_schema"]
 
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
+
+_NOT_AT_THE_ROOT = ("anyOf", "oneOf", "enum", "not")
 
 
 def wire_schema(schema: Schema, dialect: Dialect) -> WireSchema:
@@ -42,7 +45,8 @@ def wire_schema(schema: Schema, dialect: Dialect) -> WireSchema:
     """
     if dialect == "openai-strict":
         node, findings = _constrained(schema, OPENAI_STRICT)
-        return WireSchema(node, (*findings, *openai_limits(node)))
+        told_apart = tell_apart(node, list(nodes_of(node)))
+        return WireSchema(node, (*findings, *told_apart, *openai_limits(node)))
     if dialect == "anthropic-native":
         node, findings = _constrained(schema, ANTHROPIC_NATIVE)
         node, spread = spread_options(node)
@@ -74,26 +78,40 @@ def _told(schema: Schema, dialect: Dialect) -> WireSchema:
     defs = definitions(whole)
     root = dict(resolved({key: value for key, value in whole.items() if key != "$defs"}, defs))
     findings: list[Finding] = []
-    if dialect == "anthropic-tools":
-        root = _one_root(root, defs, findings)
-    node = _brief({"type": "object", **root, **({"$defs": defs} if defs else {})})
+    root = _plain_root(root, defs, findings)
+    node = _brief({"type": "object", **root})
+    if defs:
+        node["$defs"] = _untitled({name: _brief(definition) for name, definition in defs.items()})
     node.pop("title", None)
     if dialect == "anthropic-tools":
         findings += anthropic_names(node)
     return WireSchema(node, tuple(findings))
 
 
-def _one_root(root: Node, defs: Node, findings: list[Finding]) -> Node:
-    """Anthropic takes no anyOf, oneOf or allOf at the root of a tool's schema."""
-    whole = merge_all_of(root, defs)
+def _plain_root(root: Node, defs: Node, findings: list[Finding]) -> Node:
+    """Neither provider takes unions and the like at the root of a tool's schema, as their error messages say."""
+    lost: set[str] = set()
+    whole = merge_all_of(root, defs, lost)
     if whole is None:
         findings.append(Finding("refused", "", "allOf at the root does not go together in one schema"))
         return root
-    for keyword in ("anyOf", "oneOf"):
-        if keyword in whole:
-            findings.append(Finding("weakened", "", f"{keyword} at the root is not told to the model"))
-            whole = {key: value for key, value in whole.items() if key != keyword}
-    return whole
+    findings += [
+        Finding("weakened", "", f"a further {keyword} is not told to the model") for keyword in sorted(lost)
+    ]
+    told = {key: value for key, value in whole.items() if key not in _NOT_AT_THE_ROOT}
+    findings += [
+        Finding("weakened", "", f"{keyword} at the root is not told to the model")
+        for keyword in _NOT_AT_THE_ROOT
+        if keyword in whole
+    ]
+    return told
+
+
+def _untitled(named: Node) -> Node:
+    return {
+        name: without_echoed_title(node, name) if isinstance(node, dict) else node
+        for name, node in named.items()
+    }
 
 
 def _brief(node: Any) -> Any:
@@ -101,12 +119,8 @@ def _brief(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     node = rewrite_children(node, _brief)
-    for keyword in ("properties", "$defs"):
-        if keyword in node:
-            node[keyword] = {
-                name: without_echoed_title(child, name) if isinstance(child, dict) else child
-                for name, child in ((name, _brief(child)) for name, child in node[keyword].items())
-            }
+    if "properties" in node:
+        node["properties"] = _untitled(node["properties"])
     if node.get("type") == "array" and not {"items", "prefixItems"} & node.keys():
         node["items"] = {}  # OpenAI refuses a list that does not say what it holds
     return node

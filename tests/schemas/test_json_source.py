@@ -10,7 +10,7 @@ import pydantic
 import pytest
 
 from llmx.errors import UsageError
-from llmx.schemas import load_schema, schema_of
+from llmx.schemas import DIALECTS, load_schema, schema_of, supports, written_fields
 
 DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 
@@ -50,6 +50,9 @@ def places(document: dict[str, Any], answer: Any) -> list[tuple[int | str, ...]]
             '{"$schema": "http://json-schema.org/draft-04/schema#"}',
             "s.json: the $schema 'http://json-schema.org/draft-04/schema#' is not supported",
         ),
+        ('{"$schema": 5}', "s.json: the $schema 5 is not supported"),
+        ('{"properties": {"a": {"items": {"enum": []}}}}', "s.json: an enum has no choice"),
+        ('{"items": ' * 100 + "{}" + "}" * 100, "s.json: nested deeper than 100 levels of JSON"),
         ('{"$schema": "urn:mine"}', "s.json: the $schema 'urn:mine' is not supported"),
         (
             '{"properties": {"a": {"$ref": "https://example.org/a.json"}}}',
@@ -236,6 +239,25 @@ def test_undeclared_properties_are_dropped_unless_allowed() -> None:
     document = object_of(a={"type": "integer"})
     assert round_trip(document, {"a": 1, "x": 2}) == {"a": 1}
     assert round_trip({**document, "additionalProperties": True}, {"a": 1, "x": 2}) == {"a": 1, "x": 2}
+
+
+def test_a_required_property_that_is_declared_nowhere_is_a_field() -> None:
+    """The model is asked for it, so it is kept."""
+    schema = schema_of({"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["b"]})
+    assert schema.fields == ["a", "b"]
+    assert schema.dump(schema.parse('{"a": 1, "b": [2]}')) == {"a": 1, "b": [2]}
+
+
+def test_schemas_of_the_greatest_depth_work() -> None:
+    """In every dialect, whether it takes them or not."""
+    node: dict[str, Any] = {"type": "string"}
+    answer: Any = "x"
+    for _ in range(49):
+        node, answer = {"type": "object", "properties": {"a": node}, "required": ["a"]}, {"a": answer}
+    schema = schema_of(node)
+    assert schema.dump(schema.parse(json.dumps(answer))) == answer
+    assert written_fields(schema) == {"a": ["a" + ".a" * 48]}
+    assert [supports(schema, dialect) for dialect in DIALECTS] == [False, True, True, True, True]
 
 
 def test_problems_are_told_apart() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,39 @@ def test_what_is_not_a_model(tmp_path: Path, name: str, kind: str) -> None:
     written(tmp_path, text)
     message = f"schema.py:{name} is not a Pydantic model but {kind}"
     assert problem(tmp_path, f"schema.py:{name}") == (message, "derive the class from pydantic.BaseModel")
+
+
+HOOKS = """
+from pydantic import BaseModel, ConfigDict
+def extra(schema):
+    raise KeyError("q")
+class Hook(BaseModel):
+    a: str
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core, handler):
+        raise RuntimeError("boom")
+class Extra(BaseModel):
+    model_config = ConfigDict(json_schema_extra=extra)
+    a: str
+class Value(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"x": object()})
+    a: str
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Hook", "hooks.py:9: RuntimeError: boom"),
+        ("Extra", "hooks.py:4: KeyError: 'q'"),
+        ("Value", "hooks.py:Value: its JSON Schema is no JSON: Object of type object"),
+    ],
+)
+def test_hooks_for_json_schema_that_raise(tmp_path: Path, name: str, message: str) -> None:
+    """They run when the schema is made, long after the file has loaded."""
+    (tmp_path / "hooks.py").write_text(HOOKS)
+    with pytest.raises(UsageError, match=re.escape(message)):
+        load_schema(f"hooks.py:{name}", cwd=tmp_path)
 
 
 def test_a_module_that_raises(tmp_path: Path) -> None:

@@ -266,8 +266,17 @@ def test_echoed_titles_are_left_out() -> None:
           ("refused", "a.x", "has no type: any value could stand there")]),
         ({"allOf": [{"type": "integer"}, {"minimum": 1}]}, {"type": "integer", "minimum": 1},
          [("rewritten", "a", "allOf is written as one schema")]),
-        ({"allOf": [{"pattern": "a"}, {"pattern": "b"}], "type": "string"}, {"type": "string"},
+        ({"allOf": [{"pattern": "a"}, {"pattern": "b"}], "type": "string"}, {"type": "string", "pattern": "a"},
+         [("weakened", "a", "a further pattern is not enforced"),
+          ("rewritten", "a", "allOf is written as one schema")]),
+        ({"allOf": [{"const": "a"}, {"const": "b"}], "type": "string"}, {"type": "string"},
          [("refused", "a", "the parts of allOf do not go together in one schema")]),
+        ({"oneOf": [{"type": "integer"}, {"type": "number"}]},
+         {"anyOf": [{"type": "integer"}, {"type": "number"}]},
+         [("weakened", "a", "oneOf is written as anyOf: an answer may fit two of them")]),
+        ({"oneOf": [{"type": "integer"}, {"type": "string"}]},
+         {"anyOf": [{"type": "integer"}, {"type": "string"}]},
+         [("rewritten", "a", "oneOf is written as anyOf")]),
         ({"type": "string", "not": {"const": "x"}}, {"type": "string"}, [("weakened", "a", "not is not enforced")]),
         ({"type": "object", "properties": {"x": {"const": 1}}, "required": ["x"], "anyOf": [{"required": ["x"]}]},
          None, [("weakened", "a", "anyOf beside properties is not enforced")]),
@@ -310,17 +319,33 @@ def test_tools_are_sent_the_schema_as_it_is() -> None:
     assert from_json({"type": "array"}, "openai-tools")[0] == {"type": "array", "items": {}}
 
 
-def test_anthropic_tools_have_a_plain_root() -> None:
-    """No allOf, anyOf or oneOf there."""
+@pytest.mark.parametrize("dialect", ["anthropic-tools", "openai-tools"])
+def test_tools_have_a_plain_root(dialect: Dialect) -> None:
+    """No allOf, anyOf, oneOf, enum or not there."""
     base = {"properties": {"b": {"type": "integer"}}}
     wire = wire_schema(
         schema_of(
             {"type": "object", "properties": {"a": {}}, "allOf": [base], "anyOf": [{"required": ["a"]}]}
         ),
-        "anthropic-tools",
+        dialect,
     )
     assert wire.schema == {"type": "object", "properties": {"a": {}, "b": {"type": "integer"}}}
     assert wire.findings == (Finding("weakened", "", "anyOf at the root is not told to the model"),)
+
+
+def test_conditions_at_the_root_are_weakened() -> None:
+    """No provider enforces them; the user's own schema does."""
+    conditions = [
+        {"if": {"properties": {"a": {"const": kind}}}, "then": {"required": ["b"]}} for kind in ("x", "y")
+    ]
+    properties = {"a": {"enum": ["x", "y", "z"]}, "b": {"type": "string"}}
+    schema = schema_of({"type": "object", "properties": properties, "required": ["a"], "allOf": conditions})
+    for dialect in DIALECTS:
+        found = wire_schema(schema, dialect).findings
+        assert [one.level for one in found if "a further if" in one.message] == ["weakened"]
+        assert supports(schema, dialect)
+    with pytest.raises(ValueError, match="'b' is a required property"):
+        schema.parse('{"a": "y"}')
 
 
 def test_anthropic_tools_refuse_odd_names() -> None:
