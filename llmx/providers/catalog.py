@@ -164,6 +164,8 @@ def parse_model(spec: str) -> ModelName:
     provider, slash, name = spec.partition("/")
     if provider == "local":
         return ModelName("local", PurePath(name).stem, path=name) if name else ModelName("local", "")
+    if not _is_text(spec):
+        raise UsageError(f"the model {spec!a} is not UTF-8")
     if not slash:
         raise _bare(spec)
     if provider not in CATALOG:
@@ -173,6 +175,14 @@ def parse_model(spec: str) -> ModelName:
     if not name:
         raise _bare(provider)
     return ModelName(provider, name)
+
+
+def _is_text(spec: str) -> bool:
+    try:
+        spec.encode()
+    except UnicodeEncodeError:  # bytes of the command line that are not UTF-8 come as lone surrogates
+        return False
+    return True
 
 
 def _bare(word: str) -> UsageError:

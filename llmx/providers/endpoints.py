@@ -199,8 +199,9 @@ def _plan(wanted: _Wanted, own_server: bool) -> Plan:
     return choose(wanted.entry, wanted.model.name, wanted.schema, wanted.mode, own_server=own_server, has=has)
 
 
-def _call(wanted: _Wanted, url: str, key: str) -> Call:
-    return Call(wanted.entry.name, wanted.model.name, url, secret=key, keys=wanted.entry.keys)
+def _call(wanted: _Wanted, url: str, key: str, *, own_server: bool = False) -> Call:
+    name, keys = wanted.entry.name, wanted.entry.keys
+    return Call(name, wanted.model.name, url, secret=key, keys=keys, own_server=own_server)
 
 
 def _openai(wanted: _Wanted) -> Endpoint:
@@ -216,7 +217,7 @@ def _openai(wanted: _Wanted) -> Endpoint:
         path=PATH,
         read=read_instructed if route.plan.mode in ("json", "md_json") else read_chat,
         price=_pricer(entry, route.url),
-        call=_call(wanted, route.url, route.key),
+        call=_call(wanted, route.url, route.key, own_server=route.own_server),
     )
     return _endpoint(wanted, provider, codec, route.plan, route.url)
 
@@ -231,7 +232,7 @@ def _anthropic(wanted: _Wanted) -> Endpoint:
         path=PATH,
         read=read_instructed if route.plan.mode == "json" else read_message,
         price=_pricer(entry, route.url),
-        call=_call(wanted, route.url, route.key),
+        call=_call(wanted, route.url, route.key, own_server=route.own_server),
     )
     return _endpoint(wanted, provider, codec, route.plan, route.url)
 

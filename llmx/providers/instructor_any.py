@@ -20,11 +20,13 @@ import orjson
 
 from llmx.errors import ServerError, UsageError
 from llmx.providers.addresses import base_url_variable, checked_address
+from llmx.providers.answers import embedded
 from llmx.providers.catalog import CatalogEntry
 from llmx.providers.codec import Body, HandlerCodec, handlers_for
 from llmx.providers.modes import Plan
 from llmx.providers.posting import counted
-from llmx.providers.status import Call, cleaned, embedded, from_answer, translate
+from llmx.providers.status import Call, from_answer, translate
+from llmx.providers.wording import cleaned
 from llmx.schemas import Schema
 from llmx.types import Completion, Finish, Request, Usage
 
@@ -296,8 +298,7 @@ def client_for(
                 f"{entry.name}/{model}", async_client=True, mode=Mode[mode.upper()], **options
             )
     except Exception as error:
-        why = cleaned(str(error), Call(entry.name, model, base_url or entry.module, secret=key))
-        raise UsageError(f"{entry.name} cannot be set up: {why}") from error
+        raise UsageError(f"{entry.name} cannot be set up: {cleaned(str(error), secret=key)}") from error
     _quieten(made.client, timeout)
     url = _address(entry, made.client, base_url)
     return made.create_fn.__wrapped__, made.client, url  # type: ignore[attr-defined]  # functools.wraps sets it

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from llmx.errors import ServerError
-from llmx.providers.status import Call, embedded, from_answer, translate
+from llmx.providers.answers import embedded
+from llmx.providers.status import Call, from_answer, translate
 from llmx.records.integers import loads
 from llmx.types import Completion, Finish, Request, Usage
 

@@ -8,16 +8,10 @@ in one line, without keys and without the row's text. Nothing here decides wheth
 
 from __future__ import annotations
 
-import json
-import math
 import re
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from llmx.errors import (
     AuthenticationFailed,
@@ -31,18 +25,12 @@ from llmx.errors import (
     ServerError,
     UnknownModel,
 )
+from llmx.providers.answers import Answer, answer_of, retry_after
+from llmx.providers.keys import KEYLESS
 from llmx.providers.sdk_errors import BY_CAUSE
+from llmx.providers.wording import cleaned, without_row, without_secrets
 
-__all__ = [
-    "Answer",
-    "Call",
-    "answer_of",
-    "cleaned",
-    "embedded",
-    "from_answer",
-    "retry_after",
-    "translate",
-]
+__all__ = ["Call", "from_answer", "translate"]
 
 _TRANSIENT = frozenset({408, 409, 425, 429, 499})
 _FORBIDDEN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
@@ -77,13 +65,6 @@ _SHARED_PART = re.compile(
 )
 """Parts of a request that are the same for every row: refused once, refused always."""
 
-_KEYS = re.compile(r"\b(?:sk|pk|gsk|xai|csk|pplx|tgp|fw|hf|AIza|Bearer)[-_ ][\w*.~+/-]{6,}|\bAIza[\w-]{10,}")
-_LINE = 300
-_JUDGED = 4_000
-"""Characters of a message that are looked at."""
-_QUOTE = 24
-"""Characters in common from which a message counts as quoting the row."""
-
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -93,6 +74,7 @@ class Call:
         row: the row's text: whatever of it a server's message quotes is left out.
         secret: the key that was sent; never shown.
         keys: the environment variables the key may come from, for hints.
+        own_server: the address was given by the user.
     """
 
     provider: str
@@ -101,24 +83,11 @@ class Call:
     row: str = field(default="", repr=False)
     secret: str = field(default="", repr=False)
     keys: tuple[str, ...] = ()
+    own_server: bool = False
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A response that is no completion.
-
-    Args:
-        headers: by lower-case name.
-        message: the server's own words.
-        code: its error codes and types, in one string.
-        param: the part of the request it names.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    message: str = ""
-    code: str = ""
-    param: str = ""
+    def cleaned(self, words: str) -> str:
+        """A third party's words as they may be shown."""
+        return cleaned(words, row=self.row, secret=self.secret)
 
 
 def translate(error: Exception, call: Call) -> LlmxError:
@@ -128,7 +97,7 @@ def translate(error: Exception, call: Call) -> LlmxError:
     if (answer := _answer(error)) is not None:
         return from_answer(answer, call)
     causes = list(_causes(error))
-    reason = cleaned(str(causes[-1]) or type(causes[-1]).__name__, call)
+    reason = call.cleaned(str(causes[-1]) or type(causes[-1]).__name__)
     match _broke(causes):
         case "timeout":
             return CallTimeout(f"{call.base_url} did not answer in time; it may have been billed")
@@ -141,10 +110,10 @@ def translate(error: Exception, call: Call) -> LlmxError:
 
 def from_answer(answer: Answer, call: Call) -> LlmxError:
     """The error of ours for a response that is no completion."""
-    said = cleaned(answer.message or _phrase(answer.status), call)
+    said = call.cleaned(answer.message or _phrase(answer.status))
     told = f"{call.provider}: {said} ({answer.status})"
     # From here on the row's own words are out of it: no text of a row may decide what becomes of the others.
-    answer = replace(answer, message=_without_row(answer.message, call.row))
+    answer = replace(answer, message=without_row(answer.message, call.row))
     if answer.status == HTTPStatus.TOO_MANY_REQUESTS and _TOO_LARGE.search(answer.message):
         return RowRefused(told, hint="show the model fewer columns with --input, or split the row")
     if _is_spent(answer):
@@ -189,74 +158,37 @@ def _transient(answer: Answer, told: str) -> LlmxError:
 def _forbidden(answer: Answer, call: Call, told: str) -> LlmxError:
     if answer.status == HTTPStatus.FORBIDDEN and _MODERATED.search(f"{answer.code} {answer.message}"):
         return RowRefused(told)  # OpenRouter answers 403 to input that a model's moderation flags
-    hint = f"check the key in {call.keys[0]}" if call.keys else ""
-    return AuthenticationFailed(told, hint=hint)
+    advice = "export {}=…" if call.secret == KEYLESS else "check the key in {}"
+    return AuthenticationFailed(told, hint=advice.format(call.keys[0]) if call.keys else "")
 
 
 def _refused(answer: Answer, call: Call, told: str) -> LlmxError:
     """4xx and redirects: either this row, or what every row shares."""
     if answer.status < HTTPStatus.BAD_REQUEST:
-        target = _without_secrets(answer.headers.get("location", ""))
+        target = without_secrets(answer.headers.get("location", ""))
         message = f"{call.base_url} redirects ({answer.status}) to {target!r}; rows are not sent on"
         return RequestRejected(message, hint="give the right address with --base-url")
     code = f"{answer.code} {answer.message}"
     if answer.status == HTTPStatus.NOT_FOUND or _NO_MODEL.search(code):
-        message = (
-            f"no model {call.model!r} at {call.base_url}: {cleaned(answer.message, call) or 'not found'}"
-        )
-        return UnknownModel(message, hint=f"`llmx models {call.provider}` lists those with a known price")
+        message = f"no model {call.model!r} at {call.base_url}: {call.cleaned(answer.message) or 'not found'}"
+        return UnknownModel(message, hint=_where_models_are(call))
     if answer.status == HTTPStatus.METHOD_NOT_ALLOWED or _is_shared(answer):
         return RequestRejected(told, hint="another --mode, or `llmx schema check`")
     return RowRefused(told)
+
+
+def _where_models_are(call: Call) -> str:
+    if not call.own_server:
+        return f"`llmx models {call.provider}` lists those with a known price"
+    root = call.base_url.rstrip("/") + ("/v1" if call.provider == "anthropic" else "")
+    missing = "" if root.endswith("/v1") else "most addresses end in /v1; "
+    return f"{missing}`curl {root}/models` asks the server for its models"
 
 
 def _is_shared(answer: Answer) -> bool:
     if answer.param.startswith(("response_format", "tools", "tool_choice", "output_config", "temperature")):
         return True
     return answer.param != "messages" and bool(_SHARED_PART.search(answer.message))
-
-
-def _without_secrets(url: str) -> str:
-    """An address as it may be shown: without user, password and query."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:  # it is a server's word, and no address
-        return "elsewhere"
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")) or "elsewhere"
-
-
-def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
-    """Seconds to wait, from `retry-after-ms`, else `retry-after` as seconds or as an HTTP date.
-
-    RFC 9110, section 10.2.3; the milliseconds are OpenAI's and Anthropic's. What is not a positive,
-    finite time is ignored.
-
-    Args:
-        headers: by lower-case name.
-        now: the wall clock's seconds since 1970, for dates; None to ask it.
-    """
-    found = _seconds(headers.get("retry-after-ms"), scale=0.001)
-    if found is not None:
-        return found
-    text = headers.get("retry-after")
-    found = _seconds(text)
-    return found if found is not None else _until(text, time.time() if now is None else now)
-
-
-def _seconds(text: str | None, scale: float = 1.0) -> float | None:
-    try:
-        seconds = float(text or "") * scale
-    except ValueError:
-        return None
-    return seconds if 0 < seconds < math.inf else None
-
-
-def _until(text: str | None, now: float) -> float | None:
-    try:
-        seconds = parsedate_to_datetime(text or "").timestamp() - now
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
-    return seconds if seconds > 0 else None
 
 
 def _answer(error: Exception) -> Answer | None:
@@ -270,48 +202,6 @@ def _answer(error: Exception) -> Answer | None:
     headers = getattr(response, "headers", None) or getattr(error, "headers", None) or {}
     body = getattr(error, "body", None) or getattr(error, "details", None)
     return answer_of(status, headers, body, fallback=str(getattr(error, "message", "") or ""))
-
-
-def answer_of(status: int, headers: Any, body: Any, *, fallback: str = "") -> Answer:
-    """An answer from the parts of a response; the error is found in the body in any of its usual places."""
-    body = _json(body)
-    inner = body.get("error", body) if isinstance(body, Mapping) else body
-    fields = inner if isinstance(inner, Mapping) else {}
-    detail = _detail(fields.get("detail"))
-    words = fields.get("message") or detail or (inner if isinstance(inner, str) else fallback)
-    named = ("code", "type", "status", "details", "metadata")
-    codes = " ".join(str(fields[name]) for name in named if fields.get(name))
-    lowered = {str(name).lower(): str(value) for name, value in dict(headers).items()}
-    return Answer(status, lowered, str(words), codes, str(fields.get("param") or ""))
-
-
-def _detail(detail: Any) -> Any:
-    """FastAPI's: a text, or a list of which each entry repeats its part of the request as `input`."""
-    if not isinstance(detail, list):
-        return detail
-    entries = [entry for entry in detail if isinstance(entry, Mapping)]
-    places = [".".join(map(str, entry.get("loc") or ())) for entry in entries]
-    return "; ".join(f"{place}: {entry.get('msg', '')}" for place, entry in zip(places, entries, strict=True))
-
-
-def embedded(body: Mapping[str, Any], headers: Any) -> Answer | None:
-    """The error inside a response of status 200, as gateways send it when the provider behind them failed."""
-    choice = next(iter(body.get("choices") or ()), None)
-    holder = choice if isinstance(choice, Mapping) and choice.get("error") else body
-    error = holder.get("error")
-    if not error:
-        return None
-    code = error.get("code") if isinstance(error, Mapping) else None
-    status = code if isinstance(code, int) and 300 <= code < 600 else HTTPStatus.BAD_GATEWAY.value
-    return answer_of(status, headers, {"error": error})
-
-
-def _json(body: Any) -> Any:
-    """Some SDKs (mistral) hand over the response's text."""
-    try:
-        return json.loads(body) if isinstance(body, str) else body
-    except ValueError:
-        return body
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -369,42 +259,6 @@ def _was_sent(causes: list[BaseException]) -> bool:
         if names & _BROKEN:
             return True
     return True
-
-
-def cleaned(message: str, call: Call) -> str:
-    """A third party's words in one line of at most 300 characters, without keys and the row's own words."""
-    line = " ".join(message.split())
-    if call.secret:
-        line = line.replace(call.secret, "…")
-    line = _without_quotes(_KEYS.sub("…", line)[: 4 * _LINE], call.row)
-    return line if len(line) <= _LINE else line[: _LINE - 1] + "…"
-
-
-def _without_row(message: str, row: str) -> str:
-    """A server's message without what it quotes of the row: whole columns, and longer parts of any."""
-    message = " ".join(message.split())
-    columns = sorted((" ".join(column.split()) for column in row.split("\x1e")), key=len, reverse=True)
-    for column in columns:
-        if len(column) > 2:
-            message = message.replace(column, "…")
-    return _without_quotes(message[:_JUDGED], row)
-
-
-def _without_quotes(line: str, row: str) -> str:
-    row = " ".join(row.split())
-    kept: list[str] = []
-    at = 0
-    while at < len(line):
-        if len(line) - at >= _QUOTE and line[at : at + _QUOTE] in row:
-            end = at + _QUOTE
-            while end < len(line) and line[at : end + 1] in row:
-                end += 1
-            kept.append("…")
-            at = end
-        else:
-            kept.append(line[at])
-            at += 1
-    return "".join(kept)
 
 
 def _phrase(status: int) -> str:

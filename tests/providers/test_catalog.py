@@ -80,6 +80,7 @@ def test_parse_model(spec, expected):
             "'openai' names a provider but no model",
             "`llmx models openai` lists what to put after openai/",
         ),
+        ("openai/\udcff", "the model 'openai/\\udcff' is not UTF-8", ""),
     ],
 )
 def test_parse_model_errors(spec, message, hint):

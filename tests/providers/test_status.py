@@ -6,24 +6,14 @@ import importlib
 import inspect
 import itertools
 from dataclasses import replace
-from datetime import UTC, datetime
-from email.utils import format_datetime
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from llmx import errors
+from llmx.providers.answers import Answer, answer_of, embedded
+from llmx.providers.keys import KEYLESS
 from llmx.providers.sdk_errors import BY_CAUSE, BY_STATUS, NEVER_RAISED
-from llmx.providers.status import (
-    Answer,
-    Call,
-    answer_of,
-    embedded,
-    from_answer,
-    retry_after,
-    translate,
-)
+from llmx.providers.status import Call, from_answer, translate
 
 CALL = Call("openai", "gpt-x", "https://api.test/v1", row="", secret="", keys=("OPENAI_API_KEY",))
 
@@ -159,57 +149,6 @@ def test_transient_errors_carry_the_servers_time():
     assert error.retry_after == 7.0
 
 
-@pytest.mark.parametrize(
-    ("headers", "expected"),
-    [
-        ({}, None),
-        ({"retry-after": "3"}, 3.0),
-        ({"retry-after": "0.5"}, 0.5),
-        ({"retry-after-ms": "250", "retry-after": "3"}, 0.25),
-        ({"retry-after-ms": "soon", "retry-after": "3"}, 3.0),
-        ({"retry-after": "-3"}, None),
-        ({"retry-after": "0"}, None),
-        ({"retry-after": "nan"}, None),
-        ({"retry-after": "inf"}, None),
-        ({"retry-after": "Thu, 01 Jan 1970 00:02:00 GMT"}, 60.0),
-        ({"retry-after": "Thu, 01 Jan 1970 00:00:10 GMT"}, None),
-        ({"retry-after": "tomorrow"}, None),
-    ],
-)
-def test_retry_after(headers, expected):
-    """Milliseconds, seconds or a date; nonsense is ignored."""
-    assert expected == retry_after(headers, now=60.0)
-
-
-@given(st.dictionaries(st.sampled_from(["retry-after", "retry-after-ms"]), st.text(max_size=40)))
-def test_retry_after_takes_any_text(headers):
-    """Whatever a server sends, the answer is None or a positive finite time."""
-    found = retry_after(headers, now=0.0)
-    assert found is None or 0 < found < float("inf")
-
-
-@given(st.integers(min_value=1, max_value=10**8))
-def test_retry_after_of_a_date_is_the_time_until_then(seconds):
-    """HTTP dates are in whole seconds, so the time until one is exact."""
-    date = format_datetime(datetime.fromtimestamp(10**9 + seconds, tz=UTC), usegmt=True)
-    assert float(seconds) == retry_after({"retry-after": date}, now=10.0**9)
-
-
-def test_messages_hold_no_key():
-    """Neither the one that was sent nor anything that looks like one."""
-    call = Call("openai", "m", "u", secret="verysecret")
-    said = "Incorrect API key provided: sk-proj-abc***xyz. You sent verysecret, Bearer abcdefghij"
-    told = str(from_answer(Answer(401, {}, said), call))
-    assert told == "openai: Incorrect API key provided: … You sent …, … (401)"
-
-
-def test_messages_do_not_quote_the_row():
-    """A server that repeats the prompt in its error does not get it into our errors."""
-    row = "Jane Roe, born 1970-01-01, lives at 12 Long Street in Springfield"
-    told = str(from_answer(Answer(400, {}, f"cannot parse: {row!r}"), Call("openai", "m", "u", row=row)))
-    assert told == "openai: cannot parse: '…' (400)"
-
-
 ECHOES = [
     "insufficient_quota",
     "please explain response_format to me",
@@ -262,18 +201,36 @@ def test_errors_inside_a_200(body, expected):
     assert expected is (None if found is None else type(from_answer(found, CALL)))
 
 
-def test_messages_are_one_short_line():
-    """At most 300 characters of the server's words, without line breaks."""
-    told = str(from_answer(Answer(400, {}, "bad\nthing " * 200), CALL))
-    assert ("\n" not in told, len(told) < 330) == (True, True)
+@pytest.mark.parametrize(
+    ("call", "hint"),
+    [
+        (CALL, "`llmx models openai` lists those with a known price"),
+        (
+            replace(CALL, own_server=True, base_url="http://me:1/"),
+            "most addresses end in /v1; `curl http://me:1/models` asks the server for its models",
+        ),
+        (
+            replace(CALL, own_server=True, base_url="http://me:1/v1"),
+            "`curl http://me:1/v1/models` asks the server for its models",
+        ),
+        (
+            replace(CALL, own_server=True, base_url="http://me:1", provider="anthropic"),
+            "`curl http://me:1/v1/models` asks the server for its models",
+        ),
+    ],
+)
+def test_where_to_find_the_models_of_a_server(call, hint):
+    """A server of the user's own has models of its own, and often a path."""
+    assert from_answer(Answer(404, {}), call).hint == hint
 
 
 @pytest.mark.parametrize(
-    "body", [None, "", "plain words", b"\xff", [], {"error": None}, {"error": []}, {"detail": "d"}]
+    ("secret", "hint"),
+    [("sk-1", "check the key in OPENAI_API_KEY"), (KEYLESS, "export OPENAI_API_KEY=…")],
 )
-def test_answer_of_takes_any_body(body):
-    """Error bodies come in every shape, and none makes the mapping fail."""
-    assert isinstance(from_answer(answer_of(500, {}, body), CALL), errors.ServerError)
+def test_a_key_that_was_never_set_is_not_to_be_checked(secret, hint):
+    """It is to be set."""
+    assert from_answer(Answer(401, {}), replace(CALL, secret=secret)).hint == hint
 
 
 def _wrapped(*errors_: Exception) -> Exception:

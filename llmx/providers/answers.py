@@ -1,0 +1,108 @@
+"""Responses that are no completions, as providers write them: status, headers, and the error in the body."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any
+
+__all__ = ["Answer", "answer_of", "embedded", "retry_after"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response that is no completion.
+
+    Args:
+        headers: by lower-case name.
+        message: the server's own words.
+        code: its error codes and types, in one string.
+        param: the part of the request it names.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    message: str = ""
+    code: str = ""
+    param: str = ""
+
+
+def answer_of(status: int, headers: Any, body: Any, *, fallback: str = "") -> Answer:
+    """An answer from the parts of a response; the error is found in the body in any of its usual places."""
+    body = _json(body)
+    inner = body.get("error", body) if isinstance(body, Mapping) else body
+    fields = inner if isinstance(inner, Mapping) else {}
+    detail = _detail(fields.get("detail"))
+    words = fields.get("message") or detail or (inner if isinstance(inner, str) else fallback)
+    named = ("code", "type", "status", "details", "metadata")
+    codes = " ".join(str(fields[name]) for name in named if fields.get(name))
+    lowered = {str(name).lower(): str(value) for name, value in dict(headers).items()}
+    return Answer(status, lowered, str(words), codes, str(fields.get("param") or ""))
+
+
+def _detail(detail: Any) -> Any:
+    """FastAPI's: a text, or a list of which each entry repeats its part of the request as `input`."""
+    if not isinstance(detail, list):
+        return detail
+    entries = [entry for entry in detail if isinstance(entry, Mapping)]
+    places = [".".join(map(str, entry.get("loc") or ())) for entry in entries]
+    return "; ".join(f"{place}: {entry.get('msg', '')}" for place, entry in zip(places, entries, strict=True))
+
+
+def embedded(body: Mapping[str, Any], headers: Any) -> Answer | None:
+    """The error inside a response of status 200, as gateways send it when the provider behind them failed."""
+    choice = next(iter(body.get("choices") or ()), None)
+    holder = choice if isinstance(choice, Mapping) and choice.get("error") else body
+    error = holder.get("error")
+    if not error:
+        return None
+    code = error.get("code") if isinstance(error, Mapping) else None
+    status = code if isinstance(code, int) and 300 <= code < 600 else HTTPStatus.BAD_GATEWAY.value
+    return answer_of(status, headers, {"error": error})
+
+
+def _json(body: Any) -> Any:
+    """Some SDKs (mistral) hand over the response's text."""
+    try:
+        return json.loads(body) if isinstance(body, str) else body
+    except ValueError:
+        return body
+
+
+def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
+    """Seconds to wait, from `retry-after-ms`, else `retry-after` as seconds or as an HTTP date.
+
+    RFC 9110, section 10.2.3; the milliseconds are OpenAI's and Anthropic's. What is not a positive,
+    finite time is ignored.
+
+    Args:
+        headers: by lower-case name.
+        now: the wall clock's seconds since 1970, for dates; None to ask it.
+    """
+    found = _seconds(headers.get("retry-after-ms"), scale=0.001)
+    if found is not None:
+        return found
+    text = headers.get("retry-after")
+    found = _seconds(text)
+    return found if found is not None else _until(text, time.time() if now is None else now)
+
+
+def _seconds(text: str | None, scale: float = 1.0) -> float | None:
+    try:
+        seconds = float(text or "") * scale
+    except ValueError:
+        return None
+    return seconds if 0 < seconds < math.inf else None
+
+
+def _until(text: str | None, now: float) -> float | None:
+    try:
+        seconds = parsedate_to_datetime(text or "").timestamp() - now
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    return seconds if seconds > 0 else None

@@ -1,0 +1,65 @@
+"""Third parties' words as they may be shown or judged: in one line, without keys and the row's own words."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit, urlunsplit
+
+__all__ = ["cleaned", "without_row", "without_secrets"]
+
+_KEYS = re.compile(r"\b(?:sk|pk|gsk|xai|csk|pplx|tgp|fw|hf|AIza|Bearer)[-_ ][\w*.~+/-]{6,}|\bAIza[\w-]{10,}")
+_LINE = 300
+_JUDGED = 4_000
+"""Characters of a message that are looked at."""
+_QUOTE = 24
+"""Characters in common from which a message counts as quoting the row."""
+
+
+def cleaned(message: str, *, row: str = "", secret: str = "") -> str:
+    """At most 300 characters without keys and the row's own words.
+
+    Args:
+        row: the row's text: whatever of it the message quotes is left out.
+        secret: the key that was sent.
+    """
+    line = " ".join(message.split())
+    if secret:
+        line = line.replace(secret, "…")
+    line = _without_quotes(_KEYS.sub("…", line)[: 4 * _LINE], row)
+    return line if len(line) <= _LINE else line[: _LINE - 1] + "…"
+
+
+def without_row(message: str, row: str) -> str:
+    """A server's message without what it quotes of the row: whole columns, and longer parts of any."""
+    message = " ".join(message.split())
+    columns = sorted((" ".join(column.split()) for column in row.split("\x1e")), key=len, reverse=True)
+    for column in columns:
+        if len(column) > 2:
+            message = message.replace(column, "…")
+    return _without_quotes(message[:_JUDGED], row)
+
+
+def _without_quotes(line: str, row: str) -> str:
+    row = " ".join(row.split())
+    kept: list[str] = []
+    at = 0
+    while at < len(line):
+        if len(line) - at >= _QUOTE and line[at : at + _QUOTE] in row:
+            end = at + _QUOTE
+            while end < len(line) and line[at : end + 1] in row:
+                end += 1
+            kept.append("…")
+            at = end
+        else:
+            kept.append(line[at])
+            at += 1
+    return "".join(kept)
+
+
+def without_secrets(url: str) -> str:
+    """An address as it may be shown: without user, password and query."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # it is a server's word, and no address
+        return "elsewhere"
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")) or "elsewhere"
