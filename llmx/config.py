@@ -2,7 +2,8 @@
 
 Precedence, highest first: flags, LLMX_* variables, the project's file (`llmx.toml`, or `[tool.llmx]` in
 `pyproject.toml`, in the current folder or the nearest one above), the user's file. Keys are the long
-options without their dashes; an unknown one is an error with the nearest name.
+options without their dashes; an unknown one is an error with the nearest name. Relative paths are relative
+to the file that they stand in.
 """
 
 from __future__ import annotations
@@ -31,7 +32,12 @@ def load_config(env: Environment, options: Collection[str]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for path in (user_file(env), project_file(env.cwd)):
         if path is not None and path.is_file():
-            merged |= _checked(_table(path), path, options)
+            table = _checked(_table(path), path, options)
+            merged |= (
+                table
+                if path.parent == env.cwd
+                else {k: _anchored(k, v, path.parent) for k, v in table.items()}
+            )
     return {name.replace("-", "_"): value for name, value in merged.items()}
 
 
@@ -79,3 +85,32 @@ def _checked(table: Mapping[str, Any], path: Path, options: Collection[str]) -> 
             hint = f"did you mean {close!r}?" if close else "llmx extract --help lists the options"
             raise UsageError(f"{path}: unknown key {name!r}", hint=hint)
     return dict(table)
+
+
+_PATHS = {"examples", "key-file", "output", "errors", "summary"}
+_TEXTS = {"prompt", "system"}
+_LOCAL = "local//"
+
+
+def _anchored(name: str, value: Any, folder: Path) -> Any:
+    """A value whose relative path, if it is one, leads on from the config file's folder."""
+    if not isinstance(value, str) or value == "-":
+        return value
+    if name in _PATHS:
+        return str(folder / value)
+    if name in _TEXTS and value.startswith("@"):
+        return f"@{folder / value[1:]}"
+    if name == "model" and value.startswith(_LOCAL):
+        return f"{_LOCAL}{folder / value.removeprefix(_LOCAL)}"
+    if name == "schema" and _names_file(value, folder):
+        return str(folder / value)
+    return value
+
+
+def _names_file(spec: str, folder: Path) -> bool:
+    """Whether `path.py:Model` or `schema.json` is there, and the spec none of another form."""
+    path, colon, _ = spec.rpartition(":")
+    try:
+        return (folder / (path if colon and path.endswith(".py") else spec)).is_file()
+    except OSError:  # a description of fields is longer than a name may be
+        return False

@@ -25,16 +25,20 @@ def _stdin() -> BinaryIO:
     """
     try:
         return open(0, "rb", closefd=False)
-    except OSError:  # closed, as by `<&-`
-        return io.BytesIO()
+    except OSError:  # as by `<&-`: no rows must not pass for an input without rows
+        return _closed()
 
 
 def _stdout() -> BinaryIO:
     if sys.stdout is not None:
         return sys.stdout.buffer
-    nowhere = io.BytesIO()  # closed, as by `>&-`: rows must not go, paid for, to where nobody sees them
-    nowhere.close()
-    return nowhere
+    return _closed()  # as by `>&-`: rows must not go, paid for, to where nobody sees them
+
+
+def _closed() -> BinaryIO:
+    stream = io.BytesIO()
+    stream.close()
+    return stream
 
 
 def _stderr() -> TextIO:
@@ -56,7 +60,7 @@ class Environment:
     """Streams and variables.
 
     Args:
-        stdin, stdout: bytes, unbuffered by us; stdout is a closed stream when the process has none.
+        stdin, stdout: bytes, unbuffered by us; closed streams when the process has none.
         stderr: text, for people.
         variables: as in `os.environ`.
         cwd: relative paths are relative to it.

@@ -224,6 +224,7 @@ class Report:
         figures: what it did and cost.
         reasons: why it was stopped, the first first; empty for a run that came to its end.
         rows_left: the file where the results are, None when there are none or they went to no file.
+        written: good rows that went to the results; fewer than there are when the output failed.
         errors_path: the file of failed rows, None when there are none.
         exit_code: see docs/errors.md.
     """
@@ -231,6 +232,7 @@ class Report:
     figures: Figures
     reasons: list[LlmxError]
     rows_left: Path | None
+    written: int
     errors_path: Path | None
     exit_code: int
 
@@ -317,7 +319,8 @@ def _up_to_the_cut(
 def _report(plan: Plan, stop: Stop, figures: Figures, outputs: Outputs | None) -> Report:
     code = _exit_code(stop.reasons, figures, plan.settings)
     left, errors = (outputs.rows_left, outputs.errors_path) if outputs else (None, None)
-    return Report(figures, stop.reasons, left, errors, code)
+    written = outputs.written if outputs else 0
+    return Report(figures, stop.reasons, left, written, errors, code)
 
 
 def _open_outputs(plan: Plan, stop: Stop) -> Outputs:

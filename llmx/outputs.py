@@ -106,6 +106,9 @@ class Outputs:
     Args:
         results: already open: what is wrong with its path is said before the first call.
         errors: opened at the first failed row.
+
+    Attributes:
+        written: good outcomes whose rows all went where they belong.
     """
 
     def __init__(self, results: Sink, errors: Path, *, env: Environment, stop: Stop) -> None:
@@ -115,6 +118,7 @@ class Outputs:
         self._env = env
         self._stop = stop
         self._broken = False
+        self.written = 0
 
     @property
     def rows_left(self) -> Path | None:
@@ -142,6 +146,7 @@ class Outputs:
             return
         for row in outcome.rows:
             self._results.write(row)
+        self.written += 1
 
     def _write_error(self, outcome: Outcome, error: LlmxError) -> None:
         if self._errors is None:

@@ -6,6 +6,7 @@ config files) is not this module's business; what is wrong with them is.
 
 from __future__ import annotations
 
+import csv
 import re
 import sys
 from collections.abc import Mapping
@@ -66,10 +67,16 @@ def _parse_max_failures(value: object) -> object:
 
 
 def _parse_names(value: object) -> object:
+    """Names apart by commas; in quotes, as in CSV, where they hold a comma or begin or end with a blank."""
     if not isinstance(value, str):
         return value
-    names = [name.strip() for name in value.split(",")]
-    if not all(names):
+    try:
+        names = next(csv.reader([value.strip()], skipinitialspace=True, strict=True), [])
+    except csv.Error as error:
+        raise ValueError(f'{value!r} has a quote that does not close; write "one, name",other') from error
+    if '"' not in value:
+        names = [name.strip() for name in names]
+    if not names or not all(names):
         raise ValueError(f"{value!r} has an empty name; write them apart by commas")
     return names
 
@@ -139,11 +146,12 @@ class Settings(BaseModel):
     max_failures: Annotated[MaxFailures, BeforeValidator(_parse_max_failures)] = MaxFailures()
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Settings:
+    def of(cls, values: Mapping[str, Any], said: Mapping[str, str] | None = None) -> Settings:
         """Validated settings.
 
         Args:
             values: by option name, underscores for dashes; None for what was not given.
+            said: where an option came from that was no flag, for messages.
 
         Raises:
             UsageError: one line naming the option, its value and what it takes.
@@ -152,12 +160,13 @@ class Settings(BaseModel):
         try:
             return cls(**given)
         except ValidationError as error:
-            raise _usage_error(error) from error
+            raise _usage_error(error, said or {}) from error
 
 
-def _usage_error(error: ValidationError) -> UsageError:
+def _usage_error(error: ValidationError, said: Mapping[str, str]) -> UsageError:
     first = error.errors(include_url=False)[0]
-    option = "--" + str(first["loc"][0]).replace("_", "-")
+    name = str(first["loc"][0])
+    option = "--" + name.replace("_", "-") + (f" (from {said[name]})" if name in said else "")
     if first["type"] == "extra_forbidden":
         options = [_option(name) for name in Settings.model_fields]
         return UsageError(f"no option {option}", hint=_did_you_mean(option, options))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,6 +92,43 @@ def test_the_nearest_folder_counts(env: Environment):
     (env.cwd.parent / "llmx.toml").write_text('model = "above"\n')
     assert project_file(env.cwd / "deep") == own
     assert load_config(env, OPTIONS) == {"rpm": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        ('schema = "s.py:Row"', "schema", "{above}/s.py:Row"),
+        ('schema = "s.json"', "schema", "{above}/s.json"),
+        ('schema = "absent.json"', "schema", "absent.json"),
+        ('schema = "sentiment"', "schema", "sentiment"),
+        ('schema = "name str, age int"', "schema", "name str, age int"),
+        (f'schema = "{"a, " * 200}b"', "schema", "a, " * 200 + "b"),
+        ('prompt = "@p.txt"', "prompt", "@{above}/p.txt"),
+        ('prompt = "Read {{ text }}"', "prompt", "Read {{ text }}"),
+        ('model = "local//m.gguf"', "model", "local//{above}/m.gguf"),
+        ('model = "openai/x"', "model", "openai/x"),
+        ('examples = "e.jsonl"', "examples", "{above}/e.jsonl"),
+        ('output = "-"', "output", "-"),
+        ('output = "/tmp/out.jsonl"', "output", "/tmp/out.jsonl"),
+        ("rpm = 5", "rpm", 5),
+    ],
+)
+def test_paths_are_relative_to_the_file_they_stand_in(env: Environment, text: str, name: str, value: Any):
+    """A project's file works from the folders below it too."""
+    above = env.cwd
+    for there in ("s.py", "s.json"):
+        (above / there).touch()
+    project(env, text)
+    names = ["schema", "prompt", "model", "examples", "output", "rpm"]
+    expected = value.replace("{above}", str(above)) if isinstance(value, str) else value
+    assert load_config(replace(env, cwd=above / "deep"), names) == {name: expected}
+
+
+def test_paths_beside_the_command_stay_as_they_are(env: Environment):
+    """Messages are easier to read that way."""
+    (env.cwd / "s.json").touch()
+    project(env, 'schema = "s.json"')
+    assert load_config(env, ["schema"]) == {"schema": "s.json"}
 
 
 @pytest.mark.parametrize(

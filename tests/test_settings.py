@@ -65,6 +65,7 @@ def test_settings_do_not_change():
         ("max_output_tokens", 0, "--max-output-tokens 0: input should be greater than or equal to 1"),
         ("keep", "a,,b", "--keep: 'a,,b' has an empty name; write them apart by commas"),
         ("keep", "", "--keep: '' has an empty name; write them apart by commas"),
+        ("keep", '"a', """--keep: '"a' has a quote that does not close; write "one, name",other"""),
         ("order", "random", "--order: 'random' is not one of input, done"),
         (
             "max_failures",
@@ -92,6 +93,28 @@ def test_a_wrong_value_is_one_line(option: str, value: object, message: str):
         settings(**{option: value})
     assert str(caught.value) == message
     assert caught.value.hint == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("a, b ,c", ["a", "b", "c"]),
+        ('"last, first",b', ["last, first", "b"]),
+        ('" a ", b', [" a ", "b"]),
+        ('"say ""hi""",b', ['say "hi"', "b"]),
+        ('5" disk', ['5" disk']),
+        ("\na", ["a"]),
+    ],
+)
+def test_names_are_apart_by_commas(text: str, names: list[str]):
+    """Quoted as in CSV where a name holds one."""
+    assert settings(keep=text).keep == names
+
+
+def test_a_value_that_was_no_flag_is_called_what_it_was():
+    """Nobody looks for it on the command line."""
+    with pytest.raises(UsageError, match=r"^--rpm \(from LLMX_RPM\) 'fast': "):
+        Settings.of({"schema": "a str", "rpm": "fast"}, said={"rpm": "LLMX_RPM"})
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ Importing this module imports typer and nothing heavier; every command imports w
 
 from __future__ import annotations
 
+import csv
+import io
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +17,7 @@ import typer
 from llmx._version import __version__
 from llmx.cli.cache import cache
 from llmx.cli.doctor import doctor
-from llmx.cli.extract import extract
+from llmx.cli.extract import OneModel, extract
 from llmx.cli.forgiving import ForgivingStream
 from llmx.cli.init import init
 from llmx.cli.mock import mock
@@ -40,7 +42,7 @@ def build_app() -> typer.Typer:
     )
     app.callback()(_root)
     for command in (extract, models, doctor, init, mock):
-        app.command()(command)
+        app.command(cls=OneModel if command is extract else None)(command)
     app.add_typer(schema)
     app.add_typer(cache)
     return app
@@ -72,6 +74,7 @@ def main(argv: Sequence[str], env: Environment | None = None) -> int:
     """
     env = env or Environment()
     env = replace(env, stderr=cast(TextIO, ForgivingStream(env.stderr)))
+    sys.stdout = sys.stdout or cast(TextIO, _NoStdout())
     try:
         command = typer.main.get_command(build_app())
         extra: dict[str, Any] = (
@@ -95,12 +98,26 @@ def main(argv: Sequence[str], env: Environment | None = None) -> int:
         return _say(env, f"cannot write 'stdout': {error.strerror or error}", "", OutputFailed.exit_code)
 
 
+class _NoStdout(io.StringIO):
+    """In place of a closed standard output, into which Python would write without a word."""
+
+    def write(self, text: str) -> int:
+        raise OutputFailed("cannot write 'stdout': it is closed")
+
+
 def _config(command: Any, env: Environment) -> dict[str, Any]:
     from llmx.config import load_config
 
     options = {param.name.rstrip("_").replace("_", "-") for param in command.commands["extract"].params}
     config = load_config(env, options - {"inputs", "help"})
-    return {name: ",".join(map(str, v)) if isinstance(v, list) else v for name, v in config.items()}
+    return {name: _as_names(value) if isinstance(value, list) else value for name, value in config.items()}
+
+
+def _as_names(names: list[Any]) -> str:
+    """A list as an option's text has it: a name that holds a comma or a blank is quoted."""
+    line = io.StringIO()
+    csv.writer(line, quoting=csv.QUOTE_ALL, lineterminator="").writerow(names)
+    return line.getvalue()
 
 
 def _say(env: Environment, message: str, hint: str, code: int) -> int:

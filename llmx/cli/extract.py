@@ -5,13 +5,28 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from llmx.cli.options import option
+from llmx.errors import UsageError
 
-__all__ = ["extract"]
+__all__ = ["OneModel", "extract"]
 
 Text = str | None
 """Numbers are text, too: `Settings` reads them, so that there is one way to say what is wrong with a value."""
+
+
+class OneModel(TyperCommand):
+    """Refuses a second --model: the one that is not used would be missed by nobody."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """See typer; the parser alone knows how often an option was there."""
+        _, _, order = self.make_parser(ctx).parse_args(list(args))
+        if [param.name for param in order].count("model") > 1:
+            raise UsageError(
+                "--model is there twice", hint="one -m; there is no fallback to another model yet"
+            )
+        return super().parse_args(ctx, args)
 
 
 # As long as there are options: typer reads them off this one signature, and their order is that of --help.

@@ -50,10 +50,12 @@ def init(
     folder: Annotated[str, typer.Argument(help="Where; created if need be.")] = ".",
 ) -> None:
     """Write a config file, a schema and sample rows to start from; existing files are left alone."""
-    from llmx.errors import OutputFailed
+    from llmx.errors import OutputFailed, UsageError
 
     env: Environment = context.obj
     target = env.cwd / folder
+    if target.exists() and not target.is_dir():
+        raise UsageError(f"{folder!r} is a file", hint="llmx init FOLDER")
     try:
         target.mkdir(parents=True, exist_ok=True)
         for name, text in FILES.items():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmx.environment import Environment
-from llmx.errors import UsageError
+from llmx.errors import OutputFailed, UsageError
 
 if TYPE_CHECKING:
     from llmx.providers import CatalogEntry
@@ -54,7 +54,7 @@ def models(
 
     env: Environment = context.obj
     if env.stdout.closed:
-        raise UsageError("standard output is closed")
+        raise OutputFailed("cannot write 'stdout': it is closed")
     lines = _matching(list(_lines(env, filter_)), filter_)
     if as_json:
         rows = [orjson.dumps(asdict(line)).decode() for line in lines]
@@ -88,7 +88,6 @@ def _of(entry: CatalogEntry, ready: bool) -> Iterator[_Line]:
 
 
 def _matching(lines: list[_Line], filter_: str | None) -> list[_Line]:
-    from llmx.errors import UsageError
     from llmx.providers import CATALOG
     from llmx.text import nearest
 

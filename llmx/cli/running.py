@@ -17,7 +17,7 @@ import typer
 
 from llmx.clock import SystemClock
 from llmx.environment import Environment
-from llmx.errors import Interrupted, LlmxError, OutputFailed, PipeClosed, UsageError
+from llmx.errors import Interrupted, OutputFailed, PipeClosed, UsageError
 from llmx.job import Report, execute, first_request
 from llmx.layers.stop import Stop
 from llmx.planning import Plan, plan
@@ -35,10 +35,13 @@ def run_command(given: Mapping[str, Any], context: typer.Context) -> int:
     """Run the job that the options describe; returns its exit code."""
     env: Environment = context.obj
     _warn_of_unknown_variables(env, context)
+    inputs = given.get("inputs") or ["-"]
+    if "-" in inputs and env.stdin.closed:
+        raise UsageError("standard input is closed", hint="llmx extract FILE")
     if not given.get("inputs") and env.stdin.isatty():
         print(context.get_usage(), file=env.stderr)
         raise UsageError("no INPUT, and standard input is a terminal", hint="llmx extract --help")
-    settings = Settings.of({**given, "inputs": given.get("inputs") or ["-"]})
+    settings = Settings.of({**given, "inputs": inputs}, said=_said(context))
     if env.stdout.closed and (settings.output == "-" or settings.dry_run):
         raise UsageError("standard output is closed", hint="-o FILE")
     planned = plan(settings, env)
@@ -46,6 +49,20 @@ def run_command(given: Mapping[str, Any], context: typer.Context) -> int:
     if settings.dry_run:
         return asyncio.run(_dry_run(planned, terminal))
     return asyncio.run(_run(planned, terminal))
+
+
+def _said(context: typer.Context) -> dict[str, str]:
+    """Where each option came from that was no flag, by its name."""
+    sources = {
+        str(param.name): context.get_parameter_source(str(param.name)) for param in context.command.params
+    }
+    variables = {str(param.name): str(getattr(param, "envvar", "")) for param in context.command.params}
+    words = {name: source.name for name, source in sources.items() if source is not None}
+    return {
+        name: variables[name] if word == "ENVIRONMENT" else "the config file"
+        for name, word in words.items()
+        if word in ("ENVIRONMENT", "DEFAULT_MAP")
+    }
 
 
 def _terminal(settings: Settings, env: Environment) -> Terminal:
@@ -122,15 +139,13 @@ def _conclude(planned: Plan, report: Report, terminal: Terminal) -> None:
     if (failed := _failed_rows(report, planned.env)) is not None:
         terminal.say(f"failed rows: {failed}")
     if report.reasons:
-        _tell_reasons(report.reasons, report.rows_left, planned, terminal)
+        _tell_reasons(report, planned, terminal)
     elif figures.failed and report.exit_code == 0:
         terminal.say(f"warning: {plural(figures.failed, 'row')} failed, within --max-failures")
 
 
-def _tell_reasons(
-    reasons: list[LlmxError], rows_left: Path | None, planned: Plan, terminal: Terminal
-) -> None:
-    first = reasons[0]
+def _tell_reasons(report: Report, planned: Plan, terminal: Terminal) -> None:
+    first = report.reasons[0]
     if isinstance(first, Interrupted):
         kept = "; what has been answered is kept" if planned.settings.cache != "off" else ""
         terminal.say(f"{first}{kept}")
@@ -138,8 +153,10 @@ def _tell_reasons(
         terminal.say(f"error: {first}")
         if first.hint:
             terminal.say(f"hint: {first.hint}")
-    if rows_left is not None:
-        terminal.say(f"rows so far: {_short(rows_left, planned.env)}")
+    if report.written < report.figures.ok:
+        terminal.say(f"written: {report.written:,} of {report.figures.ok:,} ok")
+    if report.rows_left is not None:
+        terminal.say(f"rows so far: {_short(report.rows_left, planned.env)}")
     if first.exit_code != 2:  # then the command itself is wrong
         # Answers are in the exact cache, so the same command pays only for what is missing.
         terminal.say(f"resume: {shlex.join(['llmx', *sys.argv[1:]])}")
@@ -162,6 +179,7 @@ def _write_summary(planned: Plan, report: Report) -> None:
         "stopped": str(report.reasons[0]) if report.reasons else None,
         "schema": planned.schema.name,
         "output": planned.settings.output,
+        "written": report.written,
         "errors_file": _failed_rows(report, planned.env),
     }
     try:

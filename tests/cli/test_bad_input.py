@@ -142,7 +142,8 @@ def test_a_wrong_value(
 ) -> None:
     """An option's wrong value is told with what would be right, and nobody is called."""
     before = rows.read_bytes()
-    assert_refused(llmx("extract", *GOOD, *mock.openai, *option), message, hint)
+    server = mock.openai[2:] if option[0] == "-m" else mock.openai
+    assert_refused(llmx("extract", *GOOD, *server, *option), message, hint)
     assert mock.calls == 0
     assert rows.read_bytes() == before
 
@@ -182,12 +183,15 @@ NUMBERS = [
 @pytest.mark.parametrize("option", [*NUMBERS, "reasks"])
 def test_a_number_that_is_none(option: str, llmx: Llmx, mock: Mock, rows: Path) -> None:
     """A word where a number belongs is told with the option's name and the word, wherever it comes from."""
-    message = f"--{option} 'many': input should be a valid "
-    assert_refused(llmx("extract", *GOOD, *mock.openai, f"--{option}", "many"), message, "")
-    by_variable = {"LLMX_" + option.upper().replace("-", "_"): "many"}
-    assert_refused(llmx("extract", *GOOD, *mock.openai, **by_variable), message, "")
+    message = "'many': input should be a valid "
+    variable = "LLMX_" + option.upper().replace("-", "_")
+    by_flag = llmx("extract", *GOOD, *mock.openai, f"--{option}", "many")
+    assert_refused(by_flag, f"--{option} {message}", "")
+    by_variable = llmx("extract", *GOOD, *mock.openai, **{variable: "many"})
+    assert_refused(by_variable, f"--{option} (from {variable}) {message}", "")
     (llmx.cwd / "llmx.toml").write_text(f'{option} = "many"\n')
-    assert_refused(llmx("extract", *GOOD, *mock.openai), message, "")
+    by_file = llmx("extract", *GOOD, *mock.openai)
+    assert_refused(by_file, f"--{option} (from the config file) {message}", "")
 
 
 def test_numbers_of_a_config_file_are_numbers(llmx: Llmx, mock: Mock, rows: Path) -> None:
@@ -197,7 +201,9 @@ def test_numbers_of_a_config_file_are_numbers(llmx: Llmx, mock: Mock, rows: Path
     assert (done.code, done.out.count("_llmx")) == (0, 2)
     (llmx.cwd / "llmx.toml").write_text("limit = true\n")
     assert_refused(
-        llmx("extract", *GOOD, *mock.openai), "--limit 'True': input should be a valid integer", ""
+        llmx("extract", *GOOD, *mock.openai),
+        "--limit (from the config file) 'True': input should be a valid integer",
+        "",
     )
 
 
@@ -206,6 +212,13 @@ def test_a_table_in_a_config_file(llmx: Llmx, mock: Mock, rows: Path) -> None:
     (llmx.cwd / "llmx.toml").write_text("[extract]\nlimit = 2\n")
     message = "'extract' is a table"
     assert_refused(llmx("extract", *GOOD, *mock.openai), message, "options stand at the top level")
+
+
+def test_a_second_model(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """It would not be used, and nobody would notice."""
+    done = llmx("extract", "rows.jsonl", "-s", "a str, b", "-m", "openai/a", *mock.openai)
+    assert (done.code, mock.calls) == (2, 0)
+    assert done.err.startswith("error: --model is there twice\n")
 
 
 def test_an_option_without_its_value(llmx: Llmx, rows: Path) -> None:

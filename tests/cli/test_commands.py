@@ -109,6 +109,13 @@ def test_init_leaves_files_alone(llmx: Llmx) -> None:
     assert (llmx.cwd / "schema.py").read_text() == "mine"
 
 
+def test_init_where_a_file_is(llmx: Llmx) -> None:
+    """It is no folder, and that is the command's fault."""
+    (llmx.cwd / "file").touch()
+    done = llmx("init", "file")
+    assert (done.code, done.err) == (2, "error: 'file' is a file\nhint: llmx init FOLDER\n")
+
+
 def test_schema_list(llmx: Llmx) -> None:
     """A line per ready-made schema."""
     done = llmx("schema", "list")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from commands import Llmx, Mock
+from rehearsal import write_rows
 
 RUN = ("extract", "rows.jsonl", "-s", "name, age int", "-n", "1")
 
@@ -82,6 +83,39 @@ def test_an_unknown_key(llmx: Llmx, mock: Mock, rows: Path) -> None:
     assert done.err == (
         f"error: {llmx.cwd / 'llmx.toml'}: unknown key 'concurency'\nhint: did you mean 'concurrency'?\n"
     )
+
+
+def test_names_with_commas_in_a_list(llmx: Llmx, mock: Mock) -> None:
+    """A column may be called anything."""
+    write_rows(llmx.cwd / "rows.jsonl", [{"a, b": 1, " c ": 2, "d": 3}])
+    (llmx.cwd / "llmx.toml").write_text('keep = ["a, b", " c "]')
+    done = llmx(*RUN, *mock.openai)
+    assert list(done.rows[0]) == ["a, b", " c ", "name", "age"]
+    assert list(llmx(*RUN, *mock.openai, "--keep", '"a, b",d').rows[0]) == ["a, b", "d", "name", "age"]
+
+
+def test_paths_of_a_file_above(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """The schema that stands beside the config file is found from a folder below."""
+    (llmx.cwd / "s.py").write_text("from pydantic import BaseModel\nclass Row(BaseModel):\n    topic: str\n")
+    (llmx.cwd / "llmx.toml").write_text('schema = "s.py:Row"\nkeep = "none"')
+    inner = llmx.cwd / "inner"
+    inner.mkdir()
+    done = llmx("extract", "../rows.jsonl", "-n", "1", *mock.openai, cwd=inner)
+    assert [list(row) for row in done.rows] == [["topic"]]
+
+
+@pytest.mark.parametrize(
+    ("config", "variables", "named"),
+    [("rpm = 0", {}, "the config file"), ("", {"LLMX_RPM": "0"}, "LLMX_RPM")],
+)
+def test_an_error_names_where_the_value_stands(
+    config: str, variables: dict[str, str], named: str, llmx: Llmx, mock: Mock, rows: Path
+) -> None:
+    """It is no flag that the user would look for."""
+    (llmx.cwd / "llmx.toml").write_text(config)
+    done = llmx(*RUN, *mock.openai, **variables)
+    message = f"error: --rpm (from {named}) '0': input should be greater than or equal to 1\n"
+    assert (done.code, done.err) == (2, message)
 
 
 def test_a_misspelt_value(llmx: Llmx, mock: Mock, rows: Path) -> None:

@@ -118,7 +118,7 @@ def test_the_summary_as_json(llmx: Llmx, mock: Mock, rows: Path) -> None:
     assert (summary["calls"], summary["exit_code"], summary["stopped"]) == (10, 0, None)
     assert summary["tokens"]["input"] == stats["input_tokens"]
     assert summary["cost"] is None
-    assert summary["output"] == "out.jsonl"
+    assert (summary["output"], summary["written"]) == ("out.jsonl", summary["rows"]["ok"])
     assert 0 < summary["latency"]["p50"] <= summary["latency"]["p95"]
 
 
@@ -195,6 +195,7 @@ def test_an_output_that_cannot_be_written(llmx: Llmx, mock: Mock, rows: Path) ->
     done = llmx(*RUN, *mock.openai, "-o", "/dev/full", "--output-format", "jsonl")
     assert done.code == 1
     assert "error: cannot write '/dev/full': No space left on device\n" in done.err
+    assert "\nwritten: 0 of " in done.err
 
 
 def test_files_of_the_home_are_private(llmx: Llmx, mock: Mock, rows: Path) -> None:

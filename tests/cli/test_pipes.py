@@ -97,6 +97,20 @@ def test_closed_streams(closed: str, llmx: Llmx, mock: Mock, rows: Path) -> None
     assert len(read_rows(llmx.cwd / "out.jsonl")) == 10
 
 
+def test_a_closed_input_is_not_an_empty_one(llmx: Llmx, mock: Mock) -> None:
+    """A job that lost its input must not pass for one that had none."""
+    done = shell(llmx, f"llmx extract -s 'name, age int' {' '.join(mock.openai)} <&-")
+    assert (done.returncode, done.stderr) == (2, "error: standard input is closed\nhint: llmx extract FILE\n")
+
+
+@pytest.mark.parametrize("command", ["--version", "doctor", "models", "schema list", "schema show contact"])
+def test_a_closed_output_is_told(command: str, llmx: Llmx) -> None:
+    """Whoever asked gets no answer."""
+    done = shell(llmx, f"llmx {command} >&-")
+    assert done.returncode == 1
+    assert "error: cannot write 'stdout': it is closed\n" in done.stderr
+
+
 def test_a_slow_writer_is_not_waited_for(llmx: Llmx, mock: Mock) -> None:
     """Rows are answered as they come; the first result is there while the input is still open."""
     read_rows_fd, write_rows_fd = os.pipe()
