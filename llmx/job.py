@@ -280,6 +280,8 @@ def _introduce(plan: Plan, parts: Engine, talk: Talk) -> None:
     """What a person should know before the first call."""
     if parts.endpoint.note:
         talk.say(f"note: {parts.endpoint.note}")
+    if plan.doubt:
+        talk.say(f"warning: {plan.doubt}")
     if plan.source.columns:
         talk.say(plan.announcement)
 

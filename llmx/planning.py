@@ -56,6 +56,16 @@ class Plan:
         seen = f"{rows}{how}: {', '.join(shown) or 'no column'}"
         return f"{seen} (not: {', '.join(hidden)})" if hidden else seen
 
+    @property
+    def doubt(self) -> str:
+        """What looks wrong with the input though it can be read; "" when nothing does."""
+        names = self.source.columns
+        found = next((name for mark, name in _MARKS.items() if len(names) == 1 and mark in names[0]), None)
+        return f"there is one column, {names[0]!r}: are its cells apart by {found}?" if found else ""
+
+
+_MARKS = {";": "semicolons", "\t": "tabs", ",": "commas"}
+
 
 def plan(settings: Settings, env: Environment) -> Plan:
     """Check everything that can be checked before the first call.

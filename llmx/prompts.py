@@ -31,6 +31,9 @@ HASH_LENGTH = 12
 COLUMN_END = "\x1e"
 """Between the columns in a row's plain text: ASCII's record separator, over which no span reaches."""
 
+ROW = "row"
+"""What a template calls the columns that are shown, for names that are no names to jinja2: `row["due date"]`."""
+
 GOLD = "gold"
 """The column of right answers, which no model is shown unless it is named."""
 
@@ -131,7 +134,7 @@ class Prompt:
         self._template: Template | None = None
         self.used: list[str] | None = None
         if template is not None:
-            self._template, self.used = _compile(template, selection.chosen or columns)
+            self._template, self.used = _compile(template, columns, selection)
         self._prefix: list[Message] = [{"role": "system", "content": system}]
         for number, example in enumerate(examples, 1):
             self._prefix += self._pair(example, number)
@@ -178,8 +181,9 @@ class Prompt:
 
     def _templated(self, data: Mapping[str, Any]) -> tuple[str, str]:
         assert self._template is not None
-        given = data if self._selection.chosen is None else self._selection.of(data)
-        text = _render(self._template, given)
+        shown = self._selection.of(data)
+        given = data if self._selection.chosen is None else shown
+        text = _render(self._template, {ROW: shown, **given})
         if not text.strip():
             raise UnreadableRow("the prompt template makes nothing of this row")
         return text, text
@@ -213,13 +217,16 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else _json(value)
 
 
-def _compile(source: str, columns: Sequence[str]) -> tuple[Template, list[str]]:
-    """The template, and the columns it uses."""
+def _compile(source: str, columns: Sequence[str], selection: Selection) -> tuple[Template, list[str]]:
+    """The template, and the columns it uses: by their names, or as `row["name"]`."""
     from jinja2 import StrictUndefined, TemplateSyntaxError, meta
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     # Prompts are plain text for a model, not HTML: escaping would alter the data.
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+    there = selection.chosen or columns
+    for name in there:
+        environment.globals.pop(name, None)  # a column called range is no function
     if not source.strip():
         raise UsageError(
             "--prompt: the template is empty", hint="leave --prompt out to send the columns as JSON"
@@ -234,10 +241,35 @@ def _compile(source: str, columns: Sequence[str]) -> tuple[Template, list[str]]:
     if any(True for _ in meta.find_referenced_templates(tree)):
         raise UsageError("--prompt: a template cannot include or import others")
     used = meta.find_undeclared_variables(tree)
-    names = sorted(used - set(environment.globals))
-    for name in names:
-        _require(name, columns, "--prompt")
-    return template, names
+    names = used if ROW in there else used - {ROW}
+    for name in sorted(names):
+        _require(name, there, "--prompt")
+    if ROW in used - names:
+        names |= _columns_of_row(tree, selection.check(columns))
+    return template, sorted(names)
+
+
+def _columns_of_row(tree: Any, shown: Sequence[str]) -> set[str]:
+    """The columns that a template takes from `row`: those it names, or all that are shown."""
+    from jinja2 import nodes
+
+    parts = [node for node in tree.find_all((nodes.Getitem, nodes.Getattr)) if _is_row(node.node)]
+    asked = [node.attr if isinstance(node, nodes.Getattr) else _constant(node.arg) for node in parts]
+    named = {name for name in asked if name is not None}
+    if None in asked or len(asked) < sum(map(_is_row, tree.find_all(nodes.Name))):
+        return set(shown)  # which ones it takes is not to be seen here
+    for name in sorted(named):
+        _require(name, shown, "--prompt")
+    return named
+
+
+def _constant(node: Any) -> str | None:
+    value = getattr(node, "value", None)
+    return value if isinstance(value, str) else None
+
+
+def _is_row(node: Any) -> bool:
+    return getattr(node, "name", None) == ROW
 
 
 def _render(template: Template, data: Mapping[str, Any]) -> str:

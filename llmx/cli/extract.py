@@ -62,7 +62,10 @@ def extract(
     mode: Annotated[
         Text,
         option(
-            "--mode", metavar="MODE", help="How the schema is sent: auto, json_schema, tools, json. [auto]"
+            "--mode",
+            choices="auto json_schema tools json",
+            metavar="MODE",
+            help="How the schema is sent: auto, json_schema, tools, json. [auto]",
         ),
     ] = None,
     temperature: Annotated[
@@ -106,10 +109,22 @@ def extract(
         option("--examples", metavar="FILE", help="Few-shot rows: columns, and the answer under gold."),
     ] = None,
     input_format: Annotated[
-        Text, option("--input-format", metavar="F", help="jsonl, csv, tsv, parquet, text. [by suffix]")
+        Text,
+        option(
+            "--input-format",
+            choices="jsonl csv tsv parquet text",
+            metavar="F",
+            help="jsonl, csv, tsv, parquet, text. [by suffix]",
+        ),
     ] = None,
     output_format: Annotated[
-        Text, option("--output-format", metavar="F", help="jsonl, csv, tsv, parquet. [by suffix]")
+        Text,
+        option(
+            "--output-format",
+            choices="jsonl csv tsv parquet",
+            metavar="F",
+            help="jsonl, csv, tsv, parquet. [by suffix]",
+        ),
     ] = None,
     limit: Annotated[Text, option("--limit", "-n", metavar="N", help="Only the first N rows.")] = None,
     sample: Annotated[Text, option("--sample", metavar="N", help="N rows at random, in order.")] = None,
@@ -132,7 +147,9 @@ def extract(
         Text,
         option("--errors", metavar="PATH", help="Where failed rows go. [-o out.jsonl: out.errors.jsonl]"),
     ] = None,
-    order: Annotated[Text, option("--order", metavar="input|done", help="Of the output. [input]")] = None,
+    order: Annotated[
+        Text, option("--order", choices="input done", metavar="input|done", help="Of the output. [input]")
+    ] = None,
     summary: Annotated[
         Text, option("--summary", metavar="PATH", help="Write the run's figures as JSON.")
     ] = None,
@@ -174,7 +191,8 @@ def extract(
         bool | None, option("--dry-run", help="Show the plan and the first request; call nobody.")
     ] = None,
     cache: Annotated[
-        Text, option("--cache", metavar="exact|off", help="Reuse of earlier answers. [exact]")
+        Text,
+        option("--cache", choices="exact off", metavar="exact|off", help="Reuse of earlier answers. [exact]"),
     ] = None,
     cache_ttl: Annotated[
         Text, option("--cache-ttl", metavar="TIME", help="How long an answer is kept. [30d]")

@@ -14,12 +14,24 @@ def variable(long: str) -> str:
     return "LLMX_" + long.strip("-").upper().replace("-", "_")
 
 
-def option(*names: str, help: str, panel: str | None = None, metavar: str | None = None, **more: Any) -> Any:
+def option(
+    *names: str,
+    help: str,
+    panel: str | None = None,
+    metavar: str | None = None,
+    choices: str = "",
+    **more: Any,
+) -> Any:
     """A typer option with its variable.
 
     Args:
         names: the long name first, e.g. "--schema", "-s".
+        choices: values that a shell may complete, apart by blanks; they are not checked here.
     """
+    if choices:
+        more["autocompletion"] = lambda incomplete: [
+            value for value in choices.split() if value.startswith(incomplete)
+        ]
     return typer.Option(
         *names,
         help=help,

@@ -90,6 +90,8 @@ def _warn_of_unknown_variables(env: Environment, context: typer.Context) -> None
 
 async def _dry_run(planned: Plan, terminal: Terminal) -> int:
     body = await first_request(planned, terminal)
+    if planned.doubt:
+        terminal.say(f"warning: {planned.doubt}")
     terminal.say(planned.announcement)
     if body is None:
         terminal.say("no readable row in the input: nothing would be sent")

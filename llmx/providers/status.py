@@ -97,7 +97,7 @@ def translate(error: Exception, call: Call) -> LlmxError:
     if (answer := _answer(error)) is not None:
         return from_answer(answer, call)
     causes = list(_causes(error))
-    reason = call.cleaned(str(causes[-1]) or type(causes[-1]).__name__)
+    reason = call.cleaned(_reason(causes[-1]))
     match _broke(causes):
         case "timeout":
             return CallTimeout(f"{call.base_url} did not answer in time; it may have been billed")
@@ -230,6 +230,16 @@ def _broke(causes: list[BaseException]) -> str | None:
     if any("Timeout" in name or "DeadlineExceeded" in name for name in names):
         return "timeout"
     return "connection" if any(_CONNECTION.search(name) for name in names) else None
+
+
+def _reason(error: BaseException) -> str:
+    """Why a connection failed, in words where aiohttp has none: it shows objects of its own."""
+    names = {cls.__name__ for cls in type(error).__mro__}
+    if "ServerDisconnectedError" in names:
+        return "the server closed the connection"
+    if "HttpProcessingError" in names:
+        return "what came back is no HTTP"
+    return str(error) or type(error).__name__
 
 
 _UNREACHED = frozenset(

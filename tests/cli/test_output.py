@@ -102,6 +102,14 @@ def test_the_hidden_columns_are_named(llmx: Llmx, mock: Mock) -> None:
     assert done.err.startswith("1 row; the model sees: text (not: id, gold, _n)\n")
 
 
+def test_cells_that_are_apart_by_something_else(llmx: Llmx, mock: Mock) -> None:
+    """Every row is one cell then, and is paid for."""
+    (llmx.cwd / "semicolons.csv").write_text("id;text\n1;a\n")
+    done = llmx("extract", "semicolons.csv", "-s", "name, age int", *mock.openai)
+    assert done.code == 0
+    assert "warning: there is one column, 'id;text': are its cells apart by semicolons?\n" in done.err
+
+
 def test_the_summary_as_json(llmx: Llmx, mock: Mock, rows: Path) -> None:
     """`--summary` says in numbers what stderr says in words."""
     llmx(*RUN, *mock.openai, "-o", "out.jsonl", "--summary", "summary.json")

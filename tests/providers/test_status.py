@@ -268,6 +268,17 @@ def test_a_lone_surrogate_refuses_the_row():
     assert isinstance(translate(caught.value, CALL), errors.RowRefused)
 
 
+def test_a_broken_answer_is_told_in_words():
+    """aiohttp shows objects of its own."""
+    import aiohttp
+    from aiohttp.http_exceptions import BadStatusLine
+
+    hung_up = translate(aiohttp.ServerDisconnectedError(object()), CALL)  # type: ignore[arg-type]  # half a response
+    assert str(hung_up) == "no answer from https://api.test/v1: the server closed the connection"
+    odd = _wrapped(aiohttp.ClientConnectionError("x"), BadStatusLine("SSH-2.0"))
+    assert str(translate(odd, CALL)) == "no answer from https://api.test/v1: what came back is no HTTP"
+
+
 def test_an_exception_nobody_knows_refuses_the_row():
     """And its message says whose it is."""
     told = translate(KeyError("boo"), CALL)
