@@ -3,7 +3,6 @@
 The system text never changes within a run. The row goes into the user turn as JSON between tags that
 carry a truncated SHA-256 of that JSON: no author can embed the hash of their own text, so nothing in a
 row can close its tag, and the request stays deterministic. One row's text can alter that row alone.
-Templates are jinja2's immutable sandbox with strict undefined, rendered once; rows are only ever values.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import orjson
 
 from llmx.errors import UnreadableRow, UsageError
 from llmx.records.values import plain
-from llmx.text import nearest
+from llmx.templates import ROW, compiled, rendered, require_column
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -30,9 +29,6 @@ Message = dict[str, Any]
 HASH_LENGTH = 12
 COLUMN_END = "\x1e"
 """Between the columns in a row's plain text: ASCII's record separator, over which no span reaches."""
-
-ROW = "row"
-"""What a template calls the columns that are shown, for names that are no names to jinja2: `row["due date"]`."""
 
 GOLD = "gold"
 """The column of right answers, which no model is shown unless it is named."""
@@ -75,7 +71,7 @@ class Selection:
         """
         if self.chosen is not None:
             for name in self.chosen:
-                _require(name, columns, "--input")
+                require_column(name, columns, "--input")
             return list(self.chosen)
         shown = [name for name in columns if self._shows(name)]
         if columns and not shown:
@@ -92,14 +88,6 @@ class Selection:
     def _shows(self, name: str) -> bool:
         bare = name.strip()  # headers such as "id, text, gold" have blanks
         return name != self.key and bare != GOLD and not bare.startswith("_")
-
-
-def _require(name: str, columns: Sequence[str], option: str) -> None:
-    if name in columns or not columns:  # no columns: no rows, which is no fault of the option
-        return
-    close = nearest(name, columns)
-    hint = f"did you mean {close!r}?" if close else ""
-    raise UsageError(f"{option}: no column {name!r}; there are {', '.join(columns)}", hint=hint)
 
 
 class Prompt:
@@ -134,7 +122,9 @@ class Prompt:
         self._template: Template | None = None
         self.used: list[str] | None = None
         if template is not None:
-            self._template, self.used = _compile(template, columns, selection)
+            self._template, self.used = compiled(
+                template, selection.chosen or columns, list(selection.of(dict.fromkeys(columns)))
+            )
         self._prefix: list[Message] = [{"role": "system", "content": system}]
         for number, example in enumerate(examples, 1):
             self._prefix += self._pair(example, number)
@@ -183,7 +173,7 @@ class Prompt:
         assert self._template is not None
         shown = self._selection.of(data)
         given = data if self._selection.chosen is None else shown
-        text = _render(self._template, {ROW: shown, **given})
+        text = rendered(self._template, {ROW: shown, **given})
         if not text.strip():
             raise UnreadableRow("the prompt template makes nothing of this row")
         return text, text
@@ -215,69 +205,6 @@ def _json(value: Any) -> str:
 
 def _plain(value: Any) -> str:
     return value if isinstance(value, str) else _json(value)
-
-
-def _compile(source: str, columns: Sequence[str], selection: Selection) -> tuple[Template, list[str]]:
-    """The template, and the columns it uses: by their names, or as `row["name"]`."""
-    from jinja2 import StrictUndefined, TemplateSyntaxError, meta
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    # Prompts are plain text for a model, not HTML: escaping would alter the data.
-    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
-    there = selection.chosen or columns
-    for name in there:
-        environment.globals.pop(name, None)  # a column called range is no function
-    if not source.strip():
-        raise UsageError(
-            "--prompt: the template is empty", hint="leave --prompt out to send the columns as JSON"
-        )
-    try:
-        tree = environment.parse(source)
-        template = environment.from_string(source)
-    except TemplateSyntaxError as error:
-        raise UsageError(f"--prompt line {error.lineno}: {error.message}") from error
-    except RecursionError as error:
-        raise UsageError("--prompt: the template is nested too deeply") from error
-    if any(True for _ in meta.find_referenced_templates(tree)):
-        raise UsageError("--prompt: a template cannot include or import others")
-    used = meta.find_undeclared_variables(tree)
-    names = used if ROW in there else used - {ROW}
-    for name in sorted(names):
-        _require(name, there, "--prompt")
-    if ROW in used - names:
-        names |= _columns_of_row(tree, selection.check(columns))
-    return template, sorted(names)
-
-
-def _columns_of_row(tree: Any, shown: Sequence[str]) -> set[str]:
-    """The columns that a template takes from `row`: those it names, or all that are shown."""
-    from jinja2 import nodes
-
-    parts = [node for node in tree.find_all((nodes.Getitem, nodes.Getattr)) if _is_row(node.node)]
-    asked = [node.attr if isinstance(node, nodes.Getattr) else _constant(node.arg) for node in parts]
-    named = {name for name in asked if name is not None}
-    if None in asked or len(asked) < sum(map(_is_row, tree.find_all(nodes.Name))):
-        return set(shown)  # which ones it takes is not to be seen here
-    for name in sorted(named):
-        _require(name, shown, "--prompt")
-    return named
-
-
-def _constant(node: Any) -> str | None:
-    value = getattr(node, "value", None)
-    return value if isinstance(value, str) else None
-
-
-def _is_row(node: Any) -> bool:
-    return getattr(node, "name", None) == ROW
-
-
-def _render(template: Template, data: Mapping[str, Any]) -> str:
-    try:
-        return template.render(data)
-    except Exception as error:
-        # jinja2 lets through whatever a value's own operators raise (a number where text was expected).
-        raise UnreadableRow(f"the prompt template failed on this row: {error}") from error
 
 
 def default_system(description: str | None, fields: Mapping[str, str]) -> str:

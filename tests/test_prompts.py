@@ -248,20 +248,6 @@ def test_row_as_a_whole_is_what_is_shown_without_a_template():
     assert user_text(made, {"id": 1, "text": "t", "gold": 3, "_x": 4}) == '{"text": "t"} 1'
 
 
-def test_row_knows_its_columns():
-    """A misspelt one is found before any call; another's key may be any expression."""
-    with pytest.raises(UsageError, match="no column 'txt'"):
-        prompt("text", template='{{ row["txt"] }}')
-    assert prompt("text", "n", template="{{ row[n] }}").used == ["n", "text"]
-
-
-def test_columns_may_have_names_that_jinja2_uses():
-    """A column called row is that column, and one called range no function."""
-    made = prompt("row", "range", template="{{ row }}{{ range }}")
-    assert made.used == ["range", "row"]
-    assert user_text(made, {"row": "a", "range": "b"}) == "ab"
-
-
 def test_names_that_a_template_sets_are_no_columns():
     """Loop variables, `set` and jinja's own functions need no column."""
     template = "{% set n = 2 %}{% for i in range(n) %}{{ text }}{{ i }}{% endfor %}"

@@ -7,7 +7,6 @@ answer could no longer be given, the finding says "refused".
 
 from __future__ import annotations
 
-import json
 import re
 from itertools import combinations
 from typing import Any
@@ -16,33 +15,11 @@ from llmx.schemas.dialects import Finding, Grammar, place
 from llmx.schemas.keywords import Node, definitions, ref_name, resolved, types_of
 from llmx.schemas.merge import merge_all_of
 from llmx.schemas.references import places_of_definitions, recursive_definitions
+from llmx.schemas.said import SAID, UNSAID, described, named, shown
 from llmx.schemas.unions import disjoint
 
 __all__ = ["Rewriter", "without_echoed_title"]
 
-_SAID = {
-    "pattern": "matches the regular expression {}",
-    "format": "in the format {}",
-    "minLength": "at least {} characters",
-    "maxLength": "at most {} characters",
-    "minimum": "at least {}",
-    "maximum": "at most {}",
-    "exclusiveMinimum": "more than {}",
-    "exclusiveMaximum": "less than {}",
-    "multipleOf": "a multiple of {}",
-    "minItems": "at least {} elements",
-    "maxItems": "at most {} elements",
-    "uniqueItems": "no element twice",
-    "minProperties": "at least {} properties",
-    "maxProperties": "at most {} properties",
-    "contentEncoding": "encoded as {}",
-    "contentMediaType": "of the media type {}",
-}
-"""Constraints that can be told in words."""
-_UNSAID = (
-    *("contains", "minContains", "maxContains", "unevaluatedItems", "propertyNames", "dependentRequired"),
-    *("dependentSchemas", "not", "if", "then", "else", "patternProperties"),
-)
 _OF_TYPE = {
     "string": {"pattern", "format", "minLength", "maxLength", "contentEncoding", "contentMediaType"},
     "number": {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"},
@@ -100,7 +77,7 @@ class Rewriter:
             result = self._typed(types[0], whole, path, told)
         else:
             result = self._anything(whole, path)
-        return self._described(result, whole, told)
+        return described(result, whole, told)
 
     def _merged(self, node: Node, path: str) -> Node:
         if "allOf" not in node:
@@ -138,10 +115,10 @@ class Rewriter:
         reference = {"$ref": node["$ref"]}
         if not beside:
             return reference
-        described = self._described({}, beside, [])
+        about = described({}, beside, [])
         if self._grammar.beside_ref:
-            return reference | described
-        return {"anyOf": [reference], **described} if described else reference
+            return reference | about
+        return {"anyOf": [reference], **about} if about else reference
 
     def _define(self, name: str) -> None:
         if name in self._used:
@@ -209,7 +186,7 @@ class Rewriter:
             self._object(node, path, result)
         elif json_type == "array":
             node = self._array(node, path, result)
-        for keyword in [*_SAID, *_UNSAID]:
+        for keyword in [*SAID, *UNSAID]:
             if keyword in node and node[keyword] is not False:
                 self._constraint(keyword, node, path, result, told)
         return result
@@ -219,10 +196,10 @@ class Rewriter:
         if self._enforced(keyword, value):
             result.setdefault(keyword, value)
             return
-        if keyword in _SAID:
-            shown = _shown(value) if keyword == "pattern" else value
-            told.append(_SAID[keyword].format(shown))
-            self._found("weakened", path, f"{_named(keyword, shown)} is told to the model, not enforced")
+        if keyword in SAID:
+            words = shown(value) if keyword == "pattern" else value
+            told.append(SAID[keyword].format(words))
+            self._found("weakened", path, f"{named(keyword, words)} is told to the model, not enforced")
         elif not (keyword == "patternProperties" and not self._grammar.free_keys):
             self._found("weakened", path, f"{keyword} is not enforced")
 
@@ -339,31 +316,6 @@ class Rewriter:
         kinds = [one for at, one in enumerate(positions) if one not in positions[:at]]
         result["items"] = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
         return node if rest is not False else {"maxItems": len(prefix), **node}
-
-    # Annotations
-
-    def _described(self, result: Node, node: Node, told: list[str]) -> Node:
-        """The node with a description that tells what its keywords cannot."""
-        parts = [str(node["description"])] if node.get("description") else []
-        if told:
-            parts.append(f"({', '.join(told)})")
-        if node.get("default") is not None:
-            parts.append(f"Default: {_shown(node['default'])}.")
-        if isinstance(examples := node.get("examples"), list) and examples:
-            parts.append(f"Examples: {', '.join(_shown(one) for one in examples)}.")
-        if parts:
-            result["description"] = " ".join(parts)
-        if node.get("title"):
-            result["title"] = node["title"]
-        return result
-
-
-def _shown(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _named(keyword: str, value: Any) -> str:
-    return keyword if value is True else f"{keyword} {value}"
 
 
 def _implied(node: Node) -> list[str]:
