@@ -53,16 +53,15 @@ def run_command(given: Mapping[str, Any], context: typer.Context) -> int:
 
 def _said(context: typer.Context) -> dict[str, str]:
     """Where each option came from that was no flag, by its name."""
-    sources = {
-        str(param.name): context.get_parameter_source(str(param.name)) for param in context.command.params
-    }
-    variables = {str(param.name): str(getattr(param, "envvar", "")) for param in context.command.params}
-    words = {name: source.name for name, source in sources.items() if source is not None}
-    return {
-        name: variables[name] if word == "ENVIRONMENT" else "the config file"
-        for name, word in words.items()
-        if word in ("ENVIRONMENT", "DEFAULT_MAP")
-    }
+    found = {}
+    for param in context.command.params:
+        name = str(param.name)
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "ENVIRONMENT":
+            found[name] = str(param.envvar)
+        elif source is not None and source.name == "DEFAULT_MAP":
+            found[name] = "the config file"
+    return found
 
 
 def _terminal(settings: Settings, env: Environment) -> Terminal:
