@@ -91,7 +91,7 @@ class Shape:
         kept = self._kept(columns)
         inner = list_fields.get(self.explode or "", {})
         leaves = {
-            name: fields.get(name) or inner.get(name) or [name] for name in self._fields(fields, list_fields)
+            name: inner.get(name) or fields.get(name) or [name] for name in self._fields(fields, list_fields)
         }
         placed = _spread(self._groups(leaves), kept)
         return dict.fromkeys(kept, False) | dict.fromkeys(placed, True) | dict.fromkeys(self._beside(), False)

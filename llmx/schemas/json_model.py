@@ -98,9 +98,10 @@ class _Builder:
 
     def complete(self) -> None:
         """Let the models find each other by name."""
+        names = {_reference(name): model for name, model in self._models.items()}
         for model in self._models.values():
             if model is not None:
-                model.model_rebuild(_types_namespace=dict(self._models))
+                model.model_rebuild(_types_namespace=names)
 
     def object_model(
         self, node: Node, name: str, base: type[BaseModel] = _JsonSchemaObject
@@ -186,9 +187,15 @@ class _Builder:
         if definition not in self._by_definition:
             node = resolved({"$ref": f"#/$defs/{definition}"}, self._defs)
             is_object = isinstance(node, dict) and bool(node.get("properties")) and "enum" not in node
-            self._by_definition[definition] = ForwardRef(self._class_name(definition)) if is_object else Any
+            reference = ForwardRef(_reference(self._class_name(definition)))
+            self._by_definition[definition] = reference if is_object else Any
             self._by_definition[definition] = self._type(node, definition)
         return self._by_definition[definition]
+
+
+def _reference(name: str) -> str:
+    """A class's name as annotations have it: one that no field can have, since fields are looked up first."""
+    return f"_{name}"
 
 
 def _union(types: list[Any]) -> Any:

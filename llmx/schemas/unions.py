@@ -43,25 +43,27 @@ def tell_apart(schema: Node, nodes: Sequence[tuple[str, Node]]) -> Iterator[Find
         nodes: all of its nodes, with their paths.
     """
     defs = definitions(schema)
-    for path, node in nodes:
-        objects = [
-            found for branch in node.get("anyOf", ()) if "properties" in (found := _object(branch, defs))
-        ]
-        if _begin_differently(objects, defs):
-            continue
-        name = _teller(objects, defs)
-        if name is None:
-            yield Finding(
-                "refused",
-                path,
-                "two objects of a union begin with the same field",
-                "begin each with a field of its own, or with one like kind: Literal[...] that tells them apart",
-            )
-            continue
-        for found in objects:
-            found["properties"] = {name: found["properties"][name], **found["properties"]}
-            found["required"] = list(found["properties"])
-        yield Finding("rewritten", path, f"{name} comes first, since it tells the objects apart")
+    unions = [(path, _objects(node, defs)) for path, node in nodes if "anyOf" in node]
+    for path, objects in unions:
+        if not _begin_differently(objects, defs) and (name := _teller(objects, defs)) is not None:
+            _put_first(name, objects)
+            yield Finding("rewritten", path, f"{name} comes first, since it tells the objects apart")
+    for path, objects in unions:
+        if not _begin_differently(objects, defs):
+            problem = "two objects of a union begin with the same field"
+            hint = "begin each with a field of its own, or with one like kind: Literal[...] that tells them apart"
+            yield Finding("refused", path, problem, hint)
+
+
+def _put_first(name: str, objects: Sequence[Node]) -> None:
+    for found in objects:
+        found["properties"] = {name: found["properties"][name], **found["properties"]}
+        found["required"] = list(found["properties"])
+
+
+def _objects(union: Node, defs: Mapping[str, Any]) -> list[Node]:
+    found = [_object(branch, defs) for branch in union["anyOf"]]
+    return [node for node in found if "properties" in node]
 
 
 def _object(branch: Any, defs: Mapping[str, Any]) -> Node:

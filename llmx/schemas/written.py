@@ -27,7 +27,8 @@ def written_fields(schema: Schema) -> dict[str, list[str]]:
     """
     root = _written_form(schema)
     fields, defs = property_schemas(root), definitions(root)
-    return {name: _leaves(name, [fields.get(name)], defs, frozenset()) for name in schema.fields}
+    endless = _endless(defs)
+    return {name: _leaves(name, [fields.get(name)], defs, endless) for name in schema.fields}
 
 
 def list_fields(schema: Schema) -> dict[str, dict[str, list[str]]]:
@@ -71,15 +72,39 @@ def _branches(nodes: Sequence[Any], defs: Mapping[str, Any]) -> list[Mapping[str
     return found
 
 
-def _leaves(name: str, nodes: Sequence[Any], defs: Mapping[str, Any], above: frozenset[str]) -> list[str]:
-    """A field's columns. `above` are the definitions that it stands in."""
+def _leaves(name: str, nodes: Sequence[Any], defs: Mapping[str, Any], endless: frozenset[str]) -> list[str]:
+    """A field's columns. `endless` are the definitions to whose names there is no end."""
     branches = _branches(nodes, defs)
-    refs = frozenset(ref for branch in branches if (ref := ref_name(branch)) is not None)
     parts = _parts(branches)
-    if not parts or refs & above or not all(_is_object(branch) for branch in branches):
+    if not parts or _refs(branches) & endless or not all(_is_object(branch) for branch in branches):
         return [name]
-    below = [_leaves(part, schemas, defs, above | refs) for part, schemas in parts.items()]
+    below = [_leaves(part, schemas, defs, endless) for part, schemas in parts.items()]
     return [f"{name}.{leaf}" for leaves in below for leaf in leaves]
+
+
+def _refs(branches: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    return frozenset(name for branch in branches if (name := ref_name(branch)) is not None)
+
+
+def _endless(defs: Mapping[str, Any]) -> frozenset[str]:
+    """The definitions that hold themselves, and not in a list, which is one cell."""
+    inside = {
+        name: _refs(
+            _branches([part for parts in _parts(_branches([node], defs)).values() for part in parts], defs)
+        )
+        for name, node in defs.items()
+    }
+
+    def reached(name: str) -> set[str]:
+        seen: set[str] = set()
+        waiting = [name]
+        while waiting:
+            new = inside.get(waiting.pop(), frozenset()) - seen
+            seen |= new
+            waiting += new
+        return seen
+
+    return frozenset(name for name in defs if name in reached(name))
 
 
 def _parts(branches: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
@@ -94,6 +119,8 @@ def _parts(branches: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 def _is_object(branch: Mapping[str, Any]) -> bool:
     """Whether it allows only None and objects whose names are known, or says nothing by itself."""
     types = set(types_of(branch))
+    if branch.get("additionalProperties", False) is not False or "patternProperties" in branch:
+        return False
     if any(keyword in branch for keyword in (*_OF_OBJECTS, *_MADE_OF)):
         return types <= {"object", "null"}
     return types == {"null"}
@@ -102,7 +129,7 @@ def _is_object(branch: Mapping[str, Any]) -> bool:
 def _element_fields(own: str, items: Sequence[Any], defs: Mapping[str, Any]) -> dict[str, list[str]]:
     """The fields that an element may have: those of every branch of a union, whatever it refers to."""
     branches = _branches(items, defs)
-    refs = frozenset(ref for branch in branches if (ref := ref_name(branch)) is not None)
-    found = {name: _leaves(name, schemas, defs, refs) for name, schemas in _parts(branches).items()}
+    endless = _endless(defs)
+    found = {name: _leaves(name, schemas, defs, endless) for name, schemas in _parts(branches).items()}
     others = any(set(types_of(branch)) - {"object", "null"} for branch in branches)
     return found | {own: [own]} if found and others and own not in found else found
