@@ -21,6 +21,7 @@ from llmx.errors import InputFailed, LlmxError, RowError, Stopped
 from llmx.events import Observer, RunEnded, RunStarted, fan_out
 from llmx.layers import compose
 from llmx.layers.cache import cached
+from llmx.layers.careful import careful
 from llmx.layers.coalesce import coalesced
 from llmx.layers.limit import Health, Limiter, rate_limited
 from llmx.layers.meter import metered
@@ -125,7 +126,6 @@ def _handler_for(
     limiter = Limiter(
         rpm=settings.rpm,
         tpm=settings.tpm,
-        concurrency=concurrency,
         health=health,
         clock=clock,
         stop=stop,
@@ -139,6 +139,7 @@ def _handler_for(
         validated(
             endpoint.codec, reasks=settings.reasks, rekey=rekeyed(schema.fingerprint), observer=observer
         ),
+        careful(concurrency=concurrency, stop=stop),
         retried(policy, health=health, clock=clock, stop=stop, observer=observer),
         rate_limited(limiter),
         metered(clock=clock, observer=observer),

@@ -1,4 +1,4 @@
-"""Pacing of one endpoint: requests and tokens per minute, one pause for all, a careful start.
+"""Pacing of one endpoint: requests and tokens per minute, one pause for all.
 
 Admission is first come first served: one request at a time passes the limiters, the others queue in
 order, so that a long row never starves behind short ones (aiolimiter's own waiters are ordered by amount).
@@ -27,9 +27,6 @@ WINDOW = 60.25
 
 BURST = 0.25
 """Seconds' worth of a limit that may be used at once."""
-
-CAREFUL_START = 3
-"""Calls in flight until an endpoint's first good answer: what a dead key can cost at most."""
 
 
 class Health:
@@ -140,7 +137,6 @@ class Limiter:
 
     Args:
         rpm, tpm: limits per minute, None for none.
-        concurrency: the most requests that are ever under way, set free together by the first good answer.
         size: bytes of a request's body, for the token estimate.
     """
 
@@ -149,7 +145,6 @@ class Limiter:
         *,
         rpm: float | None,
         tpm: float | None,
-        concurrency: int,
         health: Health,
         clock: Clock,
         stop: Stop,
@@ -160,14 +155,12 @@ class Limiter:
         self._tokens = TokenBucket(tpm) if tpm else None
         self._estimate = TokenEstimate()
         self._owed = 0.0
-        self._concurrency = concurrency
         self._size = size
         self._health = health
         self._clock = clock
         self._stop = stop
         self._observer = observer
         self._turn = asyncio.Lock()
-        self._start = asyncio.Semaphore(CAREFUL_START)
         self._paused_until = -math.inf
 
     async def admit(self, request: Request) -> float:
@@ -223,31 +216,16 @@ class Limiter:
             self._observer(Paused(endpoint, seconds))
 
     def settle(self, request: Request, completion: Completion, expected: float) -> None:
-        """Note a good answer: the careful start is over, the token estimate learns.
+        """Note a good answer, from which the token estimate learns.
 
         Args:
             expected: what `admit` gave for this request.
         """
-        if not self._health.answered:
-            for _ in range(self._concurrency):
-                self._start.release()
         self._health.good(self._clock.now())
         used = completion.usage.total_tokens
         if self._tokens is not None and used:  # 0 is a server that does not count, and says nothing
             self._estimate.learn(self._size(request), used)
             self._owed += max(0.0, used - expected)
-
-    async def enter(self) -> bool:
-        """Take one of the places of the careful start; False when it is over and none is needed."""
-        if self._health.answered:
-            return False
-        with self._stop.interruptible():
-            await self._start.acquire()
-        return True
-
-    def leave(self) -> None:
-        """Give the place back."""
-        self._start.release()
 
 
 def rate_limited(limiter: Limiter) -> Layer:
@@ -255,7 +233,6 @@ def rate_limited(limiter: Limiter) -> Layer:
 
     def layer(handler: Handler) -> Handler:
         async def call(request: Request) -> Completion:
-            holds_place = await limiter.enter()
             try:
                 expected = await limiter.admit(request)
                 completion = await handler(request)
@@ -265,9 +242,6 @@ def rate_limited(limiter: Limiter) -> Layer:
                 if error.retry_after:
                     limiter.pause(request.endpoint, error.retry_after)
                 raise
-            finally:
-                if holds_place:
-                    limiter.leave()
 
         return call
 

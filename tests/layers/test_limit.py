@@ -1,4 +1,4 @@
-"""Pacing: first come first served, one pause for all, a careful start. The windows' law: tests/property."""
+"""Pacing: first come first served, one pause for all, The windows' law: tests/property."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 import pytest
 from fakes import Gate, Log, LoopClock, Script, a_request, all_of, an_answer, settle_down
 
-from llmx.errors import AuthenticationFailed, Interrupted, RateLimited, ServerError, Stopped
+from llmx.errors import Interrupted, RateLimited, ServerError, Stopped
 from llmx.events import Paused, Throttled
 from llmx.layers.limit import (
-    CAREFUL_START,
     Health,
     Limiter,
     RequestBucket,
@@ -27,12 +26,10 @@ pytestmark = pytest.mark.simulated_time
 
 @dataclass
 class Endpoint:
-    """One endpoint's limiter and what belongs to it; past its careful start unless `fresh`."""
+    """One endpoint's limiter and what belongs to it."""
 
     rpm: float | None = None
     tpm: float | None = None
-    concurrency: int = 100
-    fresh: bool = False
     health: Health = field(default_factory=Health)
     stop: Stop = field(default_factory=Stop)
     log: Log = field(default_factory=Log)
@@ -41,15 +38,13 @@ class Endpoint:
         self.limiter = Limiter(
             rpm=self.rpm,
             tpm=self.tpm,
-            concurrency=self.concurrency,
             health=self.health,
             clock=LoopClock(),
             stop=self.stop,
             observer=self.log,
             size=lambda request: int(request.body.get("size", 0)),
         )
-        if not self.fresh:
-            self.health.good(0.0)
+        self.health.good(0.0)
 
     def over(self, handler: Handler) -> Handler:
         return rate_limited(self.limiter)(handler)
@@ -272,65 +267,6 @@ async def test_a_pause_that_grows_is_waited_out():
     assert min(sent.times) >= 59
 
 
-# The careful start
-
-
-async def test_a_careful_start():
-    """At most three calls are in flight until the first good answer."""
-    gate = Gate()
-    tasks = tasks_of(Endpoint(fresh=True).over(gate), 50)
-    await asyncio.sleep(10)
-    assert gate.calls == CAREFUL_START == 3
-    for task in tasks:
-        task.cancel()
-    await all_of(tasks)
-
-
-async def test_the_first_good_answer_frees_all_at_once():
-    """One good answer and everybody is let through in the same instant."""
-    gate = Gate()
-    tasks = tasks_of(Endpoint(fresh=True, concurrency=50).over(gate), 50)
-    await settle_down()
-    gate.waiting[0].set_result(an_answer())
-    await settle_down(200)
-    assert gate.calls == 50
-    for ticket in gate.waiting[1:]:
-        ticket.set_result(an_answer())
-    await asyncio.gather(*tasks)
-
-
-async def test_errors_keep_the_start_careful():
-    """A failed call gives its place to the next, and never more than three are in flight."""
-    gate = Gate()
-    tasks = tasks_of(Endpoint(fresh=True).over(gate), 9)
-    for done in range(9):
-        await settle_down()
-        assert gate.calls == min(done + CAREFUL_START, 9)
-        gate.waiting[done].set_exception(ServerError("500"))
-    assert all(isinstance(end, ServerError) for end in await all_of(tasks))
-
-
-async def test_places_are_given_back_whatever_happens():
-    """After answers, errors and cancelled calls exactly three places are there again."""
-    endpoint, gate = Endpoint(fresh=True), Gate()
-    tasks = tasks_of(endpoint.over(gate), 6)
-    await settle_down()
-    tasks[0].cancel()
-    tasks[5].cancel()
-    gate.waiting[1].set_exception(AuthenticationFailed("401"))
-    await settle_down()
-    for ticket in gate.waiting[2:]:
-        ticket.set_exception(ServerError("500"))
-    await all_of(tasks)
-    assert [await endpoint.limiter.enter() for _ in range(3)] == [True, True, True]
-    assert endpoint.limiter._start.locked()
-
-
-async def test_after_the_start_no_place_is_taken():
-    """An endpoint that has answered has nothing to enter."""
-    assert await Endpoint().limiter.enter() is False
-
-
 # Stopping
 
 
@@ -360,19 +296,6 @@ async def test_a_stop_ends_the_wait_for_a_pause():
     assert all(isinstance(end, Stopped) for end in await all_of(tasks))
     assert LoopClock().now() < 2
     assert not endpoint.limiter._turn.locked()
-
-
-async def test_a_stop_ends_the_wait_for_the_careful_start():
-    """Those behind the first three never call, and their places are not lost."""
-    endpoint, gate = Endpoint(fresh=True), Gate()
-    tasks = tasks_of(endpoint.over(gate), 10)
-    await settle_down()
-    endpoint.stop.set(Interrupted(2))
-    for ticket in gate.waiting:
-        ticket.set_exception(AuthenticationFailed("401"))
-    ends = await all_of(tasks)
-    assert [type(end) for end in ends] == [AuthenticationFailed] * 3 + [Stopped] * 7
-    assert gate.calls == 3
 
 
 async def test_a_cancelled_waiter_leaves_the_queue_in_order():

@@ -76,7 +76,6 @@ def _limiter(rpm: float | None, tpm: float | None, arrivals: Sequence[Arrival]) 
     return Limiter(
         rpm=rpm,
         tpm=tpm,
-        concurrency=10_000,
         health=health,
         clock=LoopClock(),
         stop=Stop(),
