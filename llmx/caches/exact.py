@@ -188,4 +188,5 @@ def _telling(folder: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, Timeout, OSError) as error:
         hint = "`--cache off`, or another folder by LLMX_HOME"
-        raise OutputFailed(f"cannot use the cache in {folder}: {error}", hint=hint) from error
+        reason = getattr(error, "strerror", None) or error
+        raise OutputFailed(f"cannot use the cache in {folder}: {reason}", hint=hint) from error
