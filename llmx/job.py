@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,7 +34,7 @@ from llmx.pipeline import FirstRows, run, settler
 from llmx.planning import Plan
 from llmx.presenting import FlatRows, Presenter
 from llmx.prompts import Prompt
-from llmx.providers import Endpoint, connect
+from llmx.providers import Endpoint, connect, with_keys
 from llmx.records import open_sink, to_json
 from llmx.report.summary import Figures
 from llmx.schemas import Schema, list_fields, written_fields
@@ -208,7 +208,8 @@ async def engine(
 
 async def first_request(plan: Plan, talk: Talk) -> dict[str, Any] | None:
     """The body of the first row's request, None when there is no readable row. Calls nobody."""
-    async with _connected(plan.settings, plan.schema, plan.env, talk, Stop()) as endpoint:
+    env = replace(plan.env, variables=with_keys(plan.settings.model or "", plan.env.variables))
+    async with _connected(plan.settings, plan.schema, env, talk, Stop()) as endpoint:
         prepare = _preparer(endpoint, plan.prompt, plan.schema, _presenter(plan))
         for row in plan.source:
             if isinstance(row, Record):

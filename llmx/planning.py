@@ -128,13 +128,29 @@ def make_prompt(settings: Settings, schema: Schema, columns: Sequence[str], env:
     fields = property_schemas(schema.json_schema)
     described = {name: str(field.get("description", "")) for name, field in fields.items()}
     system = _text(settings.system, "--system", env)
+    if system is None:
+        system = default_system(schema.description, described, fenced=settings.prompt is None)
     return Prompt(
-        system=default_system(schema.description, described) if system is None else system,
+        system=system,
         selection=selection(settings),
         columns=columns,
-        template=_text(settings.prompt, "--prompt", env),
+        template=_template(settings.prompt, env),
         examples=_examples(settings.examples, schema, env) if settings.examples else [],
     )
+
+
+def _template(value: str | None, env: Environment) -> str | None:
+    """The prompt's source; a file's bare name is no template, but an `@` that was forgotten."""
+    if value is not None and "{" not in value and _is_file(env, value):
+        raise UsageError(f"--prompt {value!r}: that is a file, not a template", hint=f"--prompt @{value}")
+    return _text(value, "--prompt", env)
+
+
+def _is_file(env: Environment, name: str) -> bool:
+    try:
+        return (env.cwd / name).is_file()
+    except (OSError, ValueError):  # no text that is a name
+        return False
 
 
 def _text(value: str | None, option: str, env: Environment) -> str | None:

@@ -114,7 +114,7 @@ class Settings(BaseModel):
     examples: str | None = None
 
     input_format: Format | None = None
-    output_format: Format | None = None
+    output_format: Literal["jsonl", "csv", "tsv", "parquet"] | None = None
     limit: int | None = Field(default=None, ge=0, le=sys.maxsize)
     sample: int | None = Field(default=None, ge=1, le=sys.maxsize)
     seed: int = 0
@@ -176,6 +176,8 @@ def _usage_error(error: ValidationError, said: Mapping[str, str]) -> UsageError:
         choices = re.findall(r"'([^']+)'", first["ctx"]["expected"])
         hint = _did_you_mean(str(first["input"]), choices)
         return UsageError(f"{option}: {first['input']!r} is not one of {', '.join(choices)}", hint=hint)
+    if first["type"] == "string_too_short":
+        return UsageError(f"{'INPUT' if name == 'inputs' else option} is empty")
     problem = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":  # one of ours: it names the value
         return UsageError(f"{option}: {problem}")

@@ -17,15 +17,15 @@ ROW = "row"
 """What a template calls the columns that are shown, for names that are no names to jinja2: `row["due date"]`."""
 
 
-def compiled(source: str, there: Sequence[str], shown: Sequence[str]) -> tuple[Template, list[str]]:
-    """The template, and the columns it uses: by their names, or as `row["name"]`.
+def compiled(source: str, there: Sequence[str], shown: Sequence[str]) -> tuple[Template, list[str], bool]:
+    """The template, the columns it uses, and whether it uses `row` as a whole, which is what is shown.
 
     Args:
         there: the columns that have names of their own in the template; empty when the input has no rows.
-        shown: those that `row` holds.
+        shown: those that `row` as a whole holds; by `row["name"]` all are to be had.
 
     Raises:
-        UsageError: the template is wrong, or uses a column that is not there.
+        UsageError: the template is wrong, or uses no column, or one that is not there.
     """
     from jinja2 import StrictUndefined, meta
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -34,17 +34,32 @@ def compiled(source: str, there: Sequence[str], shown: Sequence[str]) -> tuple[T
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
     for name in there:
         environment.globals.pop(name, None)  # a column called range is no function
-    tree, template = _parsed(environment, source)
+    tree, template = _parsed(environment, source, there)
     used = meta.find_undeclared_variables(tree)
-    names = used if ROW in there else used - {ROW}
-    for name in sorted(names):
+    by_row = _columns_of_row(tree, there) if ROW in used and ROW not in there else set()
+    named = (used if ROW in there else used - {ROW}) | (by_row or set())
+    for name in sorted(named):
+        _require_used(name, source, there)
+    names = named | set(shown) if by_row is None else named
+    if there and not names:
+        raise UsageError("--prompt: the template shows no column of the row", hint=f"{{{{ {there[0]} }}}}")
+    return template, sorted(names), by_row is None
+
+
+def _require_used(name: str, source: str, there: Sequence[str]) -> None:
+    try:
         require_column(name, there, "--prompt")
-    if ROW in used - names:
-        names |= _columns_of_row(tree, shown)
-    return template, sorted(names)
+    except UsageError as error:
+        raise UsageError(str(error), hint=_spelling(source, there) or error.hint) from None
 
 
-def _parsed(environment: Any, source: str) -> tuple[Any, Template]:
+def _spelling(source: str, there: Sequence[str]) -> str:
+    """How a column in the source is written whose name is none to jinja2; "" where there is none."""
+    odd = (name for name in there if not name.isidentifier() and name in source)
+    return next((f'write {{{{ row["{name}"] }}}}' for name in odd), "")
+
+
+def _parsed(environment: Any, source: str, there: Sequence[str]) -> tuple[Any, Template]:
     from jinja2 import TemplateSyntaxError, meta
 
     if not source.strip():
@@ -54,7 +69,9 @@ def _parsed(environment: Any, source: str) -> tuple[Any, Template]:
     try:
         tree, template = environment.parse(source), environment.from_string(source)
     except TemplateSyntaxError as error:
-        raise UsageError(f"--prompt line {error.lineno}: {error.message}") from error
+        raise UsageError(
+            f"--prompt line {error.lineno}: {error.message}", hint=_spelling(source, there)
+        ) from error
     except RecursionError as error:
         raise UsageError("--prompt: the template is nested too deeply") from error
     if any(True for _ in meta.find_referenced_templates(tree)):
@@ -62,18 +79,17 @@ def _parsed(environment: Any, source: str) -> tuple[Any, Template]:
     return tree, template
 
 
-def _columns_of_row(tree: Any, shown: Sequence[str]) -> set[str]:
-    """The columns that a template takes from `row`: those it names, or all that are shown."""
+def _columns_of_row(tree: Any, there: Sequence[str]) -> set[str] | None:
+    """The columns that a template takes from `row` by name; None where it is not to be seen which they are."""
     from jinja2 import nodes
 
     parts = [node for node in tree.find_all((nodes.Getitem, nodes.Getattr)) if _is_row(node.node)]
     asked = [node.attr if isinstance(node, nodes.Getattr) else _constant(node.arg) for node in parts]
+    methods = {"items", "keys", "values", "get"} - set(there)
+    if len(asked) < sum(map(_is_row, tree.find_all(nodes.Name))) or not methods.isdisjoint(asked):
+        return None
     named = {name for name in asked if name is not None}
-    if None in asked or len(asked) < sum(map(_is_row, tree.find_all(nodes.Name))):
-        return set(shown)  # which ones it takes is not to be seen here
-    for name in sorted(named):
-        require_column(name, shown, "--prompt")
-    return named
+    return named if len(named) == len(set(asked)) else None
 
 
 def _constant(node: Any) -> str | None:

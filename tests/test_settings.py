@@ -231,5 +231,7 @@ def test_a_hundred_percent_is_never_exceeded(failed: int, others: int):
 
 
 def test_formats_are_those_of_the_option():
-    """`FORMATS` lists what `--output-format` takes."""
-    assert [settings(output_format=name).output_format for name in FORMATS] == list(FORMATS)
+    """`FORMATS` lists what `--input-format` takes; plain text is no output."""
+    assert [settings(input_format=name).input_format for name in FORMATS] == list(FORMATS)
+    with pytest.raises(UsageError, match=r"^--output-format: 'text' is not one of jsonl, csv, tsv, parquet$"):
+        settings(output_format="text")

@@ -17,9 +17,9 @@ from llmx.templates import ROW, compiled, rendered
         ('{{ row["a"] }}{{ row | length }}', ["a", "b c"]),
         ("{{ row[a] }}", ["a", "b c"]),
         ("{% for name in row %}{{ name }}{% endfor %}", ["a", "b c"]),
-        ("{% set row = 1 %}{{ row }}", []),
+        ("{{ row.items() | list }}", ["a", "b c"]),
+        ('{{ row["gold"] }}', ["gold"]),
         ("{{ gold }}", ["gold"]),
-        ("static", []),
     ],
 )
 def test_the_columns_that_a_template_uses(source: str, used: list[str]) -> None:
@@ -27,16 +27,38 @@ def test_the_columns_that_a_template_uses(source: str, used: list[str]) -> None:
     assert compiled(source, ["a", "b c", "gold"], ["a", "b c"])[1] == used
 
 
-@pytest.mark.parametrize("source", ["{{ x }}", '{{ row["x"] }}', "{{ row.gold }}"])
+@pytest.mark.parametrize("source", ["{{ x }}", '{{ row["x"] }}', "{{ row.x }}"])
 def test_a_column_that_is_not_there(source: str) -> None:
-    """It is found before any call; row has what is shown alone."""
-    with pytest.raises(UsageError, match=r"--prompt: no column '(x|gold)'; there are a"):
+    """It is found before any call."""
+    with pytest.raises(UsageError, match=r"--prompt: no column 'x'; there are a, gold"):
         compiled(source, ["a", "gold"], ["a"])
+
+
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [
+        ("{{ ship-to }}", 'write {{ row["ship-to"] }}'),
+        ("{{ due date }}", 'write {{ row["due date"] }}'),
+        ("{{ zzz }}", ""),
+    ],
+)
+def test_names_that_are_none_to_jinja2(source: str, hint: str) -> None:
+    """How to write them is the hint."""
+    with pytest.raises(UsageError) as caught:
+        compiled(source, ["ship-to", "due date"], [])
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize("source", ["prompt.txt", "{% set row = 1 %}{{ row }}"])
+def test_a_template_without_a_column(source: str) -> None:
+    """All rows would be one."""
+    with pytest.raises(UsageError, match=r"^--prompt: the template shows no column of the row$"):
+        compiled(source, ["a"], ["a"])
 
 
 def test_columns_may_have_names_that_jinja2_uses() -> None:
     """A column called row is that column, and one called range no function."""
-    template, used = compiled("{{ row }}{{ range }}", ["row", "range"], ["row", "range"])
+    template, used, _ = compiled("{{ row }}{{ range }}", ["row", "range"], ["row", "range"])
     assert used == ["range", "row"]
     assert rendered(template, {ROW: "a", "range": "b"}) == "ab"
 
@@ -48,6 +70,6 @@ def test_a_row_without_columns_has_none_to_miss() -> None:
 
 def test_a_row_that_fails_fails_alone() -> None:
     """Whatever a value's operators raise."""
-    template, _ = compiled("{{ 1 / a }}", ["a"], ["a"])
+    template, *_ = compiled("{{ 1 / a }}", ["a"], ["a"])
     with pytest.raises(UnreadableRow, match=r"^the prompt template failed on this row: division by zero$"):
         rendered(template, {"a": 0})

@@ -8,7 +8,7 @@ from __future__ import annotations
 from llmx.providers.catalog import CATALOG, CatalogEntry, ModelName, parse_model, suggestions
 from llmx.providers.codec import Codec
 from llmx.providers.endpoints import DEFAULT_CAP, Endpoint, connect
-from llmx.providers.keys import has_key
+from llmx.providers.keys import has_key, with_keys
 
 __all__ = [
     "CATALOG",
@@ -21,4 +21,5 @@ __all__ = [
     "has_key",
     "parse_model",
     "suggestions",
+    "with_keys",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from http import HTTPStatus
 from typing import Any
 
 __all__ = ["Answer", "answer_of", "embedded", "retry_after"]
+
+_PAGE = re.compile(r"\s*<(?:!doctype|html|head|body)\b", re.IGNORECASE)
+_TITLE = re.compile(r"<title>([^<]{1,100})</title>", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,15 @@ def answer_of(status: int, headers: Any, body: Any, *, fallback: str = "") -> An
     named = ("code", "type", "status", "details", "metadata")
     codes = " ".join(str(fields[name]) for name in named if fields.get(name))
     lowered = {str(name).lower(): str(value) for name, value in dict(headers).items()}
-    return Answer(status, lowered, str(words), codes, str(fields.get("param") or ""))
+    return Answer(status, lowered, _without_markup(str(words)), codes, str(fields.get("param") or ""))
+
+
+def _without_markup(words: str) -> str:
+    """What stands for a page: servers that speak no API, and gateways, answer with one."""
+    if not _PAGE.match(words):
+        return words
+    title = _TITLE.search(words)
+    return f"an HTML page ({' '.join(title[1].split())!r})" if title else "an HTML page"
 
 
 def _detail(detail: Any) -> Any:

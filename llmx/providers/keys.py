@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from llmx.errors import AuthenticationFailed, UsageError
-from llmx.providers.catalog import CatalogEntry
+from llmx.providers.catalog import CATALOG, CatalogEntry, parse_model
 
-__all__ = ["KEYLESS", "api_key", "has_key", "read_key_file"]
+__all__ = ["KEYLESS", "api_key", "has_key", "read_key_file", "with_keys"]
 
 KEYLESS = "not-needed"
 """Sent to servers that ask for no key, because the SDKs insist on one."""
@@ -57,6 +57,13 @@ def _checked(name: str, key: str) -> str:
             hint=f"set {name} to the key alone, without quotes or spaces",
         )
     return key
+
+
+def with_keys(spec: str, variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables, with a key for a model's provider that is none: for what calls nobody. Raises UsageError."""
+    names = CATALOG[parse_model(spec).provider].keys
+    given = {name: value for name, value in variables.items() if value.strip()}
+    return dict.fromkeys(names[:1], KEYLESS) | given
 
 
 def has_key(entry: CatalogEntry, variables: Mapping[str, str]) -> bool:

@@ -33,6 +33,7 @@ from llmx.providers.wording import cleaned, without_row, without_secrets
 __all__ = ["Call", "from_answer", "translate"]
 
 _TRANSIENT = frozenset({408, 409, 425, 429, 499})
+_NOT_SERVED = frozenset({HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 _FORBIDDEN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _NO_CREDIT = re.compile(
     r"insufficient_quota|billing_(error|hard_limit_reached|not_active|unavailable)|spend_limit_reached"
@@ -144,7 +145,7 @@ def _is_spent(answer: Answer) -> bool:
 def _is_transient(answer: Answer) -> bool:
     return (
         answer.status in _TRANSIENT
-        or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        or (answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR and answer.status not in _NOT_SERVED)
         or bool(_MISFIRED.search(answer.code))
     )
 
@@ -172,7 +173,9 @@ def _refused(answer: Answer, call: Call, told: str) -> LlmxError:
     if answer.status == HTTPStatus.NOT_FOUND or _NO_MODEL.search(code):
         message = f"no model {call.model!r} at {call.base_url}: {call.cleaned(answer.message) or 'not found'}"
         return UnknownModel(message, hint=_where_models_are(call))
-    if answer.status == HTTPStatus.METHOD_NOT_ALLOWED or _is_shared(answer):
+    if answer.status in _NOT_SERVED:
+        return RequestRejected(told, hint="check the address: --base-url")
+    if _is_shared(answer):
         return RequestRejected(told, hint="another --mode, or `llmx schema check`")
     return RowRefused(told)
 

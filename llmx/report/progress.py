@@ -94,7 +94,7 @@ class Terminal:
 
     def _draw(self, figures: Figures) -> None:
         if self._live is not None:
-            self._live.update(block(figures), refresh=True)
+            self._live.update(block(figures, self._live.console.width), refresh=True)
 
     def _print(self, figures: Figures) -> None:
         if figures.seconds >= PLAIN_EVERY / 2:  # the moment of the start is not worth a line
@@ -131,21 +131,27 @@ async def _every(period: float, show: Callable[[], None]) -> None:
         await asyncio.sleep(period)
 
 
-def block(figures: Figures) -> RenderableType:
-    """The block: a bar, the rows, the traffic, the money."""
+def block(figures: Figures, width: int = 80) -> RenderableType:
+    """The block: a bar, the rows, the traffic, the money.
+
+    Args:
+        width: columns of the terminal; where it is narrow the bar gives way.
+    """
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
 
     total = figures.total
+    share = Text(_share(figures), style="bold")
+    length = min(32, width - len(share) - 2)
     bar = Table.grid(padding=(0, 1))
-    bar.add_column(width=32)
-    bar.add_column()
-    bar.add_row(
-        ProgressBar(total=total, completed=figures.settled, width=32, pulse=total is None),
-        Text(_share(figures), style="bold"),
-    )
+    if length >= 8:
+        bar.add_row(
+            ProgressBar(total=total, completed=figures.settled, width=length, pulse=total is None), share
+        )
+    else:
+        bar.add_row(share)
     rows = Text.assemble(
         (f"{figures.ok:,} ok", "green"),
         "  ",
@@ -188,10 +194,10 @@ def _traffic(figures: Figures) -> str:
 
 
 def _cost(figures: Figures) -> str:
-    spent = money(figures.usage.cost)
-    if not figures.usage.cost or not figures.total or not figures.settled:
+    spent = money(figures.cost)
+    if not figures.cost or not figures.total or not figures.settled:
         return spent
-    return f"{spent} of about {money(figures.usage.cost * figures.total / figures.settled)}"
+    return f"{spent} of about {money(figures.cost * figures.total / figures.settled)}"
 
 
 def waiting(figures: Figures) -> str:

@@ -113,6 +113,11 @@ class Figures:
         return self.ok + self.failed
 
     @property
+    def cost(self) -> Decimal | None:
+        """US dollars; None when unknown, as it is when all there was may have been billed and told nothing."""
+        return None if self.maybe_billed and not self.usage.cost else self.usage.cost
+
+    @property
     def seconds(self) -> float:
         """From the run's start to its end, or to now while it goes on."""
         return (self.clock.now() if self.ended is None else self.ended) - self.started
@@ -206,7 +211,7 @@ def figures_as_json(figures: Figures) -> dict[str, Any]:
             "cached": usage.cached_tokens,
             "reasoning": usage.reasoning_tokens,
         },
-        "cost": None if usage.cost is None else float(usage.cost),
+        "cost": None if figures.cost is None else float(figures.cost),
         "seconds": round(figures.seconds, 3),
         "latency": {name: figures.latencies.quantile(q) for name, q in (("p50", 0.5), ("p95", 0.95))},
         "errors": {
@@ -241,7 +246,7 @@ def _spending_line(figures: Figures) -> str:
     usage = figures.usage
     cached = f" ({usage.cached_tokens:,} cached)" if usage.cached_tokens else ""
     parts.append(f"{usage.input_tokens:,}{cached} + {usage.output_tokens:,} tokens")
-    parts.append(money(usage.cost))
+    parts.append(money(figures.cost))
     p50, p95 = figures.latencies.quantile(0.5), figures.latencies.quantile(0.95)
     if p50 is not None and p95 is not None:
         parts.append(f"p50 {p50:.2g} s, p95 {p95:.2g} s")

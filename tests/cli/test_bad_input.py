@@ -221,6 +221,16 @@ def test_a_second_model(llmx: Llmx, mock: Mock, rows: Path) -> None:
     assert done.err.startswith("error: --model is there twice\n")
 
 
+def test_a_prompt_file_without_its_at(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """Every row would get the same answer."""
+    (llmx.cwd / "prompt.txt").write_text("{{ text }}")
+    done = llmx("extract", *GOOD, *mock.openai, "--prompt", "prompt.txt")
+    assert_refused(done, "that is a file, not a template", "--prompt @prompt.txt")
+    done = llmx("extract", *GOOD, *mock.openai, "--prompt", "What is it?")
+    assert_refused(done, "the template shows no column of the row", "{{ id }}")
+    assert mock.calls == 0
+
+
 def test_an_option_without_its_value(llmx: Llmx, rows: Path) -> None:
     """The hint is the help of the command that was meant."""
     assert_refused(

@@ -72,6 +72,13 @@ def test_a_second_run_is_free(llmx: Llmx, mock: Mock, rows: Path) -> None:
     assert "0 calls · 0 + 0 tokens · $0\n" in again.err
 
 
+def test_a_dry_run_needs_no_key(llmx: Llmx, rows: Path) -> None:
+    """A request can be looked at where there are no secrets."""
+    done = llmx(*RUN, "-m", "openai/gpt-5-mini", "--dry-run")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["model"] == "gpt-5-mini"
+
+
 def test_a_dry_run_calls_nobody(llmx: Llmx, mock: Mock, rows: Path) -> None:
     """It shows the first request as it would be sent, and writes nothing."""
     done = llmx(*RUN, *mock.openai, "-o", "out.jsonl", "--dry-run")

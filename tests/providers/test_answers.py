@@ -60,6 +60,11 @@ def test_retry_after_of_a_date_is_the_time_until_then(seconds):
         ({"detail": "d"}, ("d", "", "")),
         ({"error": {"message": "m", "code": "c", "type": "t", "param": "p"}}, ("m", "c t", "p")),
         ('{"error": {"message": "m"}}', ("m", "", "")),
+        (
+            "<!DOCTYPE HTML>\n<html><title>Error\nresponse</title>",
+            ("an HTML page ('Error response')", "", ""),
+        ),
+        ("<html><p>x</p>", ("an HTML page", "", "")),
     ],
 )
 def test_an_error_is_found_wherever_it_is(body, expected):

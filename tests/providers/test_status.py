@@ -94,6 +94,7 @@ def test_anthropics_error_codes(status, code, expected):
         (403, {"message": "your input was flagged"}, errors.RowRefused),
         (404, {}, errors.UnknownModel),
         (405, {}, errors.RequestRejected),
+        (501, {}, errors.RequestRejected),
         (408, {}, errors.ServerError),
         (409, {}, errors.ServerError),
         (413, {}, errors.RowRefused),

@@ -223,3 +223,14 @@ def test_a_download_on_a_terminal_leaves_it_clean(monkeypatch: pytest.MonkeyPatc
     terminal.downloading(100, 100)
     shown = stream.getvalue()
     assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1
+
+
+@pytest.mark.parametrize("width", [30, 40, 60, 100])
+async def test_the_first_line_stays_one(width: int) -> None:
+    """In a narrow terminal the bar gives way, then goes."""
+    figures, _ = await halfway()
+    console = Console(width=width, file=io.StringIO(), force_terminal=False)
+    console.print(block(figures, width))
+    first, second, *_ = console.file.getvalue().splitlines()  # type: ignore[attr-defined]  # a StringIO
+    assert first.rstrip().endswith("5 of 10 rows")
+    assert second.startswith("5 ok")

@@ -183,6 +183,7 @@ async def test_calls_that_may_have_been_billed_are_told() -> None:
     )
     assert "1 call without an answer, perhaps billed" in figures_as_lines(figures)[1]
     assert figures_as_json(figures)["maybe_billed"] == 1
+    assert figures_as_json(figures)["cost"] is None  # and never 0
 
 
 async def test_a_run_that_ended_stands_still() -> None:
