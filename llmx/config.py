@@ -89,7 +89,7 @@ def _checked(table: Mapping[str, Any], path: Path, options: Collection[str]) -> 
 
 _PATHS = {"examples", "key-file", "output", "errors", "summary"}
 _TEXTS = {"prompt", "system"}
-_LOCAL = "local//"
+_LOCAL = "local/"
 
 
 def _anchored(name: str, value: Any, folder: Path) -> Any:
@@ -100,8 +100,8 @@ def _anchored(name: str, value: Any, folder: Path) -> Any:
         return str(folder / value)
     if name in _TEXTS and value.startswith("@"):
         return f"@{folder / value[1:]}"
-    if name == "model" and value.startswith(_LOCAL):
-        return f"{_LOCAL}{folder / value.removeprefix(_LOCAL)}"
+    if name == "model" and value.startswith(_LOCAL) and not value.startswith(f"{_LOCAL}~"):
+        return f"{_LOCAL}{folder / value.removeprefix(_LOCAL)}"  # an absolute path stays what it is
     if name == "schema" and _names_file(value, folder):
         return str(folder / value)
     return value
@@ -110,7 +110,8 @@ def _anchored(name: str, value: Any, folder: Path) -> Any:
 def _names_file(spec: str, folder: Path) -> bool:
     """Whether `path.py:Model` or `schema.json` is there, and the spec none of another form."""
     path, colon, _ = spec.rpartition(":")
+    named = path if colon and path.endswith(".py") else spec
     try:
-        return (folder / (path if colon and path.endswith(".py") else spec)).is_file()
+        return named.endswith((".py", ".json")) and (folder / named).is_file()
     except OSError:  # a description of fields is longer than a name may be
         return False

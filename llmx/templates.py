@@ -83,13 +83,21 @@ def _columns_of_row(tree: Any, there: Sequence[str]) -> set[str] | None:
     """The columns that a template takes from `row` by name; None where it is not to be seen which they are."""
     from jinja2 import nodes
 
-    parts = [node for node in tree.find_all((nodes.Getitem, nodes.Getattr)) if _is_row(node.node)]
-    asked = [node.attr if isinstance(node, nodes.Getattr) else _constant(node.arg) for node in parts]
-    methods = {"items", "keys", "values", "get"} - set(there)
-    if len(asked) < sum(map(_is_row, tree.find_all(nodes.Name))) or not methods.isdisjoint(asked):
+    called = [id(node.node) for node in tree.find_all(nodes.Call)]
+    asked: list[str | None] = []
+    for node in tree.find_all((nodes.Getitem, nodes.Getattr)):
+        if not _is_row(node.node):
+            continue
+        if isinstance(node, nodes.Getattr) and hasattr(dict, node.attr):
+            if id(node) not in called:  # jinja2 would show the method
+                raise UsageError(
+                    f"--prompt: row.{node.attr} is no column", hint=f'write {{{{ row["{node.attr}"] }}}}'
+                )
+            return None
+        asked.append(node.attr if isinstance(node, nodes.Getattr) else _constant(node.arg))
+    if None in asked or len(asked) < sum(map(_is_row, tree.find_all(nodes.Name))):
         return None
-    named = {name for name in asked if name is not None}
-    return named if len(named) == len(set(asked)) else None
+    return {name for name in asked if name is not None}
 
 
 def _constant(node: Any) -> str | None:

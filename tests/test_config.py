@@ -105,7 +105,9 @@ def test_the_nearest_folder_counts(env: Environment):
         (f'schema = "{"a, " * 200}b"', "schema", "a, " * 200 + "b"),
         ('prompt = "@p.txt"', "prompt", "@{above}/p.txt"),
         ('prompt = "Read {{ text }}"', "prompt", "Read {{ text }}"),
-        ('model = "local//m.gguf"', "model", "local//{above}/m.gguf"),
+        ('model = "local/m.gguf"', "model", "local/{above}/m.gguf"),
+        ('model = "local//m.gguf"', "model", "local//m.gguf"),
+        ('model = "local/~/m.gguf"', "model", "local/~/m.gguf"),
         ('model = "openai/x"', "model", "openai/x"),
         ('examples = "e.jsonl"', "examples", "{above}/e.jsonl"),
         ('output = "-"', "output", "-"),
@@ -116,7 +118,7 @@ def test_the_nearest_folder_counts(env: Environment):
 def test_paths_are_relative_to_the_file_they_stand_in(env: Environment, text: str, name: str, value: Any):
     """A project's file works from the folders below it too."""
     above = env.cwd
-    for there in ("s.py", "s.json"):
+    for there in ("s.py", "s.json", "sentiment"):
         (above / there).touch()
     project(env, text)
     names = ["schema", "prompt", "model", "examples", "output", "rpm"]

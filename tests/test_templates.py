@@ -18,6 +18,7 @@ from llmx.templates import ROW, compiled, rendered
         ("{{ row[a] }}", ["a", "b c"]),
         ("{% for name in row %}{{ name }}{% endfor %}", ["a", "b c"]),
         ("{{ row.items() | list }}", ["a", "b c"]),
+        ('{{ row.get("a") }}', ["a", "b c"]),
         ('{{ row["gold"] }}', ["gold"]),
         ("{{ gold }}", ["gold"]),
     ],
@@ -54,6 +55,14 @@ def test_a_template_without_a_column(source: str) -> None:
     """All rows would be one."""
     with pytest.raises(UsageError, match=r"^--prompt: the template shows no column of the row$"):
         compiled(source, ["a"], ["a"])
+
+
+def test_a_method_is_no_column() -> None:
+    """jinja2 would show where it lies in memory."""
+    with pytest.raises(UsageError, match=r"row\.items is no column") as caught:
+        compiled("{{ row.items }}", ["items"], ["items"])
+    assert caught.value.hint == 'write {{ row["items"] }}'
+    assert compiled('{{ row["items"] }}', ["items"], ["items"])[1] == ["items"]
 
 
 def test_columns_may_have_names_that_jinja2_uses() -> None:

@@ -24,7 +24,7 @@ from llmx.cli.mock import mock
 from llmx.cli.models import models
 from llmx.cli.schema import schema
 from llmx.environment import Environment
-from llmx.errors import LlmxError, OutputFailed
+from llmx.errors import LlmxError, OutputFailed, UsageError
 from llmx.text import harmless, nearest
 
 __all__ = ["build_app", "main"]
@@ -110,6 +110,9 @@ def _config(command: Any, env: Environment) -> dict[str, Any]:
 
     options = {param.name.rstrip("_").replace("_", "-") for param in command.commands["extract"].params}
     config = load_config(env, options - {"inputs", "help"})
+    for name, value in config.items():
+        if isinstance(value, list) and name not in ("keep", "input"):
+            raise UsageError(f"{name.replace('_', '-')} in the config file takes one value, not a list")
     return {name: _as_names(value) if isinstance(value, list) else value for name, value in config.items()}
 
 

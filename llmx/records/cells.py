@@ -52,7 +52,8 @@ class DelimitedEncoder:
         leaves = [name for name, _ in self._leaves(row)]
         names: dict[str, None] = {}
         for column, whole in self._columns.items():
-            below = [] if whole else [leaf for leaf in leaves if leaf.startswith(column + ".")]
+            spread = isinstance(row.get(column), Mapping) and row[column] and not whole
+            below = [leaf for leaf in leaves if spread and leaf.startswith(column + ".")]
             names |= dict.fromkeys(below if below and column not in leaves else [column])
         self._header = names | dict.fromkeys(leaves)
         self._whole = self._header

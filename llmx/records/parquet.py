@@ -82,7 +82,7 @@ class ParquetReader:
             return list(_cast(self._pyarrow, batch, self._to_microseconds).to_pylist())
         except (ValueError, OverflowError):  # of Arrow's and of Python's times
             if len(batch) == 1:
-                return list(_cast(self._pyarrow, batch, self._to_text).to_pylist())
+                return list(_cast(self._pyarrow, batch, self._to_text, safe=False).to_pylist())
         return [row for place in range(len(batch)) for row in self._values(batch.take([place]))]
 
     def _to_microseconds(self, type: Any) -> Any:
@@ -95,6 +95,9 @@ class ParquetReader:
         return arrow.duration("us") if arrow.types.is_duration(type) else arrow.time64("us")
 
     def _to_text(self, type: Any) -> Any:
+        """Of a duration Arrow's text would lack the unit; what it is beyond a microsecond is given up."""
+        if self._pyarrow.types.is_duration(type):
+            return self._to_microseconds(type)
         return self._pyarrow.string() if self._pyarrow.types.is_temporal(type) else type
 
 
@@ -120,7 +123,7 @@ def seekable(stream: BinaryIO, origin: str) -> BinaryIO:
     return spool
 
 
-def _cast(pyarrow: Any, batch: Any, leaf: Callable[[Any], Any]) -> Any:
+def _cast(pyarrow: Any, batch: Any, leaf: Callable[[Any], Any], *, safe: bool = True) -> Any:
     """The batch with every type that `leaf` replaces, at any depth."""
 
     def mapped(type: Any) -> Any:
@@ -133,7 +136,7 @@ def _cast(pyarrow: Any, batch: Any, leaf: Callable[[Any], Any]) -> Any:
         return leaf(type)
 
     fields = [field.with_type(mapped(field.type)) for field in batch.schema]
-    return batch.cast(pyarrow.schema(fields))
+    return batch.cast(pyarrow.schema(fields), safe=safe)
 
 
 def _is_json(pyarrow: Any, type: Any) -> bool:

@@ -180,6 +180,8 @@ class RecordSource:
                 return reader.columns()
         except Damaged as error:
             raise UsageError(f"{source.origin}: {error}", hint=error.hint) from error
+        except OSError as error:
+            raise UsageError(f"cannot read {source.origin!r}: {error.strerror or error}") from error
 
     def _check_key(self, origin: str, columns: Sequence[str]) -> None:
         if self._key is None or not columns or self._key in columns:

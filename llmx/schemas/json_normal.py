@@ -76,6 +76,8 @@ class _Normal:
         if "$ref" in node:
             keep = _BESIDE_REF if self._old_refs else node.keys()
             node = {key: value for key, value in node.items() if key in keep}
+            if "allOf" in (split := _both_hold(node)):
+                return self.rewritten(split)
             node["$ref"] = self._definition(node["$ref"])
         node = {key: value for key, value in node.items() if key not in _FILE_ONLY}
         return rewrite_children(_modern(node), self.rewritten)
@@ -126,6 +128,15 @@ class _Normal:
         close = nearest(ref.rsplit("/", 1)[-1], there)
         hint = f"did you mean {close!r}?" if close else f"its definitions: {', '.join(there) or 'none'}"
         return UsageError(f"{self._source}: the $ref {ref!r} points at nothing", hint=hint)
+
+
+def _both_hold(node: Node) -> Node:
+    """A reference and what stands beside it, annotations aside, as the two schemas that they are."""
+    beside = {key: value for key, value in node.items() if key not in _BESIDE_REF | _FILE_ONLY}
+    if not beside:
+        return node
+    about = {key: value for key, value in node.items() if key not in beside and key != "$ref"}
+    return {**about, "allOf": [{"$ref": node["$ref"]}, beside]}
 
 
 def _anchors(node: Any) -> list[tuple[str, Any]]:

@@ -11,6 +11,7 @@ from typing import Any
 from llmx.errors import UsageError
 
 __all__ = [
+    "KINDS",
     "Node",
     "children",
     "definitions",
@@ -38,6 +39,17 @@ _OF_ONE = (
     "else",
 )
 _REF = "#/$defs/"
+
+KINDS: dict[str, Any] = {
+    **dict.fromkeys(
+        ("properties", "patternProperties", "dependentSchemas", "dependentRequired", "$defs"), dict
+    ),
+    **dict.fromkeys(("required", "enum", "anyOf", "oneOf", "allOf", "prefixItems"), list),
+    **dict.fromkeys(("pattern", "format", "$ref", "title", "description"), str),
+    **dict.fromkeys(("items", "additionalProperties", "not", "contains", "propertyNames"), (dict, bool)),
+    "type": (str, list),
+}
+"""Keyword -> what its value must be, as far as the code relies on it."""
 
 
 def definitions(schema: Node) -> dict[str, Any]:

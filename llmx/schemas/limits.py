@@ -28,7 +28,7 @@ def openai_limits(schema: Node) -> Iterator[Finding]:
     choices = [node["enum"] for _, node in nodes if "enum" in node]
     names = [name for _, node in nodes for name in node.get("properties", ())]
     yield from _over(len(names), _PROPERTIES, "properties")
-    yield from _over(_depth(schema, definitions(schema), frozenset()), _DEPTH, "levels of nested objects")
+    yield from _over(_depth(schema, definitions(schema), {}), _DEPTH, "levels of nested objects")
     yield from _over(sum(map(len, choices)), _CHOICES, "choices in all enums")
     text = [*names, *definitions(schema), *(str(value) for values in choices for value in values)]
     text += [str(node["const"]) for _, node in nodes if "const" in node]
@@ -122,11 +122,18 @@ def nodes_of(schema: Node) -> Iterator[tuple[str, Node]]:
             waiting.extend((place(path, step), child) for step, child in children(node))
 
 
-def _depth(node: Any, defs: Node, above: frozenset[str]) -> int:
-    """Objects within objects; a definition inside itself counts once."""
+def _depth(node: Any, defs: Node, known: dict[str, int]) -> int:
+    """Objects within objects; a definition inside itself counts once.
+
+    Args:
+        known: gets each definition's depth, so that it is walked once however many ways lead to it.
+    """
     if not isinstance(node, dict):
         return 0
-    inside = [_depth(child, defs, above) for _, child in children(node)]
-    if (name := ref_name(node)) is not None and name not in above:
-        inside.append(_depth(defs.get(name), defs, above | {name}))
+    inside = [_depth(child, defs, known) for _, child in children(node)]
+    if (name := ref_name(node)) is not None:
+        if name not in known:
+            known[name] = 0  # holds while the definition refers to itself
+            known[name] = _depth(defs.get(name), defs, known)
+        inside.append(known[name])
     return max(inside, default=0) + (node.get("type") == "object")

@@ -29,6 +29,7 @@ _OF_TYPE = {
 _LOOKS_AROUND = re.compile(r"\(\?<?[=!]|\\[bBAzZ]|\\[1-9]")
 """What regular languages cannot say: grammars reject it. `\\b` looks at both sides of its place."""
 _NULL = {"type": "null"}
+_DEEPEST = 20  # unions in unions that are looked into
 
 
 class Rewriter:
@@ -154,17 +155,20 @@ class Rewriter:
     def _object_with_branches(self, node: Node, keyword: str, path: str) -> Node:
         """Properties beside a union: grammars know one or the other."""
         rest = {key: value for key, value in node.items() if key not in ("anyOf", "oneOf")}
-        if any(
-            "properties" in (resolved(branch, self._defs) or {})
-            for branch in node[keyword]
-            if branch is not True
-        ):
+        if any(self._brings_properties(branch) for branch in node[keyword]):
             self._found(
                 "refused", path, f"properties stand beside {keyword} with further ones", "repeat them in each"
             )
         else:
             self._found("weakened", path, f"{keyword} beside properties is not enforced")
         return self._node(rest, path)
+
+    def _brings_properties(self, branch: Any, depth: int = 0) -> bool:
+        node = resolved(branch, self._defs)
+        if not isinstance(node, dict) or depth > _DEEPEST:
+            return False
+        parts = [part for keyword in ("anyOf", "oneOf", "allOf") for part in node.get(keyword, ())]
+        return "properties" in node or any(self._brings_properties(part, depth + 1) for part in parts)
 
     def _literal(self, node: Node, path: str) -> Node:
         values = node["enum"] if "enum" in node else [node["const"]]
@@ -240,7 +244,8 @@ class Rewriter:
     def _closed(self, node: Node, path: str) -> bool:
         """Whether the object has only the properties it names; refuses one that has more where it may not."""
         more = node.get("additionalProperties", "properties" not in node)
-        if more is False and "patternProperties" not in node:
+        told = "additionalProperties" in node or not _names_more(node)
+        if more is False and "patternProperties" not in node and told:
             return True
         if not self._grammar.free_keys:
             named = "its properties" if node.get("properties") else "a dictionary"
@@ -311,11 +316,24 @@ class Rewriter:
             result["items"] = self._node(rest, inside) if isinstance(rest, dict) else rest
             return node
         self._found("weakened", path, "which type stands at which position is not enforced")
+        if rest is True and node.get("maxItems", len(prefix) + 1) > len(prefix):
+            problem = "after its first elements the list may hold anything"
+            self._found("refused", path, problem, "say what items hold, or that there are no more")
         if isinstance(rest, dict):
             positions.append(self._node(rest, inside))
         kinds = [one for at, one in enumerate(positions) if one not in positions[:at]]
         result["items"] = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
         return node if rest is not False else {"maxItems": len(prefix), **node}
+
+
+def _names_more(node: Node) -> bool:
+    """Whether an object's further keywords let it have properties that are not among its own."""
+    conditional = [node.get("then"), node.get("else"), *(node.get("dependentSchemas") or {}).values()]
+    named = any(
+        isinstance(one, dict) and one.get("properties", {}).keys() - node.get("properties", {})
+        for one in conditional
+    )
+    return named or node.get("unevaluatedProperties", False) is not False
 
 
 def _implied(node: Node) -> list[str]:

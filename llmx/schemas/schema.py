@@ -17,7 +17,7 @@ import pydantic
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError
 
 from llmx.errors import InvalidAnswer, UsageError
-from llmx.schemas.keywords import definitions, resolved
+from llmx.schemas.keywords import KINDS, children, definitions, resolved
 from llmx.schemas.user_code import code_failed
 
 __all__ = ["Schema", "schema_from_model"]
@@ -103,6 +103,7 @@ def schema_from_model(
     """
     json_schema = _json_schema(model, source)
     _check_encodable(json_schema, source)
+    _check_keywords(json_schema, source)
     _check_root(model, source)
     _check_validators(model, source)
     return Schema(
@@ -165,6 +166,22 @@ def _check_encodable(json_schema: dict[str, Any], source: str) -> None:
         raise UsageError(f"{where}: not UTF-8 after {shown}") from None
     except (TypeError, ValueError) as error:  # json_schema_extra takes whatever it is given
         raise UsageError(f"{source}: its JSON Schema is no JSON: {error}") from None
+
+
+def _check_keywords(json_schema: dict[str, Any], source: str) -> None:
+    """Refuse keywords whose values are of the wrong kind, which `json_schema_extra` can bring in."""
+    waiting: list[Any] = [json_schema, *definitions(json_schema).values()]
+    while waiting:
+        node = waiting.pop()
+        if not isinstance(node, dict):
+            continue
+        for keyword, kinds in KINDS.items():
+            if keyword in node and not isinstance(node[keyword], kinds):
+                problem = f"{keyword!r} is {node[keyword]!r}, which JSON Schema does not allow"
+                raise UsageError(
+                    f"{source}: its JSON Schema is not valid: {problem}", hint="see json_schema_extra"
+                )
+        waiting += [child for _, child in children(node)]
 
 
 def _check_root(model: type[pydantic.BaseModel], source: str) -> None:

@@ -15,7 +15,8 @@ from llmx.schemas.schema import Schema
 __all__ = ["list_fields", "written_fields"]
 
 _MADE_OF = ("anyOf", "oneOf", "allOf", "$ref")
-_OF_OBJECTS = ("properties", "required", "if", "then", "else", "dependentSchemas", "dependentRequired")
+_OF_OBJECTS = ("properties", "required", "dependentRequired")
+_MORE_NAMES = ("patternProperties", "unevaluatedProperties", "if", "then", "else", "dependentSchemas")
 
 
 def written_fields(schema: Schema) -> dict[str, list[str]]:
@@ -119,7 +120,7 @@ def _parts(branches: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 def _is_object(branch: Mapping[str, Any]) -> bool:
     """Whether it allows only None and objects whose names are known, or says nothing by itself."""
     types = set(types_of(branch))
-    if branch.get("additionalProperties", False) is not False or "patternProperties" in branch:
+    if branch.get("additionalProperties", False) is not False or any(name in branch for name in _MORE_NAMES):
         return False
     if any(keyword in branch for keyword in (*_OF_OBJECTS, *_MADE_OF)):
         return types <= {"object", "null"}

@@ -94,6 +94,14 @@ def test_names_with_commas_in_a_list(llmx: Llmx, mock: Mock) -> None:
     assert list(llmx(*RUN, *mock.openai, "--keep", '"a, b",d').rows[0]) == ["a, b", "d", "name", "age"]
 
 
+def test_a_list_where_one_value_is_taken(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """It must not become a prompt."""
+    (llmx.cwd / "llmx.toml").write_text('prompt = ["a", "b"]')
+    done = llmx(*RUN, *mock.openai)
+    assert (done.code, mock.calls) == (2, 0)
+    assert done.err == "error: prompt in the config file takes one value, not a list\n"
+
+
 def test_paths_of_a_file_above(llmx: Llmx, mock: Mock, rows: Path) -> None:
     """The schema that stands beside the config file is found from a folder below."""
     (llmx.cwd / "s.py").write_text("from pydantic import BaseModel\nclass Row(BaseModel):\n    topic: str\n")

@@ -69,6 +69,12 @@ def test_known_leaves_stand_whatever_the_first_row_holds(first: dict[str, Any]) 
     assert (header, row) == ("o.p.x,o.y\n", '[1],"{""z"":2}"\n')
 
 
+def test_a_known_column_keeps_its_place_though_its_first_value_is_null() -> None:
+    """Another column may be called like a part of it."""
+    rows = [{"place": None, "place.lat": 1}, {"place": "Rome", "place.lat": 2}]
+    assert lines(*rows, columns=["place", "place.lat"]) == ["place,place.lat\n", ",1\n", "Rome,2\n"]
+
+
 def test_what_is_no_object_keeps_its_column_beside_the_parts_of_one() -> None:
     """Rows of JSON Lines may hold anything."""
     assert lines({"o": 0}, {"o": False, "o.x": 2}, columns=["o.x"]) == ["o.x,o\n", ",0\n", "2,false\n"]

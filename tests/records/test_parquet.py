@@ -128,7 +128,7 @@ def test_times_that_python_has_no_room_for_are_text() -> None:
         list=pyarrow.array([[1_000], [1], []], pyarrow.list_(nano)),
         one=pyarrow.array([{"t": 2_000}, {"t": 2}, None], pyarrow.struct([("t", nano)])),
         clock=pyarrow.array([1_000, 1, 2_000], pyarrow.time64("ns")),
-        took=pyarrow.array([1_000, 2_000, 0], pyarrow.duration("ns")),
+        took=pyarrow.array([1_000, 2_500, 0], pyarrow.duration("ns")),
         n=[1, 2, 3],
     )
     first, odd, last = (row for _, row in ParquetReader(io.BytesIO(content), "a.parquet").rows())
@@ -144,6 +144,7 @@ def test_times_that_python_has_no_room_for_are_text() -> None:
     }
     assert odd["at"] == "1970-01-01 00:00:00.000000001"
     assert odd["far"].startswith("18030-")
+    assert odd["took"] == "PT0.000002S"
     assert odd["list"] == ["1970-01-01 00:00:00.000000001"]
     assert odd["one"] == {"t": "1970-01-01 00:00:00.000000002"}
     assert (odd["clock"], odd["n"]) == ("00:00:00.000000001", 2)

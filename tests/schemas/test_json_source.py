@@ -10,7 +10,7 @@ import pydantic
 import pytest
 
 from llmx.errors import UsageError
-from llmx.schemas import DIALECTS, load_schema, schema_of, supports, written_fields
+from llmx.schemas import DIALECTS, load_schema, schema_of, supports, wire_schema, written_fields
 
 DRAFT_7 = "http://json-schema.org/draft-07/schema#"
 
@@ -177,6 +177,21 @@ def test_properties_may_be_called_like_the_definitions_they_refer_to() -> None:
     schema = schema_of({"type": "object", "$defs": defs, "properties": {"owner": {"$ref": "#/$defs/owner"}}})
     answer = {"owner": {"pet": {"owner": {"n": 2}}, "n": 1}}
     assert schema.dump(schema.parse(json.dumps(answer))) == answer
+
+
+def test_what_stands_beside_a_reference_holds_too() -> None:
+    """Both schemas do, as of draft 2019-09."""
+    base = {"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"]}
+    beside = {"$ref": "#/$defs/Base", "properties": {"extra": {"type": "string"}}, "required": ["extra"]}
+    schema = schema_of(
+        {"type": "object", "$defs": {"Base": base}, "properties": {"p": beside}, "required": ["p"]}
+    )
+    answer = {"p": {"id": 1, "extra": "x"}}
+    assert schema.dump(schema.parse(json.dumps(answer))) == answer
+    for dialect in DIALECTS[:1]:
+        sent: Any = wire_schema(schema, dialect).schema
+        assert list(sent["properties"]["p"]["properties"]) == ["id", "extra"]
+    assert sorted(written_fields(schema)["p"]) == ["p.extra", "p.id"]
 
 
 def test_nested_objects_become_models() -> None:

@@ -157,6 +157,22 @@ def test_description_is_the_models_own_docstring() -> None:
     assert schema_of(Plain).description is None
 
 
+@pytest.mark.parametrize(
+    "extra", [{"required": True}, {"pattern": None}, {"format": ["x"]}, {"properties": None}, {"type": None}]
+)
+def test_a_json_schema_that_is_none_is_refused(extra: dict[str, Any]) -> None:
+    """`json_schema_extra` takes anything."""
+    model = pydantic.create_model("Row", a=(Inner, Field(json_schema_extra=extra)))
+    with pytest.raises(UsageError, match="its JSON Schema is not valid: '"):
+        schema_of(model)
+
+
+class Inner(BaseModel):
+    """A field's type."""
+
+    b: str
+
+
 def test_fingerprint_follows_the_json_schema() -> None:
     """The same schema has the same fingerprint, another constraint another one."""
 

@@ -110,3 +110,22 @@ def test_tagged_unions_are_told_apart_by_their_tag() -> None:
         ways: list[Annotated[Mail | Call, Field(discriminator="kind")]]
 
     assert first_fields(schema_of(Row)) == ["kind", "kind"]
+
+
+def test_unions_of_unions_take_no_time() -> None:
+    """There are more ways through them than can be counted."""
+    names = [f"n{number}" for number in range(20)]
+    union = {"anyOf": [{"$ref": f"#/$defs/{name}"} for name in names]}
+    defs = {
+        name: {
+            "type": "object",
+            "properties": {"kind": {"const": name}, "x": union},
+            "required": ["kind", "x"],
+            "additionalProperties": False,
+        }
+        for name in names
+    }
+    schema = schema_of({"type": "object", "$defs": defs, "properties": {"a": union}, "required": ["a"]})
+    assert supports(schema, "openai-tools")
+    assert not supports(schema, "anthropic-native")
+    wire_schema(schema, "openai-strict")
