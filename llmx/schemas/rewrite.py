@@ -150,6 +150,8 @@ class Rewriter:
             rewritten = self._node(branch, path)
             nested = rewritten["anyOf"] if rewritten.keys() == {"anyOf"} else [rewritten]
             branches += [one for one in nested if one not in branches]
+        if "null" in types_of(node) and _NULL not in branches:
+            branches.append(_NULL)  # branches that speak of objects alone allow it, too
         return {"anyOf": branches}
 
     def _object_with_branches(self, node: Node, keyword: str, path: str) -> Node:

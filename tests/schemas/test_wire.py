@@ -271,6 +271,8 @@ def test_echoed_titles_are_left_out() -> None:
           ("rewritten", "a", "allOf is written as one schema")]),
         ({"allOf": [{"const": "a"}, {"const": "b"}], "type": "string"}, {"type": "string"},
          [("refused", "a", "the parts of allOf do not go together in one schema")]),
+        ({"type": ["string", "null"], "anyOf": [{"const": "a"}, {"type": "integer"}]},
+         {"anyOf": [{"const": "a", "type": "string"}, {"type": "integer"}, {"type": "null"}]}, []),
         ({"type": "array", "prefixItems": [{"const": 1}]}, None,
          [("weakened", "a", "which type stands at which position is not enforced"),
           ("refused", "a", "after its first elements the list may hold anything")]),
