@@ -275,7 +275,13 @@ async def execute(plan: Plan, *, stop: Stop, figures: Figures, talk: Talk, clock
 
 def _presenter(plan: Plan) -> Presenter:
     """What makes output rows of a plan's outcomes."""
-    return FlatRows(plan.shape, plan.schema, list_fields(plan.schema))
+    taken = [name for name, whole in _columns(plan).items() if whole]
+    return FlatRows(plan.shape, plan.schema, list_fields(plan.schema), taken)
+
+
+def _columns(plan: Plan) -> dict[str, bool]:
+    """The columns of a flat file, see `Shape.columns`."""
+    return plan.shape.columns(plan.source.columns, written_fields(plan.schema), list_fields(plan.schema))
 
 
 def _introduce(plan: Plan, parts: Engine, talk: Talk) -> None:
@@ -333,9 +339,7 @@ def _open_outputs(plan: Plan, stop: Stop) -> Outputs:
         settings.output,
         env=env,
         format=settings.output_format,
-        columns=plan.shape.columns(
-            plan.source.columns, written_fields(plan.schema), list_fields(plan.schema)
-        ),
+        columns=_columns(plan),
         csv_safe=settings.csv_safe,
     )
     errors = errors_path(settings.output, settings.errors, env)

@@ -35,12 +35,19 @@ class FlatRows:
 
     Args:
         list_fields: the schema's lists, each with the fields of its elements.
+        taken: further names that no column which comes late may have: parts of fields, in a flat file.
     """
 
-    def __init__(self, shape: Shape, schema: Schema, list_fields: Mapping[str, Iterable[str]]) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        schema: Schema,
+        list_fields: Mapping[str, Iterable[str]],
+        taken: Iterable[str] = (),
+    ) -> None:
         self._shape = shape
         self._schema = schema
-        self._check = shape.row_check(schema.fields, list_fields)
+        self._check = shape.row_check(schema.fields, list_fields, taken)
 
     def check(self, record: Record) -> None:
         """See `Presenter.check`: a late column that a field would overwrite."""

@@ -97,14 +97,21 @@ class Shape:
         return dict.fromkeys(kept, False) | dict.fromkeys(placed, True) | dict.fromkeys(self._beside(), False)
 
     def row_check(
-        self, fields: Iterable[str], list_fields: Mapping[str, Iterable[str]]
+        self,
+        fields: Iterable[str],
+        list_fields: Mapping[str, Iterable[str]],
+        taken: Iterable[str] = (),
     ) -> Callable[[Mapping[str, Any]], None]:
         """A function that raises UnreadableRow for a row with a column that would be overwritten.
 
         It is for columns that come after those that `check` has seen, and for the moment before the row's
-        call: nothing is spent on it then. The arguments are those of `check`.
+        call: nothing is spent on it then. The first arguments are those of `check`.
+
+        Args:
+            taken: the names of parts of fields, which a flat file has as columns.
         """
-        added = frozenset(self._added(fields, list_fields) if self.keep == "all" else ())
+        names = (*self._added(fields, list_fields), *taken)
+        added = frozenset(names if self.keep == "all" else ())
 
         def check_row(data: Mapping[str, Any]) -> None:
             if not added.isdisjoint(data):

@@ -145,6 +145,20 @@ def test_csv_has_a_column_for_every_name_of_the_schema(
     assert {bool(row[header[1]]) for row in rows} == {True, False}
 
 
+def test_a_late_column_called_like_a_part_of_a_field_fails_its_row(tmp_path: Path) -> None:
+    """Its value would stand in the answer's column; one that is known from the start keeps the answer whole."""
+    (tmp_path / "nested.json").write_text(json.dumps(NESTED), encoding="utf-8")
+    given: list[dict[str, Any]] = [*some_rows(150), {"id": 150, "home.city": "IN"}]
+    options = {"schema": "nested.json", "output": "out.csv"}
+    late = rehearse(tmp_path, given, **options, errors="late.jsonl")
+    assert late.figures.failed == 1
+    assert len(table(tmp_path / "out.csv")) == 150
+    rehearse(tmp_path, given[-1:], **options)
+    (row,) = table(tmp_path / "out.csv")
+    assert row["home.city"] == "IN"
+    assert list(row) == ["id", "home.city", "name", "home"]
+
+
 def test_tsv_to_tsv(tmp_path: Path) -> None:
     """The same with tabs."""
     (tmp_path / "in.tsv").write_text(CSV.replace(",", "\t"), encoding="utf-8")
