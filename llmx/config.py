@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from llmx.environment import Environment
+from llmx.environment import Environment, is_file
 from llmx.errors import UsageError
 from llmx.text import nearest
 
@@ -33,11 +33,9 @@ def load_config(env: Environment, options: Collection[str]) -> dict[str, Any]:
     for path in (user_file(env), project_file(env.cwd)):
         if path is not None and path.is_file():
             table = _checked(_table(path), path, options)
-            merged |= (
-                table
-                if path.parent == env.cwd
-                else {k: _anchored(k, v, path.parent) for k, v in table.items()}
-            )
+            if path.parent != env.cwd:
+                table = {name: _anchored(name, value, path.parent) for name, value in table.items()}
+            merged |= table
     return {name.replace("-", "_"): value for name, value in merged.items()}
 
 
@@ -111,7 +109,4 @@ def _names_file(spec: str, folder: Path) -> bool:
     """Whether `path.py:Model` or `schema.json` is there, and the spec none of another form."""
     path, colon, _ = spec.rpartition(":")
     named = path if colon and path.endswith(".py") else spec
-    try:
-        return named.endswith((".py", ".json")) and (folder / named).is_file()
-    except OSError:  # a description of fields is longer than a name may be
-        return False
+    return named.endswith((".py", ".json")) and is_file(folder / named)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-__all__ = ["Environment", "private"]
+__all__ = ["Environment", "is_file", "private"]
 
 
 def _stdin() -> BinaryIO:
@@ -53,6 +53,14 @@ def private() -> Iterator[None]:
         yield
     finally:
         os.umask(previous)
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; a text that can be no name, such as a long description of fields, is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 @dataclass(frozen=True, slots=True)

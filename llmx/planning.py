@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from llmx.environment import Environment
+from llmx.environment import Environment, is_file
 from llmx.errors import InvalidAnswer, UsageError
 from llmx.layers.validate import describe
 from llmx.outputs import check_outputs
@@ -141,16 +141,9 @@ def make_prompt(settings: Settings, schema: Schema, columns: Sequence[str], env:
 
 def _template(value: str | None, env: Environment) -> str | None:
     """The prompt's source; a file's bare name is no template, but an `@` that was forgotten."""
-    if value is not None and "{" not in value and _is_file(env, value):
+    if value is not None and "{" not in value and is_file(env.cwd / value):
         raise UsageError(f"--prompt {value!r}: that is a file, not a template", hint=f"--prompt @{value}")
     return _text(value, "--prompt", env)
-
-
-def _is_file(env: Environment, name: str) -> bool:
-    try:
-        return (env.cwd / name).is_file()
-    except (OSError, ValueError):  # no text that is a name
-        return False
 
 
 def _text(value: str | None, option: str, env: Environment) -> str | None:

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from llmx.environment import Environment
+from llmx.environment import Environment, is_file
 
 
 def with_variables(variables: dict[str, str]) -> Environment:
@@ -38,3 +38,10 @@ def test_the_default_is_the_process():
     assert env.variables is os.environ
     assert env.stderr is sys.stderr
     assert env.cwd == Path.cwd()
+
+
+def test_a_text_that_can_be_no_name_is_no_file(tmp_path: Path):
+    """Long descriptions of fields, and texts with a NUL, are asked about too."""
+    (tmp_path / "a").touch()
+    assert is_file(tmp_path / "a")
+    assert not any(is_file(tmp_path / name) for name in ("b", "x" * 5000, "a\0b", "."))

@@ -93,9 +93,14 @@ def main(argv: Sequence[str], env: Environment | None = None) -> int:
             raise
         _silence_stdout()
         return 141
-    except OSError as error:  # of what a command prints: a full disk behind standard output
-        _silence_stdout()
-        return _say(env, f"cannot write 'stdout': {error.strerror or error}", "", OutputFailed.exit_code)
+    except OSError as error:
+        reason = error.strerror or error
+        if error.filename is not None:
+            return _say(
+                env, f"cannot use {str(error.filename)[:100]!r}: {reason}", "", OutputFailed.exit_code
+            )
+        _silence_stdout()  # of what a command prints: a full disk behind standard output
+        return _say(env, f"cannot write 'stdout': {reason}", "", OutputFailed.exit_code)
 
 
 class _NoStdout(io.StringIO):

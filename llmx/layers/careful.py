@@ -1,4 +1,4 @@
-"""The careful start: until an endpoint's first good answer, few rows are tried, their retries included.
+"""The careful start: until an endpoint's first answer, few rows are tried, their retries included.
 
 A dead key costs a few calls and no more, and a server that is down, or busy, meets a few clients instead of
 one for every worker.
@@ -14,7 +14,7 @@ from llmx.types import Completion, Handler, Layer, Request
 __all__ = ["CAREFUL_START", "careful"]
 
 CAREFUL_START = 3
-"""Rows that are tried until an endpoint's first good answer: as many calls a dead key can cost."""
+"""Rows that are tried until an endpoint's first answer, valid or not: as many calls a dead key can cost."""
 
 
 def careful(*, concurrency: int, stop: Stop) -> Layer:

@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from llmx.environment import Environment
+from llmx.environment import Environment, is_file
 from llmx.errors import LlmxError, RequestRejected, RowRefused, ServerError, UnknownModel, UsageError
 from llmx.providers.cores import free_cores
 from llmx.providers.grammar import PROBE_SIGN, probe, schema_grammar
@@ -82,7 +82,7 @@ def local_model(name: str, env: Environment, progress: Progress) -> tuple[Path, 
 
 
 def _check_gguf(path: Path) -> None:
-    if not path.is_file():
+    if not is_file(path):
         folder = path.parent
         close = nearest(path.name, (p.name for p in folder.iterdir())) if folder.is_dir() else None
         hint = f"did you mean {str(folder / close)!r}?" if close else ""

@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from llmx.environment import is_file
 from llmx.errors import UsageError
 from llmx.schemas.inline import parse_inline
 from llmx.schemas.python_source import model_from_file, model_from_module
@@ -29,6 +30,7 @@ _PYTHON_FILE = re.compile(r"(?P<path>.+\.py)(?::(?P<model>[^\W\d][\w.]*)?)?")
 _MODULE = re.compile(r"(?P<module>[^\W\d][\w.]*):(?P<model>[^\W\d][\w.]*)")
 _PATH_LIKE = re.compile(r"\S+|[^,\n]*[/\\](?:(?!: )[^,\n])*")
 """A path to a file that is not there: no blanks, or at least a slash and nothing of a list of fields."""
+_LONGEST_NAME = 255  # characters: a longer name is none on any file system in use
 
 
 def load_schema(spec: str, *, cwd: Path) -> Schema:
@@ -97,7 +99,9 @@ def _from_json(path: Path, source: str) -> Schema:
 
 def _is_path(text: str, cwd: Path) -> bool:
     """Whether a spec that ends like a file is one, rather than a description that ends that way."""
-    return _PATH_LIKE.fullmatch(text) is not None or _resolved(text, cwd).is_file()
+    if len(Path(text).name) > _LONGEST_NAME:
+        return False
+    return _PATH_LIKE.fullmatch(text) is not None or is_file(_resolved(text, cwd))
 
 
 def _resolved(text: str, cwd: Path) -> Path:
@@ -106,7 +110,7 @@ def _resolved(text: str, cwd: Path) -> Path:
 
 def _existing(text: str, cwd: Path) -> Path:
     path = _resolved(text, cwd)
-    if path.is_file():
+    if is_file(path):
         return path
     if path.is_dir():
         raise UsageError(f"the schema {text!r} is a folder", hint="name a .py or .json file in it")
@@ -133,7 +137,7 @@ def _names_in(folder: Path, suffixes: tuple[str, ...]) -> list[str]:
 
 def _unknown(spec: str, cwd: Path) -> UsageError:
     path = _resolved(spec, cwd)
-    if path.is_file() and path.suffix:
+    if is_file(path) and path.suffix:
         return UsageError(
             f"the schema {spec!r} is neither a .py nor a .json file",
             hint="give path.py:Model, or a JSON Schema whose name ends in .json",

@@ -144,3 +144,10 @@ def test_every_ready_made_name_loads() -> None:
     assert list(ready_made()) == READY.split(", ")
     for name in ready_made():
         assert load_schema(name, cwd=Path("/")).source == name
+
+
+@pytest.mark.parametrize("ending", ["", ".py", ".json", ".py:Model"])
+def test_a_name_that_no_file_can_have(tmp_path: Path, ending: str) -> None:
+    """It is told as any other that is not there."""
+    with pytest.raises(UsageError):
+        load_schema("a" * 400 + ending, cwd=tmp_path)
