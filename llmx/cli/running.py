@@ -158,9 +158,11 @@ def _tell_reasons(report: Report, planned: Plan, terminal: Terminal) -> None:
         terminal.say(f"written: {report.written:,} of {report.figures.ok:,} ok")
     if report.rows_left is not None:
         terminal.say(f"rows so far: {_short(report.rows_left, planned.env)}")
+    if first.exit_code == 2:  # the command itself is wrong
+        return
     if planned.settings.cache == "off":
         terminal.say("the same command starts from the first row, since --cache is off")
-    elif first.exit_code != 2:  # then the command itself is wrong
+    else:
         # Answers are in the exact cache, so the same command pays only for what is missing.
         terminal.say(f"resume: {shlex.join(['llmx', *sys.argv[1:]])}")
 

@@ -324,6 +324,16 @@ def test_a_dead_key(llmx: Llmx, provider: Callable[[MockSettings], Mock], rows: 
     assert lines[-1].startswith("resume: llmx extract rows.jsonl -s 'name, age int' ")
 
 
+def test_nothing_resumes_without_the_cache(
+    llmx: Llmx, provider: Callable[[MockSettings], Mock], rows: Path
+) -> None:
+    """No command is called so that would pay for everything again."""
+    mock = provider(MockSettings(keys=("right",)))
+    done = llmx("extract", *GOOD, *mock.openai, "--cache", "off", OPENAI_API_KEY="sk-wrong-key")
+    assert done.err.splitlines()[-1] == "the same command starts from the first row, since --cache is off"
+    assert "resume:" not in done.err
+
+
 def test_an_unknown_model(llmx: Llmx, provider: Callable[[MockSettings], Mock], rows: Path) -> None:
     """Exit code 2, and no advice to run the same wrong command again."""
     mock = provider(MockSettings(models=("other",)))
