@@ -45,6 +45,7 @@ FILES_ONLY = frozenset(
         "explode",
     }
     | {"meta", "output", "errors", "summary", "csv_safe", "dry_run", "max_failures"}
+    | {"fresh", "state_dir", "no_store", "confirm_above"}
 )
 """Options that say how files are read and written: a caller of the library does that."""
 
@@ -227,6 +228,10 @@ class _Quiet:
     def say(self, text: str) -> None:
         """See `Talk.say`."""
         warnings.warn(text, stacklevel=2)
+
+    def confirmed(self, question: str) -> bool:
+        """See `Talk.confirmed`."""
+        return True
 
     def downloading(self, done: int, total: int | None) -> None:
         """See `Talk.downloading`."""

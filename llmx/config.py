@@ -85,7 +85,7 @@ def _checked(table: Mapping[str, Any], path: Path, options: Collection[str]) -> 
     return dict(table)
 
 
-_PATHS = {"examples", "key-file", "output", "errors", "summary"}
+_PATHS = {"examples", "key-file", "output", "errors", "state-dir", "summary"}
 _TEXTS = {"prompt", "system"}
 _LOCAL = "local/"
 

@@ -8,6 +8,7 @@
     │   ├── InvalidAnswer              still invalid after the re-asks
     │   ├── TruncatedAnswer            cut by the token limit
     │   ├── Refusal                    the model declined
+    │   ├── NotStored                  --offline, and no answer is at hand
     │   └── RetriesExhausted           transient errors outlasted the retries
     ├── TransientError        retryable
     │   ├── RateLimited                429: `retry_after` seconds when the server named a time
@@ -45,6 +46,7 @@ __all__ = [
     "Interrupted",
     "InvalidAnswer",
     "LlmxError",
+    "NotStored",
     "OutputFailed",
     "PipeClosed",
     "ProviderDown",
@@ -127,6 +129,10 @@ class TruncatedAnswer(RowError):
 
 class Refusal(RowError):
     """The model declined to answer."""
+
+
+class NotStored(RowError):
+    """Nobody may be asked, and neither cache nor journal has an answer."""
 
 
 class RetriesExhausted(RowError):

@@ -13,16 +13,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from llmx.caches import Cache, NoCache
+from llmx.caches import Cache, NoCache, ReadOnly
 from llmx.caches.fingerprint import fingerprint, rekeyed
 from llmx.clock import Clock
 from llmx.environment import Environment
-from llmx.errors import InputFailed, LlmxError, RowError, Stopped
+from llmx.errors import InputFailed, LlmxError, RowError, Stopped, UsageError
 from llmx.events import Observer, RunEnded, RunStarted, fan_out
+from llmx.journal import Journal, NoJournal
 from llmx.layers import compose
 from llmx.layers.cache import cached
 from llmx.layers.careful import careful
 from llmx.layers.coalesce import coalesced
+from llmx.layers.journal import Answers, asked_anew, journalled
 from llmx.layers.limit import Health, Limiter, rate_limited
 from llmx.layers.meter import metered
 from llmx.layers.retry import RetryPolicy, retried
@@ -35,10 +37,14 @@ from llmx.planning import Plan
 from llmx.presenting import FlatRows, Presenter
 from llmx.prompts import Prompt
 from llmx.providers import Endpoint, connect, with_keys
+from llmx.providers.detached import detached
 from llmx.records import open_sink, to_json
 from llmx.report.summary import Figures
 from llmx.schemas import Schema, list_fields, written_fields
 from llmx.settings import Settings
+from llmx.state import NoState, State, open_state
+from llmx.survey import survey
+from llmx.text import plural
 from llmx.types import Handler, Outcome, Record, Request, Unreadable
 
 __all__ = ["PRECEDENCE", "Engine", "Report", "Talk", "engine", "execute", "first_request"]
@@ -54,6 +60,10 @@ class Talk(Protocol):
 
     def say(self, text: str) -> None:
         """One line."""
+        ...
+
+    def confirmed(self, question: str) -> bool:
+        """Whether a person agrees; True where there is nobody to ask. Blocks."""
         ...
 
     def downloading(self, done: int, total: int | None) -> None:
@@ -117,11 +127,12 @@ def _handler_for(
     *,
     concurrency: int,
     cache: Cache,
+    journal: Answers,
     clock: Clock,
     stop: Stop,
     observer: Observer,
 ) -> Handler:
-    """The call's layers around one endpoint, outermost first. The journal's place is below `validated`."""
+    """The call's layers around one endpoint, outermost first."""
     health = Health()
     limiter = Limiter(
         rpm=settings.rpm,
@@ -136,9 +147,11 @@ def _handler_for(
     layers = [
         coalesced(),
         cached(cache, schema.parse),
+        *([] if settings.offline else [asked_anew()]),
         validated(
             endpoint.codec, reasks=settings.reasks, rekey=rekeyed(schema.fingerprint), observer=observer
         ),
+        journalled(journal, offline=settings.offline),
         careful(concurrency=concurrency, stop=stop),
         retried(policy, health=health, clock=clock, stop=stop, observer=observer),
         rate_limited(limiter),
@@ -154,16 +167,24 @@ def _open_cache(settings: Settings, env: Environment, warn: Callable[[str], None
         return NoCache()
     from llmx.caches.exact import ExactCache, cache_folder
 
-    return ExactCache(cache_folder(env.home), ttl=settings.cache_ttl, warn=warn)
+    cache = ExactCache(cache_folder(env.home), ttl=settings.cache_ttl, warn=warn)
+    return ReadOnly(cache) if settings.no_store else cache
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What turns rows into outcomes, and the most of them that should be under way."""
+    """What turns rows into outcomes, and the most of them that should be under way.
+
+    Args:
+        prepare: what `settle` makes of a row first.
+        cache: where it looks first.
+    """
 
     settle: Settle
     endpoint: Endpoint
     concurrency: int
+    prepare: Callable[[Record], Request]
+    cache: Cache
 
 
 @asynccontextmanager
@@ -178,8 +199,11 @@ async def engine(
     observer: Observer,
     talk: Talk,
     presenter: Presenter,
+    journal: Journal | NoJournal | None = None,
 ) -> AsyncIterator[Engine]:
     """Everything between a row and its outcome, connected; released at the end."""
+    journal = journal or NoJournal()
+    env = _keyless(settings, env) if settings.offline else env
     async with _connected(settings, schema, env, talk, stop) as endpoint:
         # An endpoint that serves so many at a time would let more wait in line while their timeouts run.
         most = endpoint.concurrency or settings.concurrency or CONCURRENCY
@@ -192,6 +216,7 @@ async def engine(
                 schema,
                 concurrency=concurrency,
                 cache=cache,
+                journal=journal,
                 clock=clock,
                 stop=stop,
                 observer=observer,
@@ -201,14 +226,30 @@ async def engine(
             settle = settler(
                 prepare, handler, present=presenter.present, clock=clock, stop=stop, observer=watched
             )
-            yield Engine(settle, endpoint, concurrency)
+            yield Engine(_recorded(settle, journal), endpoint, concurrency, prepare, cache)
         finally:
             cache.close()
 
 
+def _recorded(settle: Settle, journal: Journal | NoJournal) -> Settle:
+    """`settle`, with every row's end written down."""
+
+    async def settled(row: Record | Unreadable) -> Outcome:
+        outcome = await settle(row)
+        journal.settle(outcome)
+        return outcome
+
+    return settled
+
+
+def _keyless(settings: Settings, env: Environment) -> Environment:
+    """The environment of a run that calls nobody, for which no key is needed."""
+    return replace(env, variables=with_keys(settings.model or "", env.variables))
+
+
 async def first_request(plan: Plan, talk: Talk) -> dict[str, Any] | None:
     """The body of the first row's request, None when there is no readable row. Calls nobody."""
-    env = replace(plan.env, variables=with_keys(plan.settings.model or "", plan.env.variables))
+    env = _keyless(plan.settings, plan.env)
     async with _connected(plan.settings, plan.schema, env, talk, Stop()) as endpoint:
         prepare = _preparer(endpoint, plan.prompt, plan.schema, _presenter(plan))
         for row in plan.source:
@@ -229,6 +270,7 @@ class Report:
         written: good rows that went to the results; fewer than there are when the output failed.
         errors_path: the file of failed rows, None when there are none.
         exit_code: see docs/errors.md.
+        lost: answers that arrived and could not be kept.
     """
 
     figures: Figures
@@ -237,6 +279,7 @@ class Report:
     written: int
     errors_path: Path | None
     exit_code: int
+    lost: int = 0
 
 
 async def execute(plan: Plan, *, stop: Stop, figures: Figures, talk: Talk, clock: Clock) -> Report:
@@ -247,7 +290,9 @@ async def execute(plan: Plan, *, stop: Stop, figures: Figures, talk: Talk, clock
     Raises:
         LlmxError: what was found before the first call, or what no row could survive.
     """
+    state = open_state(plan, stop)
     outputs: Outputs | None = None
+    complete = False
     try:
         async with engine(
             plan.settings,
@@ -259,18 +304,41 @@ async def execute(plan: Plan, *, stop: Stop, figures: Figures, talk: Talk, clock
             observer=figures,
             talk=talk,
             presenter=_presenter(plan),
+            journal=state.journal,
         ) as parts:
-            outputs = _open_outputs(plan, stop)
-            _introduce(plan, parts, talk)
+            await _introduce(plan, parts, state, talk, stop)
+            outputs = _open_outputs(plan, state, stop)
             figures(RunStarted(plan.source.total(), parts.endpoint.label, parts.concurrency))
             async with talk.showing(figures):
-                await _run(plan, parts, outputs, figures, stop)
+                complete = await _run(plan, parts, outputs, figures, stop)
     except (Stopped, asyncio.CancelledError):
         if stop.reason is None:
             raise
+    finally:
+        _end(plan, state, figures, outputs, stop, complete=complete)
     for warning in outputs.warnings if outputs else ():
         talk.say(f"warning: {warning}")
-    return _report(plan, stop, figures, outputs)
+    return _report(plan, state, stop, figures, outputs)
+
+
+def _end(
+    plan: Plan,
+    state: State | NoState,
+    figures: Figures,
+    outputs: Outputs | None,
+    stop: Stop,
+    *,
+    complete: bool,
+) -> None:
+    """Note how the run ended, once its outputs are where they belong."""
+    try:
+        if outputs is not None:
+            ended = complete or stop.reason is not None
+            code = _exit_code(stop.reasons, figures, plan.settings) if ended else 1
+            complete = complete and stop.reason is None
+            state.end(figures, stop, written=outputs.written, complete=complete, exit_code=code)
+    finally:
+        state.close()
 
 
 def _presenter(plan: Plan) -> Presenter:
@@ -284,18 +352,40 @@ def _columns(plan: Plan) -> dict[str, bool]:
     return plan.shape.columns(plan.source.columns, written_fields(plan.schema), list_fields(plan.schema))
 
 
-def _introduce(plan: Plan, parts: Engine, talk: Talk) -> None:
-    """What a person should know before the first call."""
+async def _introduce(plan: Plan, parts: Engine, state: State | NoState, talk: Talk, stop: Stop) -> None:
+    """What a person should know, and may have to agree to, before the first call."""
     if parts.endpoint.note:
         talk.say(f"note: {parts.endpoint.note}")
     if plan.doubt:
         talk.say(f"warning: {plan.doubt}")
     if plan.source.columns:
         talk.say(plan.announcement)
+    if isinstance(state, NoState):
+        return
+    state.identify(parts.endpoint)
+    found = await survey(plan, state, parts.prepare, parts.cache, stop)
+    for line in found.lines if found else ():
+        talk.say(line)
+    if damaged := state.journal.totals.damaged:
+        talk.say(
+            f"warning: {plural(damaged, 'damaged line')} of the journal cannot be trusted; the rows are asked about again"
+        )
+    if found and found.changed and found.cost is not None and found.cost > plan.settings.confirm_above:
+        await _confirm(talk, stop)
+    state.begin()
 
 
-async def _run(plan: Plan, parts: Engine, outputs: Outputs, figures: Figures, stop: Stop) -> None:
-    """All rows, from the source to the outputs, which are brought to their end whatever happens."""
+async def _confirm(talk: Talk, stop: Stop) -> None:
+    """Raises UsageError when a person would rather not spend the money."""
+    with stop.interruptible():
+        agreed = await detached(lambda progress: talk.confirmed("go on? [y/N] "), lambda done, total: None)
+    if not agreed:
+        hint = "--confirm-above USD, the cost up to which nobody is asked"
+        raise UsageError("not confirmed: nobody was asked about anything", hint=hint)
+
+
+async def _run(plan: Plan, parts: Engine, outputs: Outputs, figures: Figures, stop: Stop) -> bool:
+    """All rows, from the source to the outputs, which are brought to their end whatever happens; whether all came."""
     complete = False
     cut: list[InputFailed] = []
     try:
@@ -314,6 +404,7 @@ async def _run(plan: Plan, parts: Engine, outputs: Outputs, figures: Figures, st
         plan.source.close()
         figures(RunEnded(complete))
         outputs.finish(complete=complete)
+    return complete
 
 
 def _up_to_the_cut(
@@ -326,14 +417,16 @@ def _up_to_the_cut(
         cut.append(error)
 
 
-def _report(plan: Plan, stop: Stop, figures: Figures, outputs: Outputs | None) -> Report:
+def _report(
+    plan: Plan, state: State | NoState, stop: Stop, figures: Figures, outputs: Outputs | None
+) -> Report:
     code = _exit_code(stop.reasons, figures, plan.settings)
     left, errors = (outputs.rows_left, outputs.errors_path) if outputs else (None, None)
     written = outputs.written if outputs else 0
-    return Report(figures, stop.reasons, left, written, errors, code)
+    return Report(figures, stop.reasons, left, written, errors, code, lost=state.journal.lost)
 
 
-def _open_outputs(plan: Plan, stop: Stop) -> Outputs:
+def _open_outputs(plan: Plan, state: State | NoState, stop: Stop) -> Outputs:
     settings, env = plan.settings, plan.env
     results = open_sink(
         settings.output,
@@ -343,7 +436,7 @@ def _open_outputs(plan: Plan, stop: Stop) -> Outputs:
         csv_safe=settings.csv_safe,
     )
     errors = errors_path(settings.output, settings.errors, env)
-    return Outputs(results, errors, env=env, stop=stop)
+    return Outputs(results, errors or state.errors, env=env, stop=stop, ours=errors is None)
 
 
 PRECEDENCE = (1, 130, 129, 143, 2, 4, 5, 7, 141)

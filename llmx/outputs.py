@@ -7,7 +7,6 @@ calls in flight still end and their answers are still cached.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -27,7 +26,7 @@ from llmx.records import (
 from llmx.settings import Settings
 from llmx.types import Outcome
 
-__all__ = ["Outputs", "check_outputs", "errors_path"]
+__all__ = ["Outputs", "check_outputs", "errors_path", "flows"]
 
 COMPRESSED = {".gz", ".zst"}
 JSONL = {"", ".jsonl", ".ndjson", ".json"}
@@ -41,8 +40,8 @@ def check_outputs(settings: Settings, env: Environment) -> None:
     """
     check_output(settings.output, settings.inputs, env=env, format=settings.output_format)
     beside = {"--summary": settings.summary}
-    if settings.errors is not None or not _flows(settings.output, env):
-        beside["--errors"] = os.path.relpath(errors_path(settings.output, settings.errors, env), env.cwd)
+    if (errors := errors_path(settings.output, settings.errors, env)) is not None:
+        beside["--errors"] = os.path.relpath(errors, env.cwd)
     taken = {env.cwd / settings.output}
     for option, name in beside.items():
         if name is not None:
@@ -75,25 +74,26 @@ def _plain(path: Path) -> Path:
     return path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
 
 
-def _flows(output: str, env: Environment) -> bool:
+def flows(output: str, env: Environment) -> bool:
     """Whether results go to stdout, a pipe or a device, beside which there is no place for a file."""
     return output == "-" or is_stream(env.cwd / output)
 
 
-def errors_path(output: str, errors: str | None, env: Environment) -> Path:
+def errors_path(output: str, errors: str | None, env: Environment) -> Path | None:
     """Where failed rows go.
 
     Args:
         output: the results' path, "-" for stdout.
         errors: the path the user gave, None for the default: beside the results, under a name that no other
-            output's errors have but those of the same name's compressed; or in a folder of this run's own
-            under llmx's home when the results go to no file.
+            output's errors have but those of the same name's compressed.
+
+    Returns:
+        None where the results go to no file: the run's own folder is the place then.
     """
     if errors is not None:
         return env.cwd / errors
-    if _flows(output, env):
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        return env.home / "runs" / f"{stamp}-{os.getpid()}" / "errors.jsonl"
+    if flows(output, env):
+        return None
     path = env.cwd / output
     if _suffix(path) == ".jsonl":
         return _plain(path).with_suffix(".errors.jsonl")
@@ -105,16 +105,20 @@ class Outputs:
 
     Args:
         results: already open: what is wrong with its path is said before the first call.
-        errors: opened at the first failed row.
+        errors: opened at the first failed row; None to drop failed rows.
+        ours: whether it is a file of the run's own folder, which is nobody else's business.
 
     Attributes:
         written: good outcomes whose rows all went where they belong.
     """
 
-    def __init__(self, results: Sink, errors: Path, *, env: Environment, stop: Stop) -> None:
+    def __init__(
+        self, results: Sink, errors: Path | None, *, env: Environment, stop: Stop, ours: bool = False
+    ) -> None:
         self._results = results
         self._errors_path = errors
         self._errors: Sink | None = None
+        self._ours = ours
         self._env = env
         self._stop = stop
         self._broken = False
@@ -149,18 +153,17 @@ class Outputs:
         self.written += 1
 
     def _write_error(self, outcome: Outcome, error: LlmxError) -> None:
+        if self._errors_path is None:
+            return
         if self._errors is None:
-            self._errors = self._open_errors()
+            self._errors = self._open_errors(self._errors_path)
         cost = outcome.usage.cost
         self._errors.write(
             error_row(outcome.record, error, raw=outcome.raw, attempts=outcome.attempts, cost=cost)
         )
 
-    def _open_errors(self) -> Sink:
-        path = self._errors_path
-        # Below our own folder rows are nobody else's business; elsewhere it is the user's umask that decides.
-        with private() if path.is_relative_to(self._env.home) else nullcontext():
-            path.parent.mkdir(parents=True, exist_ok=True)
+    def _open_errors(self, path: Path) -> Sink:
+        with private() if self._ours else nullcontext():  # elsewhere it is the user's umask that decides
             return open_sink(str(path), env=self._env, format="jsonl", columns=None)
 
     def _guard(self, action: Callable[[], None]) -> None:
@@ -189,6 +192,6 @@ class Outputs:
 
     def _forget_errors(self) -> None:
         """What an earlier run left is no longer true. A device is no file that somebody has left."""
-        if not is_stream(self._errors_path):
+        if self._errors_path is not None and not is_stream(self._errors_path):
             for stale in (self._errors_path, partial_of(self._errors_path)):
                 stale.unlink(missing_ok=True)

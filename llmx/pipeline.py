@@ -21,7 +21,6 @@ from llmx.errors import (
     RetriesExhausted,
     RowError,
     Stopped,
-    UnreadableRow,
 )
 from llmx.events import Event, Observer, RowSettled
 from llmx.feed import Feed
@@ -149,10 +148,10 @@ class FirstRows:
         if self._left is None or not isinstance(event, RowSettled):
             return
         error = event.outcome.error
-        if isinstance(error, UnreadableRow):  # it cost nothing, and says nothing of the schema
-            return
         if error is None:
             self._left = None
+            return
+        if not event.outcome.attempts:  # it cost nothing now: unreadable, or an answer of an earlier session
             return
         self._left -= 1
         self._unanswered += isinstance(error, RetriesExhausted)

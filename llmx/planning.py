@@ -27,6 +27,7 @@ __all__ = [
     "Plan",
     "make_prompt",
     "no_model",
+    "open_rows",
     "plan",
     "resolve_schema",
     "selection",
@@ -44,6 +45,7 @@ class Plan:
     prompt: Prompt
     shape: Shape
     shown: list[str]
+    template: str | None = None
 
     @property
     def announcement(self) -> str:
@@ -55,6 +57,13 @@ class Plan:
         how = "the model sees" if self.prompt.used is None else "--prompt shows the model"
         seen = f"{rows}{how}: {', '.join(shown) or 'no column'}"
         return f"{seen} (not: {', '.join(hidden)})" if hidden else seen
+
+    @property
+    def question(self) -> list[Any]:
+        """What decides, beside schema and row, what a row's request says; as JSON. Read from where the user put it."""
+        settings, (system, *examples) = self.settings, self.prompt.prefix
+        given = None if settings.system is None else system
+        return [given, examples, self.template, settings.input, settings.key]
 
     @property
     def doubt(self) -> str:
@@ -77,7 +86,18 @@ def plan(settings: Settings, env: Environment) -> Plan:
     if settings.model is None:
         raise no_model(env)
     check_outputs(settings, env)
-    source = open_source(
+    source = open_rows(settings, env)
+    columns = source.columns
+    shape = _make_shape(settings, schema, columns)
+    shown = selection(settings).check(columns)
+    prompt = make_prompt(settings, schema, columns, env)
+    template = _template(settings.prompt, env)
+    return Plan(settings, env, schema, source, prompt, shape, shown, template)
+
+
+def open_rows(settings: Settings, env: Environment) -> RecordSource:
+    """The input's rows, as the options restrict them. Raises UsageError."""
+    return open_source(
         settings.inputs,
         env=env,
         format=settings.input_format,
@@ -86,11 +106,6 @@ def plan(settings: Settings, env: Environment) -> Plan:
         sample=settings.sample,
         seed=settings.seed,
     )
-    columns = source.columns
-    shape = _make_shape(settings, schema, columns)
-    shown = selection(settings).check(columns)
-    prompt = make_prompt(settings, schema, columns, env)
-    return Plan(settings, env, schema, source, prompt, shape, shown)
 
 
 def resolve_schema(settings: Settings, env: Environment) -> Schema:

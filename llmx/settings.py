@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -19,7 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from llmx.errors import UsageError
 from llmx.text import nearest
 
-__all__ = ["FORMATS", "MaxFailures", "Settings", "parse_duration"]
+__all__ = ["FORMATS", "MaxFailures", "Settings", "as_options", "parse_duration"]
 
 Format = Literal["jsonl", "csv", "tsv", "parquet", "text"]
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -143,6 +144,11 @@ class Settings(BaseModel):
     dry_run: bool = False
     cache: Literal["exact", "off"] = "exact"
     cache_ttl: Seconds | None = 30 * 86400.0
+    offline: bool = False
+    fresh: bool = False
+    state_dir: Path | None = None
+    no_store: bool = False
+    confirm_above: Decimal = Field(default=Decimal(5), ge=0)
     max_failures: Annotated[MaxFailures, BeforeValidator(_parse_max_failures)] = MaxFailures()
 
     @classmethod
@@ -161,6 +167,20 @@ class Settings(BaseModel):
             return cls(**given)
         except ValidationError as error:
             raise _usage_error(error, said or {}) from error
+
+
+def as_options(settings: Settings) -> dict[str, Any]:
+    """What was given, by option name, as JSON: `Settings.of` makes the same settings of it."""
+    given = {
+        name: getattr(settings, name) for name in Settings.model_fields if name in settings.model_fields_set
+    }
+    return {name.rstrip("_"): _as_json(value) for name, value in given.items() if value is not None}
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, MaxFailures):
+        return f"{value.limit:g}%" if value.percent else f"{value.limit:g}"
+    return value if isinstance(value, bool | int | float | str | list) else str(value)
 
 
 def _usage_error(error: ValidationError, said: Mapping[str, str]) -> UsageError:

@@ -31,8 +31,8 @@ __all__ = [
 Finish = Literal["stop", "length", "refusal", "other"]
 """Why the model stopped: it was done, hit the token limit, declined, or anything else."""
 
-Source = Literal["model", "cache", "coalesced"]
-"""Who gave the answer: a call, the exact cache, or the call of an identical row in flight."""
+Source = Literal["model", "cache", "coalesced", "journal"]
+"""Who gave the answer: a call, the exact cache, the call of an identical row in flight, or the run's journal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +113,13 @@ class Tally:
     """What one row has really cost so far, failed and re-asked attempts included.
 
     The one mutable thing that travels with a request: layers add to it as money is spent, so that
-    an error raised half-way loses no count.
+    an error raised half-way loses no count. `outdated` counts the answers that an earlier, finished run had
+    paid for.
     """
 
     attempts: int = 0
     usage: Usage = field(default_factory=Usage)
+    outdated: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,7 @@ class Request:
         reask: how many re-asks led to this request, 0 for the first.
         row: the text of the row as the model sees it, U+001E between columns: what string fields may be
             copied from.
+        anew: answers of an earlier, finished run are not to be used: they have been found wanting.
         tally: where the row's spending is added up; no part of the request's identity.
     """
 
@@ -144,6 +147,7 @@ class Request:
     sample: int = 0
     reask: int = 0
     row: str = ""
+    anew: bool = False
     tally: Tally = field(default_factory=Tally, compare=False, repr=False)
 
 

@@ -89,6 +89,10 @@ class Talk:
     def say(self, text: str) -> None:
         self.lines.append(text)
 
+    def confirmed(self, question: str) -> bool:
+        self.lines.append(question)
+        return True
+
     def downloading(self, done: int, total: int | None) -> None:
         """Weights are there already, or the test is not about them."""
 

@@ -104,17 +104,15 @@ def test_errors_lie_where_the_user_says(env: Environment) -> None:
 
 
 def test_errors_of_a_stream_lie_in_the_home(env: Environment) -> None:
-    """In a folder of the run's own."""
-    path = errors_path("-", None, env)
-    assert path.parent.parent == env.home / "runs"
-    assert path.name == "errors.jsonl"
+    """In the run's own folder, wherever that is."""
+    assert errors_path("-", None, env) is None
 
 
 @pytest.mark.parametrize("output", ["/dev/full", "/dev/stdout", "pipe"])
 def test_errors_of_a_device_or_a_pipe_lie_in_the_home(output: str, env: Environment) -> None:
     """There is no place beside it."""
     os.mkfifo(env.cwd / "pipe")
-    assert errors_path(output, None, env).is_relative_to(env.home / "runs")
+    assert errors_path(output, None, env) is None
     check_outputs(Settings.of({"schema": "x", "output": output, "output_format": "jsonl"}), env)
 
 
@@ -305,10 +303,18 @@ def test_provenance(make: Any) -> None:
     assert sink.rows[0]["_llmx"] == {"model": "m", "source": "model", "attempts": 1, "cost": 0.0}
 
 
-def test_the_folder_of_a_runs_errors_is_private(env: Environment) -> None:
+def test_errors_in_a_runs_own_folder_are_private(env: Environment) -> None:
     """Rows are nobody else's business."""
-    path = errors_path("-", None, env)
-    outputs = Outputs(Sink(), path, env=env, stop=Stop())
+    path = env.cwd / "errors.jsonl"
+    outputs = Outputs(Sink(), path, env=env, stop=Stop(), ours=True)
     outputs.write(BAD)
     outputs.finish(complete=True)
-    assert {made.stat().st_mode & 0o077 for made in (path, path.parent, path.parent.parent)} == {0}
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_failed_rows_may_be_dropped(env: Environment) -> None:
+    """Of a run that keeps nothing, nowhere."""
+    outputs = Outputs(Sink(), None, env=env, stop=Stop())
+    outputs.write(BAD)
+    outputs.finish(complete=True)
+    assert outputs.errors_path is None

@@ -485,7 +485,7 @@ def ends(*errors: LlmxError | None) -> Stop:
     stop = Stop()
     first = FirstRows(stop)
     for n, error in enumerate(errors):
-        first(RowSettled(Outcome(Record(n, {}), error=error)))
+        first(RowSettled(Outcome(Record(n, {}), error=error, attempts=not isinstance(error, UnreadableRow))))
     return stop
 
 

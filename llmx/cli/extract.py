@@ -197,6 +197,28 @@ def extract(
     cache_ttl: Annotated[
         Text, option("--cache-ttl", metavar="TIME", help="How long an answer is kept. [30d]")
     ] = None,
+    offline: Annotated[
+        bool | None,
+        option("--offline", help="Ask nobody: answers come from cache and journal, a row without one fails."),
+    ] = None,
+    fresh: Annotated[
+        bool | None, option("--fresh", help="Start over: do not go on with the earlier run of this output.")
+    ] = None,
+    state_dir: Annotated[
+        Text,
+        option("--state-dir", metavar="DIR", help="Where the run is kept. [.llmx beside the output]"),
+    ] = None,
+    no_store: Annotated[
+        bool | None, option("--no-store", help="Keep nothing of the run, which then cannot be resumed.")
+    ] = None,
+    confirm_above: Annotated[
+        Text,
+        option(
+            "--confirm-above",
+            metavar="USD",
+            help="Ask before a changed run, on a terminal, when it is to cost more. [5]",
+        ),
+    ] = None,
     max_failures: Annotated[
         Text,
         option("--max-failures", metavar="N|P%", help="Failed rows up to which the exit code is 0. [0]"),

@@ -9,9 +9,9 @@ import shlex
 import signal
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import typer
 
@@ -68,7 +68,16 @@ def _terminal(settings: Settings, env: Environment) -> Terminal:
     """Standard error, and what else may write to the same terminal."""
     to_stdout = settings.output == "-"
     piped = to_stdout and _is_pipe(env)
-    return Terminal(env.stderr, rows_on_terminal=to_stdout and env.stdout.isatty(), rows_in_pipe=piped)
+    return Terminal(
+        env.stderr,
+        rows_on_terminal=to_stdout and env.stdout.isatty(),
+        rows_in_pipe=piped,
+        keyboard=env.stdin if "-" not in settings.inputs and _is_terminal(env.stdin) else None,
+    )
+
+
+def _is_terminal(stream: BinaryIO) -> bool:
+    return not stream.closed and stream.isatty()
 
 
 def _is_pipe(env: Environment) -> bool:
@@ -147,24 +156,31 @@ def _conclude(planned: Plan, report: Report, terminal: Terminal) -> None:
 
 def _tell_reasons(report: Report, planned: Plan, terminal: Terminal) -> None:
     first = report.reasons[0]
+    settings = planned.settings
+    kept = not (settings.no_store and settings.cache == "off")
     if isinstance(first, Interrupted):
-        kept = "; what has been answered is kept" if planned.settings.cache != "off" else ""
-        terminal.say(f"{first}{kept}")
+        terminal.say(f"{first}{'; what has been answered is kept' if kept else ''}")
     else:
         terminal.say(f"error: {first}")
         if first.hint:
             terminal.say(f"hint: {first.hint}")
+    if report.lost:
+        terminal.say(f"lost: {plural(report.lost, 'answer')} that arrived could not be kept")
     if report.written < report.figures.ok:
         terminal.say(f"written: {report.written:,} of {report.figures.ok:,} ok")
     if report.rows_left is not None:
         terminal.say(f"rows so far: {_short(report.rows_left, planned.env)}")
     if first.exit_code == 2:  # the command itself is wrong
         return
-    if planned.settings.cache == "off":
-        terminal.say("the same command starts from the first row, since --cache is off")
+    if settings.no_store:
+        terminal.say("the same command starts from the first row, since nothing is kept (--no-store)")
     else:
-        # Answers are in the exact cache, so the same command pays only for what is missing.
-        terminal.say(f"resume: {shlex.join(['llmx', *sys.argv[1:]])}")
+        terminal.say(f"resume: {shlex.join(['llmx', *_resuming(sys.argv[1:])])}")
+
+
+def _resuming(argv: Sequence[str]) -> list[str]:
+    """The same command, but for what would start it over."""
+    return [word for word in argv if word != "--fresh"]
 
 
 def _failed_rows(report: Report, env: Environment) -> str | None:

@@ -7,6 +7,7 @@ import asyncio
 from llmx.clock import Clock
 from llmx.errors import LlmxError, Stopped
 from llmx.events import AttemptFailed, AttemptStarted, AttemptSucceeded, Observer
+from llmx.system import system
 from llmx.types import Completion, Handler, Layer, Request, Usage
 
 __all__ = ["metered"]
@@ -23,8 +24,10 @@ def metered(*, clock: Clock, observer: Observer) -> Layer:
             started = clock.now()
             request.tally.attempts += 1
             observer(AttemptStarted(request.endpoint))
+            system().reached("before send")
             try:
                 completion = await handler(request)
+                system().reached("after receive")
             except (LlmxError, asyncio.CancelledError) as failure:
                 error = failure if isinstance(failure, LlmxError) else _cancelled()
                 if error.maybe_billed:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
-from llmx.errors import InvalidAnswer, Refusal, RowError, RowRefused, TruncatedAnswer
+from llmx.errors import InvalidAnswer, NotStored, Refusal, RowError, RowRefused, TruncatedAnswer
 from llmx.events import Observer, Reasked
 from llmx.types import Completion, Handler, Layer, Request
 
@@ -47,6 +47,11 @@ def validated(
         rekey: gives a changed request its own fingerprint.
     """
 
+    def tell(before: _Unfit | None) -> None:
+        """Of a re-ask that was made, not of one whose answer was replayed."""
+        if before is not None:
+            observer(Reasked(str(before.verdict)))
+
     def layer(handler: Handler) -> Handler:
         async def call(request: Request) -> Completion:
             doubled = False
@@ -54,8 +59,13 @@ def validated(
             while True:
                 try:
                     completion = await handler(request)
+                except NotStored as error:
+                    raise before.verdict if before else error from error
                 except RowError as error:
+                    tell(before)
                     raise _verdict(error, before) from error
+                if completion.source != "journal":
+                    tell(before)
                 try:
                     return replace(completion, value=_value(dialogue, completion))
                 except _Unfit as unfit:
@@ -64,7 +74,6 @@ def validated(
                     if body is None:
                         raise unfit.verdict from unfit.problem
                     doubled = doubled or completion.finish == "length"
-                    observer(Reasked(str(unfit.verdict)))
                     before = unfit
                     request = rekey(replace(request, body=body, reask=request.reask + 1))
 

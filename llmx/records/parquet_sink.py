@@ -7,7 +7,6 @@ the rows go as JSON Lines into `PATH.partial`, readable at any time, and become 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from llmx.records.parquet import BATCH, require_pyarrow
 from llmx.records.partials import building_of
 from llmx.records.targets import FileTarget, Target, failed
 from llmx.records.values import to_json
+from llmx.system import system
 
 __all__ = ["ParquetSink"]
 
@@ -62,7 +62,7 @@ class ParquetSink:
             self._rows.begin()
             texts = self._build(self._rows.partial, built)
             with built.open("rb") as file:
-                os.fsync(file.fileno())
+                system().sync(file.fileno())
         except OSError as error:
             built.unlink(missing_ok=True)
             self._rows.abandon()

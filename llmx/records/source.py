@@ -10,6 +10,7 @@ import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from llmx.environment import Environment
@@ -97,6 +98,11 @@ class RecordSource:
 
     def __iter__(self) -> Iterator[Record | Unreadable]:
         return self._iterator
+
+    @property
+    def paths(self) -> list[Path | None]:
+        """Where the inputs are, in order; None for stdin."""
+        return [source.path for source in self._inputs]
 
     def total(self) -> int | None:
         """How many rows will come, unreadable ones included; None when only reading would tell.

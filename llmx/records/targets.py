@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Protocol
 from llmx.errors import OutputFailed
 from llmx.records.compression import Compressor
 from llmx.records.partials import final_of, open_partial, partial_of
+from llmx.system import system
 
 __all__ = ["FileTarget", "PackedTarget", "StreamTarget", "Target", "failed"]
 
@@ -77,7 +78,7 @@ class FileTarget:
     def begin(self) -> None:
         """Make the partial file this run's: what an earlier one left in it goes."""
         if not self._begun:
-            os.ftruncate(self._file, 0)
+            system().truncate(self._file, 0)
             self._begun = True
 
     def write(self, data: bytes) -> None:
@@ -86,7 +87,7 @@ class FileTarget:
         try:
             self.begin()
             while rest:
-                rest = rest[os.write(self._file, rest) :]
+                rest = rest[system().write(self._file, rest) :]
         except OSError as error:
             self._take_back(len(data) - len(rest))
             raise failed(self._shown, error) from error
@@ -95,7 +96,7 @@ class FileTarget:
         """See `Target.close`."""
         try:
             self.begin()
-            os.fsync(self._file)
+            system().sync(self._file)
             self._replace(self.partial)
         except OSError as error:
             raise failed(self._shown, error) from error
@@ -117,14 +118,9 @@ class FileTarget:
         """Make a complete file be PATH, with the mode of the file it replaces, for good."""
         with suppress(FileNotFoundError):
             complete.chmod(stat.S_IMODE(self.path.stat().st_mode))
-        complete.replace(self.path)
+        system().replace(complete, self.path)
         self._final = True
-        if os.name == "posix":  # elsewhere a folder cannot be opened
-            folder = os.open(self.path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        system().sync_folder(self.path.parent)
 
     def abandon(self) -> None:
         """See `Target.abandon`: PATH is not touched, nor is what an earlier run left where this one has no row."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from llmx.report.summary import Figures, duration, money
 from llmx.text import harmless, plural
@@ -36,10 +36,19 @@ class Terminal:
             is redrawn among them would only tear.
         rows_in_pipe: the result rows go to a pipe, and whoever reads it may print them on this terminal: no
             block is redrawn, a plain line now and then tells how far the run is.
+        keyboard: where a person answers questions, None when it is no terminal or rows are read from it.
     """
 
-    def __init__(self, stderr: TextIO, *, rows_on_terminal: bool = False, rows_in_pipe: bool = False) -> None:
+    def __init__(
+        self,
+        stderr: TextIO,
+        *,
+        rows_on_terminal: bool = False,
+        rows_in_pipe: bool = False,
+        keyboard: BinaryIO | None = None,
+    ) -> None:
         self._stderr = stderr
+        self._keyboard = keyboard
         self._is_terminal = stderr.isatty()
         self._draws = self._is_terminal and not rows_in_pipe
         self._rows_on_terminal = rows_on_terminal
@@ -54,6 +63,13 @@ class Terminal:
         from rich.text import Text
 
         self._live.console.print(Text(harmless(text)))
+
+    def confirmed(self, question: str) -> bool:
+        """Whether a person types yes; True where there is nobody to ask. Blocks."""
+        if self._keyboard is None or not self._is_terminal:
+            return True
+        print(question, end="", file=self._stderr, flush=True)
+        return self._keyboard.readline().strip().lower() in (b"y", b"yes")
 
     def downloading(self, done: int, total: int | None) -> None:
         """Bytes of a download so far; drawn as a bar on a terminal, told at its start elsewhere."""

@@ -78,7 +78,7 @@ class ErrorGroup:
 class Figures:
     """The state of a run, an observer of its events.
 
-    `ok + failed` is the number of settled rows; `cached` and `coalesced` are those of the `ok` rows that
+    `ok + failed` is the number of settled rows; `cached`, `coalesced` and `resumed` are those of the `ok` rows that
     cost no call. `retries` counts all so far, `retrying` those whose delay has not ended. `usage` is all that is known to be spent, on failed rows and attempts too; `maybe_billed`
     counts the calls that may have been charged beside it, because they were sent and not answered.
     """
@@ -92,6 +92,7 @@ class Figures:
     failed: int = 0
     cached: int = 0
     coalesced: int = 0
+    resumed: int = 0
     calls: int = 0
     in_flight: int = 0
     retries: int = 0
@@ -111,6 +112,19 @@ class Figures:
     def settled(self) -> int:
         """Rows that ended."""
         return self.ok + self.failed
+
+    @property
+    def rows(self) -> dict[str, int | None]:
+        """The counts of rows, by name."""
+        return {
+            "settled": self.settled,
+            "total": self.total,
+            "ok": self.ok,
+            "failed": self.failed,
+            "cached": self.cached,
+            "coalesced": self.coalesced,
+            "resumed": self.resumed,
+        }
 
     @property
     def cost(self) -> Decimal | None:
@@ -177,6 +191,7 @@ class Figures:
             self.ok += 1
             self.cached += outcome.source == "cache"
             self.coalesced += outcome.source == "coalesced"
+            self.resumed += outcome.source == "journal" and not outcome.attempts
             return
         self.failed += 1
         group = self.errors.setdefault(outcome.error.type, ErrorGroup())
@@ -191,14 +206,7 @@ def figures_as_json(figures: Figures) -> dict[str, Any]:
     usage = figures.usage
     return {
         "model": figures.model,
-        "rows": {
-            "settled": figures.settled,
-            "total": figures.total,
-            "ok": figures.ok,
-            "failed": figures.failed,
-            "cached": figures.cached,
-            "coalesced": figures.coalesced,
-        },
+        "rows": figures.rows,
         "calls": figures.calls,
         "retries": figures.retries,
         "throttled": figures.throttled,
@@ -227,9 +235,8 @@ def figures_as_lines(figures: Figures) -> list[str]:
 
 
 def _rows_line(figures: Figures) -> str:
-    free = [
-        f"{n:,} {name}" for name, n in (("cached", figures.cached), ("coalesced", figures.coalesced)) if n
-    ]
+    names = ("cached", "coalesced", "resumed")
+    free = [f"{n:,} {name}" for name in names if (n := figures.rows[name])]
     note = f" ({', '.join(free)})" if free else ""
     rate = f"{figures.settled / figures.seconds:,.1f} rows/s" if figures.seconds > 0 else ""
     noun = "row" if (figures.total or figures.settled) == 1 else "rows"

@@ -324,13 +324,14 @@ def test_a_dead_key(llmx: Llmx, provider: Callable[[MockSettings], Mock], rows: 
     assert lines[-1].startswith("resume: llmx extract rows.jsonl -s 'name, age int' ")
 
 
-def test_nothing_resumes_without_the_cache(
+def test_nothing_resumes_without_a_store(
     llmx: Llmx, provider: Callable[[MockSettings], Mock], rows: Path
 ) -> None:
     """No command is called so that would pay for everything again."""
     mock = provider(MockSettings(keys=("right",)))
-    done = llmx("extract", *GOOD, *mock.openai, "--cache", "off", OPENAI_API_KEY="sk-wrong-key")
-    assert done.err.splitlines()[-1] == "the same command starts from the first row, since --cache is off"
+    done = llmx("extract", *GOOD, *mock.openai, "--no-store", OPENAI_API_KEY="sk-wrong-key")
+    last = "the same command starts from the first row, since nothing is kept (--no-store)"
+    assert done.err.splitlines()[-1] == last
     assert "resume:" not in done.err
 
 

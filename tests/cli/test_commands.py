@@ -39,7 +39,7 @@ def test_help_is_short_and_on_stdout(llmx: Llmx) -> None:
 def test_help_names_only_options_that_are_built(llmx: Llmx) -> None:
     """What comes later is not promised."""
     shown = llmx("extract", "--help").out
-    for later in ("--max-cost", "--budget", "--fresh", "--no-store", "--spread", "--hedge", "--votes"):
+    for later in ("--max-cost", "--budget", "--spread", "--hedge", "--votes"):
         assert later not in shown
 
 

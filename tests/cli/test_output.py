@@ -38,9 +38,9 @@ def test_with_a_file_stdout_is_empty(llmx: Llmx, mock: Mock, rows: Path) -> None
 
 
 def test_a_complete_run_leaves_only_its_output(llmx: Llmx, mock: Mock, rows: Path) -> None:
-    """No partial file, no errors file, no state in the folder."""
+    """No partial file, no errors file; what is kept of the run is out of the way."""
     llmx(*RUN, *mock.openai, "-o", "out.jsonl")
-    assert sorted(path.name for path in llmx.cwd.iterdir()) == ["out.jsonl", "rows.jsonl"]
+    assert sorted(path.name for path in llmx.cwd.iterdir()) == [".llmx", "out.jsonl", "rows.jsonl"]
 
 
 def test_stdin_to_stdout(llmx: Llmx, mock: Mock) -> None:
@@ -129,6 +129,7 @@ def test_the_summary_as_json(llmx: Llmx, mock: Mock, rows: Path) -> None:
         "failed": 0,
         "cached": 0,
         "coalesced": 0,
+        "resumed": 0,
     }
     assert (summary["calls"], summary["exit_code"], summary["stopped"]) == (10, 0, None)
     assert summary["tokens"]["input"] == stats["input_tokens"]

@@ -142,7 +142,7 @@ def test_a_complete_run_removes_the_partial_errors_of_a_stopped_one(
         running.signal(signal.SIGINT)
         running.wait()
     llmx(*RUN, *mock.openai)
-    assert sorted(path.name for path in llmx.cwd.iterdir()) == ["out.jsonl", "rows.jsonl"]
+    assert sorted(path.name for path in llmx.cwd.iterdir()) == [".llmx", "out.jsonl", "rows.jsonl"]
 
 
 def test_the_summary_of_a_stopped_run(

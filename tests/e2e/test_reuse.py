@@ -82,13 +82,19 @@ def test_a_second_run_calls_nobody(wire: str, tmp_path: Path) -> None:
 
 
 def test_without_the_cache_everything_is_asked_again(tmp_path: Path) -> None:
-    """`--cache off` neither reads nor writes it."""
-    assert twice(tmp_path, {"cache": "off"})[1] == 10
+    """`--cache off` neither reads nor writes it; what is left is the journal, and `--fresh` begins a new one."""
+    assert twice(tmp_path, {"cache": "off", "fresh": True})[1] == 10
+
+
+def test_without_the_cache_the_journal_answers(tmp_path: Path) -> None:
+    """`--cache off` does not turn the journal off."""
+    run, calls, before = twice(tmp_path, {"cache": "off"})
+    assert (calls, run.rows, run.figures.resumed) == (0, before, 10)
 
 
 def test_a_run_without_the_cache_leaves_nothing_in_it(tmp_path: Path) -> None:
     """The run after it pays."""
-    assert twice(tmp_path, {}, {"cache": "off"})[1] == 10
+    assert twice(tmp_path, {"fresh": True}, {"cache": "off"})[1] == 10
 
 
 @pytest.mark.parametrize(
@@ -155,4 +161,4 @@ def test_the_answer_to_a_reask_is_cached_for_the_row(tmp_path: Path) -> None:
 
 def test_an_expired_answer_is_asked_again(tmp_path: Path) -> None:
     """`--cache-ttl` is how long an answer is kept, from when it was given."""
-    assert twice(tmp_path, {}, {"cache_ttl": "1ms"})[1] == 10
+    assert twice(tmp_path, {"fresh": True}, {"cache_ttl": "1ms"})[1] == 10

@@ -1,0 +1,35 @@
+"""A run on disk: its journal, the index over it, its manifest and its lock.
+
+`Journal` is what the layers and the composition root use; nothing here knows rows' formats, prompts or
+providers beyond the types. `lines` is the file format, `index` what is looked up in it, `folder` where it lies.
+"""
+
+from __future__ import annotations
+
+from llmx.journal.folder import (
+    RunFolder,
+    folders_in,
+    forget_old,
+    fresh_folder,
+    run_folder,
+    runs_home,
+)
+from llmx.journal.journal import Journal, NoJournal
+from llmx.journal.lock import Lock
+from llmx.journal.manifest import InputFile, Manifest, read_manifest, write_manifest
+
+__all__ = [
+    "InputFile",
+    "Journal",
+    "Lock",
+    "Manifest",
+    "NoJournal",
+    "RunFolder",
+    "folders_in",
+    "forget_old",
+    "fresh_folder",
+    "read_manifest",
+    "run_folder",
+    "runs_home",
+    "write_manifest",
+]

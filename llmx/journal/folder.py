@@ -1,0 +1,154 @@
+"""Where a run lies: `.llmx/<output>/` beside its output, a folder under `--state-dir`, or one of llmx's own.
+
+A folder of ours holds what people asked about their data, so it is its owner's alone, and neither version
+control nor backups should take it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from llmx.environment import private
+from llmx.errors import OutputFailed
+from llmx.journal.lock import Lock, owner
+from llmx.system import system
+
+__all__ = ["KEPT", "RunFolder", "folders_in", "forget_old", "fresh_folder", "run_folder", "runs_home"]
+
+STATE = ".llmx"
+
+KEPT = 30 * 86_400.0
+"""Seconds that the runs of standard output are kept after they were last written."""
+
+_TAG = (
+    "Signature: 8a477f597d28d172789f06886806bc55\n"
+    "# This is a cache directory tag, see https://bford.info/cachedir/\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The files of one run; none of them need be there."""
+
+    path: Path
+
+    @property
+    def journal(self) -> Path:
+        """Every paid answer, and how every row ended."""
+        return self.path / "journal.jsonl"
+
+    @property
+    def manifest(self) -> Path:
+        """What was asked, and what became of it."""
+        return self.path / "manifest.json"
+
+    @property
+    def errors(self) -> Path:
+        """The failed rows of a run whose results went to standard output."""
+        return self.path / "errors.jsonl"
+
+    @property
+    def _lock(self) -> Path:
+        return self.path / "lock"
+
+    def acquire(self, shown: str) -> Lock:
+        """Make the folder and take its lock.
+
+        Args:
+            shown: the output's name for messages.
+
+        Raises:
+            UsageError: another run holds it.
+            OutputFailed: the system refuses to make it.
+        """
+        try:
+            with private():
+                _make(self.path)
+                return Lock(self._lock, shown)
+        except OSError as error:
+            hint = "--state-dir DIR, a folder that can be written to, or --no-store"
+            reason = error.strerror or error
+            raise OutputFailed(f"cannot keep the run in {str(self.path)!r}: {reason}", hint=hint) from error
+
+    def owner(self) -> int | None:
+        """The pid of the process that is writing it, 0 when unknown; None when nobody is."""
+        return owner(self._lock)
+
+    def modified(self) -> float:
+        """When it was last written, in seconds since 1970; 0 when it is gone."""
+        try:
+            return max(entry.stat().st_mtime for entry in os.scandir(self.path))
+        except (OSError, ValueError):
+            return 0.0
+
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+
+    def start_over(self) -> None:
+        """Set the journal aside: what was paid for is one file away until the next time."""
+        for stale in self.path.glob("index.sqlite*"):
+            stale.unlink()
+        if self.journal.exists():
+            system().replace(self.journal, self.journal.with_suffix(".old.jsonl"))
+        self.manifest.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Forget the run, and what marked its folder when it was the last."""
+        shutil.rmtree(self.path)
+        parent = self.path.parent
+        left = {entry.name for entry in os.scandir(parent)}
+        if parent.name == STATE and left <= {".gitignore", "CACHEDIR.TAG"}:
+            shutil.rmtree(parent)
+
+
+def run_folder(output: Path, state_dir: Path | None) -> RunFolder:
+    """The folder of the run that writes `output`."""
+    return RunFolder((state_dir or output.parent / STATE) / output.name)
+
+
+def runs_home(home: Path) -> Path:
+    """Where the runs of standard output are, below llmx's own folder."""
+    return home / "runs"
+
+
+def fresh_folder(home: Path) -> RunFolder:
+    """A new folder for a run of standard output; its name begins with the local time. Not made here."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    return RunFolder(runs_home(home) / f"{stamp}-{os.getpid()}")
+
+
+def folders_in(parent: Path) -> Iterator[RunFolder]:
+    """The runs in a folder, by name."""
+    try:
+        entries = sorted(os.scandir(parent), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield RunFolder(Path(entry.path))
+
+
+def forget_old(home: Path, *, now: float) -> None:
+    """Remove the runs of standard output that nobody has gone on with for 30 days."""
+    for folder in folders_in(runs_home(home)):
+        if now - folder.modified() > KEPT and folder.owner() is None:
+            with suppress(OSError):  # somebody else's, or gone in between: not worth a run
+                folder.remove()
+
+
+def _make(folder: Path) -> None:
+    """The folder and those above it; one of ours says to other tools that it is."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
+    if folder.parent.name == STATE:
+        for name, text in ((".gitignore", "*\n"), ("CACHEDIR.TAG", _TAG)):
+            if not (folder.parent / name).exists():
+                (folder.parent / name).write_text(text)
+    system().sync_folder(folder.parent)

@@ -1,0 +1,252 @@
+"""What is looked up in a journal, on disk: where each answer stands, which rows are done, what it all cost.
+
+Nothing here is the truth. The index is folded from the journal's lines, by the same code while a run goes on
+and when an earlier one's is caught up with, so it can be thrown away at any time; and every line that it points
+to is checked again when it is read.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+__all__ = ["Index", "Place", "RowState", "Totals", "number"]
+
+COMMIT_EVERY = 1_000
+"""Lines folded between two commits: as many are folded again after a crash."""
+
+VERSION = 1
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS answers (
+    fingerprint INTEGER PRIMARY KEY, at INTEGER NOT NULL, size INTEGER NOT NULL, generation INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS rows (
+    id INTEGER PRIMARY KEY, config TEXT, done INTEGER NOT NULL, failed INTEGER NOT NULL,
+    session INTEGER NOT NULL DEFAULT 0, seen INTEGER NOT NULL DEFAULT 0
+);
+"""
+
+_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=NORMAL",  # a power cut costs the last transactions, which are folded again, never the file
+    "cache_size=-8192",  # 8 MiB, however long the journal is
+    "mmap_size=0",
+    "trusted_schema=OFF",  # a file that somebody else has put there runs no function of ours
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an answer's line stands, in bytes, and in which generation it was given."""
+
+    at: int
+    size: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowState:
+    """What is known of one row: how many like it have come in this session, and how many were done before."""
+
+    seen: int
+    done: int
+    failed: bool
+
+
+@dataclass(slots=True)
+class Totals:
+    """What the whole journal holds.
+
+    Args:
+        generation: how many runs came to their end before what follows now.
+        session: how often a run was begun or resumed.
+        config: the digest of what the last session asked.
+        answers: paid ones; `cost` in US dollars, None when that of any is unknown.
+        damaged: lines that cannot be trusted.
+        complete: the last session came to its end.
+    """
+
+    generation: int = 0
+    session: int = 0
+    config: str = ""
+    answers: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: Decimal | None = Decimal(0)
+    damaged: int = 0
+    complete: bool = False
+
+
+def number(digest: str) -> int:
+    """The first 63 bits of a hex digest. Two digests that share them are told apart by the line itself."""
+    return int(digest[:16], 16) >> 1
+
+
+@dataclass(slots=True)
+class Index:
+    """See the module. For one thread.
+
+    Args:
+        path: of the database; one of another journal, or that is damaged, is begun anew.
+        journal: the identity of the journal it belongs to.
+    """
+
+    path: Path
+    journal: str
+    totals: Totals = field(default_factory=Totals)
+    covered: int = 0
+    _uncommitted: int = 0
+    _db: sqlite3.Connection = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        try:
+            self._db = _open(self.path)
+            self._load()
+        except (sqlite3.DatabaseError, ValueError, TypeError, KeyError):
+            self.begin_anew()
+
+    def _load(self) -> None:
+        found = dict(self._db.execute("SELECT name, value FROM meta"))
+        if not found:
+            return
+        state = orjson.loads(found["state"])
+        if state["journal"] != self.journal or state["version"] != VERSION:
+            raise ValueError("the index of another journal")
+        cost = state["totals"].pop("cost")
+        self.totals = Totals(**state["totals"], cost=None if cost is None else Decimal(cost))
+        self.covered = int(state["covered"])
+
+    def begin_anew(self) -> None:
+        """Forget everything."""
+        if hasattr(self, "_db"):
+            self._db.close()
+        for suffix in ("", "-wal", "-shm"):
+            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        self._db = _open(self.path)
+        self.totals, self.covered, self._uncommitted = Totals(), 0, 0
+
+    def fold(self, entry: Mapping[str, Any] | None, at: int, size: int) -> None:
+        """Take in the journal's next line; `entry` is None when it is damaged."""
+        match entry.get("t") if entry else None:
+            case "answer":
+                self._fold_answer(entry or {}, at, size)
+            case "row":
+                self._fold_row(entry or {})
+            case "start":
+                self._fold_start(entry or {})
+            case "end":
+                self._fold_end(entry or {})
+            case "journal":
+                pass  # the first line: who it is
+            case _:
+                self.totals.damaged += 1
+        self.covered = at + size
+        self._uncommitted += 1
+        if self._uncommitted >= COMMIT_EVERY:
+            self.commit()
+
+    def _fold_start(self, entry: Mapping[str, Any]) -> None:
+        self.totals.session += 1
+        self.totals.config = entry["config"]
+        self.totals.complete = False
+
+    def _fold_end(self, entry: Mapping[str, Any]) -> None:
+        self.totals.complete = entry["complete"]
+        self.totals.generation += entry["complete"]
+
+    def _fold_answer(self, entry: Mapping[str, Any], at: int, size: int) -> None:
+        totals, usage = self.totals, entry["usage"]
+        totals.answers += 1
+        totals.input_tokens += usage["input"]
+        totals.output_tokens += usage["output"]
+        unknown = totals.cost is None or usage["cost"] is None
+        totals.cost = None if unknown else (totals.cost or Decimal(0)) + Decimal(usage["cost"])
+        place = (number(entry["fp"]), at, size, totals.generation)
+        self._db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", place)
+
+    def _fold_row(self, entry: Mapping[str, Any]) -> None:
+        ok = entry["ok"]
+        self._db.execute(
+            "INSERT INTO rows (id, config, done, failed) VALUES (:id, :config, :done, :failed) "
+            "ON CONFLICT (id) DO UPDATE SET failed = excluded.failed, config = excluded.config, "
+            "done = CASE WHEN excluded.done > 0 THEN excluded.done WHEN config = excluded.config THEN done ELSE 0 END",
+            {
+                "id": number(entry["id"]),
+                "config": self.totals.config,
+                "done": entry["n"] if ok else 0,
+                "failed": not ok,
+            },
+        )
+
+    def place(self, fingerprint: str) -> Place | None:
+        """Where the last answer to a request stands, None when there is none."""
+        query = "SELECT at, size, generation FROM answers WHERE fingerprint = ?"
+        found = self._db.execute(query, (number(fingerprint),)).fetchone()
+        return None if found is None else Place(*found)
+
+    def meet(self, identity: str) -> RowState:
+        """Note that a row has come, in this session; what is known of it."""
+        totals = self.totals
+        seen, config, done, failed = self._db.execute(
+            "INSERT INTO rows (id, config, done, failed, session, seen) VALUES (:id, NULL, 0, 0, :session, 1) "
+            "ON CONFLICT (id) DO UPDATE SET session = :session, "
+            "seen = CASE WHEN session = :session THEN seen + 1 ELSE 1 END RETURNING seen, config, done, failed",
+            {"id": number(identity), "session": totals.session},
+        ).fetchone()
+        same = config == totals.config
+        return RowState(seen, done if same else 0, bool(failed and same))
+
+    def done(self, config: str) -> int:
+        """How many rows are done under a config."""
+        query = "SELECT TOTAL(done) FROM rows WHERE config = ?"
+        return int(self._db.execute(query, (config,)).fetchone()[0])
+
+    def known(self, identity: str) -> bool:
+        """Whether a row has been settled, under whatever config."""
+        query = "SELECT 1 FROM rows WHERE id = ? AND config IS NOT NULL"
+        return self._db.execute(query, (number(identity),)).fetchone() is not None
+
+    def rows(self) -> int:
+        """How many different rows have been settled, under whatever config."""
+        return int(self._db.execute("SELECT COUNT(*) FROM rows WHERE config IS NOT NULL").fetchone()[0])
+
+    def commit(self) -> None:
+        """Keep what was folded."""
+        state = {
+            "journal": self.journal,
+            "version": VERSION,
+            "covered": self.covered,
+            "totals": asdict(self.totals),
+        }
+        text = orjson.dumps(state, default=str).decode()
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('state', ?)", (text,))
+        self._db.commit()
+        self._uncommitted = 0
+
+    def close(self) -> None:
+        """Keep what was folded, and release the file."""
+        try:
+            self.commit()
+        except sqlite3.Error:  # it is caught up with the next time
+            self._uncommitted = 0
+        self._db.close()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=10)
+    try:
+        for pragma in _PRAGMAS:
+            db.execute(f"PRAGMA {pragma}")
+        db.executescript(_TABLES)
+    except BaseException:
+        db.close()
+        raise
+    return db

@@ -1,0 +1,341 @@
+"""The journal: every paid answer before anybody looks at it, and how every row ended.
+
+Appended to, never rewritten. A line is the kernel's when `keep` or `settle` returns, and the disk's soon after
+(`GroupSync`). An answer is found again by its request's fingerprint; the line is checked when it is read.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from llmx._version import __version__
+from llmx.errors import LlmxError, OutputFailed
+from llmx.journal.index import Index, RowState, Totals
+from llmx.journal.lines import decode, encode, scan
+from llmx.journal.sync import GroupSync
+from llmx.providers.codec import CAPS
+from llmx.records import to_json
+from llmx.system import system
+from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
+
+__all__ = ["Journal", "NoJournal", "identity"]
+
+
+class NoJournal:
+    """Keeps nothing: `--no-store`, and the library."""
+
+    lost = 0
+
+    def answer(self, request: Request) -> Completion | None:
+        """See `Journal.answer`."""
+        return None
+
+    def keep(self, request: Request, completion: Completion) -> None:
+        """See `Journal.keep`."""
+
+    def settle(self, outcome: Outcome) -> None:
+        """See `Journal.settle`."""
+
+
+class Journal:
+    """The journal of one output, open for reading and writing. For one thread.
+
+    Args:
+        path: of the file, made with mode 0600; its index is beside it. Its owner holds the run's lock.
+        on_failure: told, once, when the disk takes no more: no further call should be made.
+
+    Attributes:
+        lost: answers that arrived and could not be written.
+
+    Raises:
+        OutputFailed: the system refuses to open it.
+    """
+
+    def __init__(self, path: Path, *, on_failure: Callable[[LlmxError], None]) -> None:
+        self.path = path
+        self.lost = 0
+        self._on_failure = on_failure
+        self._failed = False
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY, 0o600)
+            try:
+                self._end = _cut_torn_tail(self._file, path)
+                self._index = Index(path.with_name("index.sqlite"), self._identify())
+                self._catch_up()
+            except BaseException:
+                os.close(self._file)
+                raise
+        except (OSError, sqlite3.Error) as error:
+            raise _failure(path, error) from error
+        self._sync = GroupSync(self._file)
+
+    def _identify(self) -> str:
+        """The journal's own name, from its first line; an empty one gets it here."""
+        if not self._end:
+            self._write(encode({"t": "journal", "id": uuid4().hex, "version": 1, "llmx": __version__}))
+        with self.path.open("rb") as file:
+            first = next(scan(file), None)
+        named = first.entry if first else None
+        return str(named["id"]) if named and "id" in named else ""
+
+    def _catch_up(self) -> None:
+        """Fold the lines that the index does not know yet: those of a run that was killed, or all."""
+        if not self._index.journal or self._index.covered > self._end:
+            self._index.begin_anew()
+        with self.path.open("rb") as file:
+            for line in scan(file, self._index.covered):
+                try:
+                    self._index.fold(line.entry, line.at, line.size)
+                except (KeyError, TypeError, ValueError, ArithmeticError):  # a checksum, but no line of ours
+                    self._index.fold(None, line.at, line.size)
+
+    @property
+    def totals(self) -> Totals:
+        """What it all holds, earlier runs included."""
+        return self._index.totals
+
+    def done(self, config: str) -> int:
+        """How many rows were settled, and well, when the question was `config`."""
+        return self._index.done(config)
+
+    def holds(self, fingerprint: str) -> bool:
+        """Whether a request has been answered."""
+        return self._index.place(fingerprint) is not None
+
+    def knows(self, row: Record) -> bool:
+        """Whether a row has been settled, whatever was asked then."""
+        return self._index.known(identity(row))
+
+    def rows(self) -> int:
+        """How many different rows have been settled, whatever was asked then."""
+        return self._index.rows()
+
+    def begin(self, config: str) -> None:
+        """A run begins, or goes on.
+
+        Args:
+            config: digest of what all its requests share; rows done under another are not done under this.
+        """
+        self._append(
+            {"t": "start", "config": config, "time": _now(), "llmx": __version__, "pid": os.getpid()}
+        )
+
+    def answer(self, request: Request) -> Completion | None:
+        """The answer that was paid for earlier; None when there is none that can be used.
+
+        A row whose answers were of an earlier, finished run is noted in its tally: if none of them fits, it is
+        worth asking again. A request with `anew` takes those of the present run only.
+        """
+        place = self._index.place(request.fingerprint)
+        if place is None:
+            return None
+        outdated = place.generation < self.totals.generation
+        entry = None if outdated and request.anew else self._read(place.at, place.size)
+        if entry is None or entry.get("fp") != request.fingerprint:
+            return None
+        if "caps" in entry and entry["caps"] != _caps(request):
+            return None  # it was cut, by another limit than that of today
+        request.tally.outdated += outdated
+        return _completion(entry)
+
+    def keep(self, request: Request, completion: Completion) -> None:
+        """Write a paid answer down. Never raises: the answer is there, and must be used."""
+        self.lost += not self._append(_answer_entry(request, completion))
+
+    def settle(self, outcome: Outcome) -> None:
+        """Write down how a row ended, unless that is known."""
+        try:
+            name = identity(outcome.record)
+            state = self._index.meet(name)
+        except sqlite3.Error as error:
+            self._fail(error)
+            return
+        if not _is_known(outcome, state):
+            self._append(_row_entry(outcome, name, state.seen))
+
+    def end(self, *, complete: bool) -> None:
+        """The run has ended; when it is complete, the rows that failed in it are worth asking again."""
+        self._append({"t": "end", "complete": complete, "time": _now()})
+
+    def close(self) -> None:
+        """Bring everything to the disk and release the files."""
+        self._sync.close()
+        if self._sync.error is not None:
+            self._fail(self._sync.error)
+        self._index.close()
+        os.close(self._file)
+
+    def _read(self, at: int, size: int) -> dict[str, Any] | None:
+        try:
+            return decode(os.pread(self._file, size, at))
+        except (OSError, ValueError, OverflowError):
+            return None
+
+    def _append(self, entry: Mapping[str, Any]) -> bool:
+        """Write a line; whether that could be done."""
+        line = encode(entry)
+        try:
+            self._write(line)
+            self._sync.written()
+            self._index.fold(entry, self._end - len(line), len(line))
+            if self._sync.error is not None:
+                raise self._sync.error
+        except (OSError, sqlite3.Error) as error:
+            self._fail(error)
+            return False
+        return True
+
+    def _write(self, line: bytes) -> None:
+        """The whole line, or nothing of it."""
+        rest = memoryview(line)
+        try:
+            while rest:
+                rest = rest[system().write(self._file, rest) :]
+        except OSError:
+            self._take_back()
+            raise
+        self._end += len(line)
+
+    def _take_back(self) -> None:
+        """What was written of a line that failed half-way; where that fails too, the next line comes behind it."""
+        with suppress(OSError):
+            system().truncate(self._file, self._end)
+        self._end = os.fstat(self._file).st_size
+
+    def _fail(self, error: OSError | sqlite3.Error) -> None:
+        if not self._failed:
+            self._failed = True
+            self._on_failure(_failure(self.path, error))
+
+
+_BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def identity(row: Record | Unreadable) -> str:
+    """A row's identity: a digest of its key, else of its content. Rows of the same content share it."""
+    if isinstance(row, Unreadable):
+        return _digest(b"raw\0" + row.raw.encode("utf-8", "surrogatepass"))
+    if row.key is not None:
+        return _digest(b"key\0" + row.key.encode("utf-8", "surrogatepass"))
+    try:
+        return _digest(b"row\0" + to_json(row.data, sort_keys=True))
+    except (TypeError, ValueError, RecursionError):  # what no JSON can hold fails before it is asked about
+        return _digest(b"row\0" + repr(row.data).encode("utf-8", "surrogatepass"))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+def _cut_torn_tail(file: int, path: Path) -> int:
+    """Cut what a write that was not finished has left behind the last newline; the file's end."""
+    size = os.fstat(file).st_size
+    end = size
+    while end:
+        start = max(0, end - 65_536)
+        found = os.pread(file, end - start, start).rfind(b"\n")
+        if found >= 0:
+            end = start + found + 1
+            break
+        end = start
+    if end < size:
+        system().truncate(file, end)
+    return end
+
+
+def _is_known(outcome: Outcome, state: RowState) -> bool:
+    """Whether the journal has this end of this row already, so that a replay adds nothing to it."""
+    if outcome.attempts:
+        return False
+    return state.seen <= state.done if outcome.ok else state.failed
+
+
+def _caps(request: Request) -> dict[str, Any]:
+    return {name: request.body[name] for name in sorted(CAPS) if name in request.body}
+
+
+def _answer_entry(request: Request, completion: Completion) -> dict[str, Any]:
+    """An answer as a line; with the output limit where that has cut it."""
+    return {
+        "t": "answer",
+        "fp": request.fingerprint,
+        "endpoint": request.endpoint,
+        "model": completion.model,
+        "reask": request.reask,
+        "sample": request.sample,
+        "finish": completion.finish,
+        "usage": _usage_entry(completion.usage),
+        "text": completion.text,
+        **({"caps": _caps(request)} if completion.finish == "length" else {}),
+        "time": _now(),
+        "body": completion.body,
+    }
+
+
+def _usage_entry(usage: Usage) -> dict[str, Any]:
+    return {
+        "input": usage.input_tokens,
+        "output": usage.output_tokens,
+        "cached": usage.cached_tokens,
+        "cache_write": usage.cache_write_tokens,
+        "reasoning": usage.reasoning_tokens,
+        "cost": None if usage.cost is None else str(usage.cost),
+    }
+
+
+def _completion(entry: Mapping[str, Any]) -> Completion | None:
+    """The answer that a line holds; it costs nothing a second time."""
+    text, model, finish, body = (entry.get(name) for name in ("text", "model", "finish", "body"))
+    if not (isinstance(text, str) and isinstance(model, str) and isinstance(body, dict)):
+        return None
+    if finish not in ("stop", "length", "refusal", "other"):
+        return None
+    return Completion(text=text, usage=Usage(), model=model, finish=finish, body=body, source="journal")
+
+
+def _row_entry(outcome: Outcome, name: str, count: int) -> dict[str, Any]:
+    row, error = outcome.record, outcome.error
+    return {
+        "t": "row",
+        "id": name,
+        **({"key": row.key} if isinstance(row, Record) and row.key is not None else {}),
+        "n": count,
+        "index": row.index,
+        "line": row.line,
+        "origin": row.origin,
+        "ok": outcome.ok,
+        **({"error": {"type": error.type, "message": str(error)}} if error else {}),
+        "source": outcome.source,
+        "model": outcome.model,
+        "attempts": outcome.attempts,
+        "usage": _usage_entry(outcome.usage),
+        "seconds": round(outcome.seconds, 3),
+    }
+
+
+def _failure(path: Path, error: OSError | sqlite3.Error) -> OutputFailed:
+    reason = error.strerror if isinstance(error, OSError) else error
+    hint = (
+        "make room, then run the same command again" if _is_full(error) else "--state-dir DIR, or --no-store"
+    )
+    return OutputFailed(f"cannot keep the run in {str(path.parent)!r}: {reason}", hint=hint)
+
+
+def _is_full(error: OSError | sqlite3.Error) -> bool:
+    if isinstance(error, sqlite3.Error):
+        return error.sqlite_errorname == "SQLITE_FULL"
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _now() -> float:
+    """Seconds since 1970: for people, never compared with anything."""
+    return round(time.time(), 3)

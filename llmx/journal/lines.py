@@ -1,0 +1,92 @@
+"""The journal's file format: JSON Lines, each of which begins with a checksum over the rest of it.
+
+    {"crc":"1c291ca3","t":"answer","fp":"…",…}
+
+A CRC-32 (ISO 3309) detects every flipped byte and every burst up to 32 bits, and any tool reads the line as
+JSON all the same. A line that does not match is not used.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import orjson
+
+from llmx.records import to_json
+
+__all__ = ["Line", "decode", "encode", "scan"]
+
+MARK = b'{"crc":"'
+_CRC = slice(len(MARK), len(MARK) + 8)
+_REST = len(MARK) + 10  # behind the checksum's closing quote and the comma
+
+LONGEST = 256 * 2**20
+"""Bytes of a line that are read at once: more is no line of ours, and must not fill the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line, and where it is.
+
+    Args:
+        at, size: in bytes, the newline included.
+        entry: what it says; None when it is damaged.
+    """
+
+    at: int
+    size: int
+    entry: dict[str, Any] | None
+
+
+def encode(entry: Mapping[str, Any]) -> bytes:
+    """The entry as a whole line."""
+    rest = to_json(entry)[1:]
+    return b'%s%08x",%s\n' % (MARK, zlib.crc32(rest), rest)
+
+
+def decode(line: bytes) -> dict[str, Any] | None:
+    """What a line says, with or without its newline; None when it is not as it was written."""
+    rest = line[_REST:].removesuffix(b"\n")
+    if not line.startswith(MARK) or line[_CRC] != b"%08x" % zlib.crc32(rest):
+        return None
+    try:
+        return _parsed(b"{" + rest)
+    except ValueError:  # never written by us, but with a checksum that fits
+        return None
+
+
+def _parsed(text: bytes) -> dict[str, Any] | None:
+    try:
+        entry = orjson.loads(text)
+    except orjson.JSONDecodeError:  # a lone surrogate, which only the standard library takes
+        entry = json.loads(text)
+    return entry if isinstance(entry, dict) else None
+
+
+def scan(file: BinaryIO, start: int = 0) -> Iterator[Line]:
+    """All lines from `start` on, in constant memory; a last one without its newline is not given."""
+    file.seek(start)
+    at = start
+    while line := file.readline(LONGEST):
+        if not line.endswith(b"\n"):
+            if len(line) < LONGEST:
+                return
+            yield Line(at, len(line), None)
+        else:
+            yield from _lines(line, at)
+        at += len(line)
+
+
+def _lines(line: bytes, at: int) -> Iterator[Line]:
+    """The line; or, where the newline before another was damaged, what can be told apart of the two."""
+    start = 0
+    while start < len(line):
+        entry = decode(line[start:])
+        other = -1 if entry is not None else line.find(MARK, start + 1)
+        end = len(line) if other < 0 else other
+        yield Line(at + start, end - start, entry)
+        start = end

@@ -1,0 +1,99 @@
+"""What a run was asked and what became of it, as one small JSON file that is replaced in one step.
+
+The manifest is for people and for the next run's question "has anything changed?"; what must not be lost is
+in the journal.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from llmx.environment import private
+from llmx.system import system
+
+__all__ = ["InputFile", "Manifest", "read_manifest", "write_manifest"]
+
+
+class InputFile(BaseModel):
+    """What was read: a file as it was then.
+
+    Args:
+        path: absolute; "-" for stdin, of which nothing else is known.
+        sha256: hex, of the whole content; None for what can be read only once.
+    """
+
+    path: str
+    size: int | None = None
+    modified: float | None = None
+    sha256: str | None = None
+
+
+class Manifest(BaseModel):
+    """See the module.
+
+    Args:
+        version: of this format.
+        llmx: the version that wrote it.
+        state: "running" also when the process was killed and nobody has gone on.
+        command: the options as given, as the library takes them; paths as the user wrote them, relative to `cwd`.
+        hashes: hex digests of what makes a question: schema, prompt, model, params; and of input and prices.
+        started, ended: ISO 8601, UTC.
+        rows: counts of the last session: settled, total, ok, failed, cached, coalesced, resumed, written.
+        usage: tokens that were paid for, by kind, in all sessions together.
+        cost: US dollars of all sessions, a decimal as text; None when unknown.
+    """
+
+    model_config = ConfigDict(extra="ignore", protected_namespaces=())
+
+    version: int = 1
+    llmx: str = ""
+    state: str = "running"
+    exit_code: int | None = None
+    reason: str | None = None
+    pid: int | None = None
+    cwd: str = ""
+    command: dict[str, Any] = {}
+    output: str = "-"
+    errors: str | None = None
+    schema_name: str = ""
+    model: str = ""
+    inputs: list[InputFile] = []
+    selection: dict[str, Any] = {}
+    hashes: dict[str, str] = {}
+    started: str = ""
+    ended: str | None = None
+    sessions: int = 1
+    rows: dict[str, int | None] = {}
+    calls: int = 0
+    answers: int = 0
+    usage: dict[str, int] = {}
+    cost: str | None = "0"
+
+
+def read_manifest(path: Path) -> Manifest | None:
+    """The manifest, None when there is none that can be read: as good as a run that left none."""
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Replace the manifest, for good. Raises OSError."""
+    fresh = path.with_name(path.name + ".new")
+    data = manifest.model_dump_json(indent=2).encode("utf-8", "backslashreplace") + b"\n"
+    with private():
+        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o600)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[system().write(file, rest) :]
+        system().sync(file)
+    finally:
+        os.close(file)
+    system().replace(fresh, path)
+    system().sync_folder(path.parent)

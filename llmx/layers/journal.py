@@ -1,0 +1,70 @@
+"""The run's journal as layers: an answer that was paid for is used, one that comes is written down first.
+
+`journalled` stands below validation, so that what does not fit is kept too, and above pacing and retries,
+which a replayed answer needs none of. `asked_anew` stands above validation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Protocol
+
+from llmx.errors import NotStored, RowError
+from llmx.types import Completion, Handler, Layer, Request
+
+__all__ = ["Answers", "asked_anew", "journalled"]
+
+
+class Answers(Protocol):
+    """Where answers are kept by their requests' fingerprints. Neither method raises."""
+
+    def answer(self, request: Request) -> Completion | None:
+        """The answer that was paid for earlier, None when there is none."""
+        ...
+
+    def keep(self, request: Request, completion: Completion) -> None:
+        """Write a paid answer down."""
+        ...
+
+
+def journalled(journal: Answers, *, offline: bool = False) -> Layer:
+    """A layer that replays what is in `journal` and adds what is not.
+
+    Args:
+        offline: nobody is asked; a request without an answer raises NotStored.
+    """
+
+    def layer(handler: Handler) -> Handler:
+        async def call(request: Request) -> Completion:
+            if (kept := journal.answer(request)) is not None:
+                return kept
+            if offline:
+                raise NotStored("no answer is stored for this row", hint="run it without --offline")
+            completion = await handler(request)
+            journal.keep(request, completion)
+            return completion
+
+        return call
+
+    return layer
+
+
+def asked_anew() -> Layer:
+    """A layer that asks again about a row that failed in an earlier, finished run, when it still fails.
+
+    What such a run has paid for is tried first: a validator may have been mended since. Within a run that was
+    interrupted, a row that failed stays failed.
+    """
+
+    def layer(handler: Handler) -> Handler:
+        async def call(request: Request) -> Completion:
+            try:
+                return await handler(request)
+            except RowError:
+                if not request.tally.outdated or request.tally.attempts:
+                    raise
+            return await handler(replace(request, anew=True))
+
+        return call
+
+    return layer

@@ -1,0 +1,273 @@
+"""One run's state on disk, from its lock to its last manifest; what the composition root sees of `journal`.
+
+It is opened before anything is spent, so that a second run on the same output is refused at once. Nothing
+here knows layers or providers: an endpoint is only looked at for what identifies it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from llmx._version import __version__
+from llmx.environment import Environment, private
+from llmx.errors import OutputFailed
+from llmx.journal import (
+    InputFile,
+    Journal,
+    Lock,
+    Manifest,
+    NoJournal,
+    RunFolder,
+    folders_in,
+    forget_old,
+    fresh_folder,
+    read_manifest,
+    run_folder,
+    runs_home,
+    write_manifest,
+)
+from llmx.layers.stop import Stop
+from llmx.outputs import flows
+from llmx.planning import Plan
+from llmx.pricing import price
+from llmx.providers import Endpoint
+from llmx.records import to_json
+from llmx.report.summary import Figures
+from llmx.settings import Settings, as_options
+from llmx.types import Usage
+
+__all__ = ["CONFIG", "NoState", "State", "open_state"]
+
+CONFIG = ("schema", "prompt", "model", "params")
+"""The hashes that all requests of a run share; an input or a price that changes makes no other question."""
+
+PACING = frozenset(
+    {"concurrency", "rpm", "tpm", "retries", "timeout", "patience", "max_wait", "fresh", "offline"}
+    | {"summary", "errors", "max_failures", "confirm_above", "cache", "cache_ttl", "key_file", "dry_run"}
+)
+"""Options that make a command no other run of standard output."""
+
+
+@dataclass(slots=True)
+class NoState:
+    """A run of which nothing is kept: `--no-store`."""
+
+    journal: NoJournal = field(default_factory=NoJournal)
+    errors: Path | None = None
+
+    def end(self, figures: Figures, stop: Stop, *, written: int, complete: bool, exit_code: int) -> None:
+        """See `State.end`."""
+
+    def close(self) -> None:
+        """See `State.close`."""
+
+
+@dataclass(slots=True)
+class State:
+    """The state of a run whose lock we hold.
+
+    Args:
+        folder: where it is.
+        earlier: the manifest of the session before this one, None for a new run.
+        manifest: of this session; complete only after `end`.
+    """
+
+    plan: Plan
+    folder: RunFolder
+    lock: Lock
+    journal: Journal
+    earlier: Manifest | None
+    manifest: Manifest
+    endpoint: Endpoint | None = None
+    begun: bool = False
+
+    @property
+    def errors(self) -> Path:
+        """Where failed rows go that have no place beside their output."""
+        return self.folder.errors
+
+    @property
+    def config(self) -> str:
+        """One digest of all that makes a question."""
+        return _digest([self.manifest.hashes.get(name) for name in CONFIG])[:16]
+
+    def identify(self, endpoint: Endpoint) -> None:
+        """The endpoint is known: note what will be asked."""
+        self.endpoint = endpoint
+        self.manifest.hashes |= _hashes(self.plan, endpoint)
+        self.manifest.model = endpoint.label
+
+    def begin(self) -> None:
+        """Rows are about to flow. Raises OutputFailed."""
+        self.journal.begin(self.config)
+        self.begun = True
+        self.manifest.sessions = self.journal.totals.session
+        self._write()
+
+    def end(self, figures: Figures, stop: Stop, *, written: int, complete: bool, exit_code: int) -> None:
+        """The outputs are where they belong: note how the run ended. Throws `stop` when that cannot be written."""
+        self.journal.end(complete=complete)
+        manifest, totals = self.manifest, self.journal.totals
+        manifest.state = "complete" if complete else "stopped"
+        manifest.exit_code, manifest.pid = exit_code, None
+        manifest.reason = str(stop.reason) if stop.reason else None
+        manifest.ended = _now()
+        manifest.rows = {**figures.rows, "written": written}
+        manifest.calls = figures.calls
+        manifest.answers = totals.answers
+        manifest.usage = {"input": totals.input_tokens, "output": totals.output_tokens}
+        manifest.cost = None if totals.cost is None else str(totals.cost)
+        if self.endpoint is not None:  # here and not before: reading price lists takes half a second
+            manifest.hashes["prices"] = _digest(_prices(self.endpoint))
+        try:
+            self._write()
+        except OutputFailed as error:
+            stop.set(error)
+
+    def _write(self) -> None:
+        try:
+            write_manifest(self.folder.manifest, self.manifest)
+        except OSError as error:
+            raise _failed(self.folder, error) from error
+
+    def close(self) -> None:
+        """Release the files; what was written is on the disk. Of a run that never began, nothing is left."""
+        self.journal.close()
+        if not self.begun and not self.journal.totals.session:
+            self.folder.remove()
+        self.lock.close()
+
+
+def open_state(plan: Plan, stop: Stop) -> State | NoState:
+    """Lock the run's folder and open its journal.
+
+    Raises:
+        UsageError: another run is writing the same output.
+        OutputFailed: the system refuses.
+    """
+    settings, env = plan.settings, plan.env
+    if settings.no_store:
+        return NoState()
+    forget_old(env.home, now=time.time())
+    folder = _folder(settings, env)
+    lock = folder.acquire(settings.output)
+    try:
+        with private():
+            return _opened(plan, folder, lock, stop)
+    except BaseException:
+        lock.close()
+        raise
+
+
+def _opened(plan: Plan, folder: RunFolder, lock: Lock, stop: Stop) -> State:
+    try:
+        if plan.settings.fresh:
+            folder.start_over()
+        earlier = read_manifest(folder.manifest)
+        manifest = _manifest(plan)
+    except OSError as error:
+        raise _failed(folder, error) from error
+    return State(plan, folder, lock, Journal(folder.journal, on_failure=stop.set), earlier, manifest)
+
+
+def _failed(folder: RunFolder, error: OSError) -> OutputFailed:
+    return OutputFailed(f"cannot keep the run in {str(folder.path)!r}: {error.strerror or error}")
+
+
+def _folder(settings: Settings, env: Environment) -> RunFolder:
+    """Where the run is kept: by its output's name, or, of standard output, where the same command has left off."""
+    if not flows(settings.output, env):
+        state_dir = None if settings.state_dir is None else env.cwd / settings.state_dir
+        return run_folder(env.cwd / settings.output, state_dir)
+    left = None if settings.fresh else _left_off(settings, env)
+    if left is not None:
+        return left
+    if settings.state_dir is not None:
+        return RunFolder(env.cwd / settings.state_dir / fresh_folder(env.home).path.name)
+    return fresh_folder(env.home)
+
+
+def _left_off(settings: Settings, env: Environment) -> RunFolder | None:
+    """The newest run of the same command that nobody is writing and in which something is left to do."""
+    wanted = _command(settings)
+    parent = runs_home(env.home) if settings.state_dir is None else env.cwd / settings.state_dir
+    for folder in reversed(list(folders_in(parent))):
+        manifest = read_manifest(folder.manifest)
+        if manifest is None or manifest.cwd != str(env.cwd) or _asked(manifest.command) != wanted:
+            continue
+        return folder if manifest.exit_code != 0 and folder.owner() is None else None
+    return None
+
+
+def _command(settings: Settings) -> dict[str, Any]:
+    return _asked(as_options(settings))
+
+
+def _asked(command: Mapping[str, Any]) -> dict[str, Any]:
+    """A command without what makes it no other job."""
+    return {name: value for name, value in command.items() if name not in PACING}
+
+
+def _manifest(plan: Plan) -> Manifest:
+    """What is known of a session before it has an endpoint."""
+    settings = plan.settings
+    inputs = [_input_file(path) for path in plan.source.paths]
+    return Manifest(
+        llmx=__version__,
+        pid=os.getpid(),
+        cwd=str(plan.env.cwd),
+        command=as_options(settings),
+        output=settings.output,
+        errors=settings.errors,
+        schema_name=plan.schema.name,
+        inputs=inputs,
+        selection={
+            "limit": settings.limit,
+            "sample": settings.sample,
+            "seed": settings.seed,
+            "key": settings.key,
+        },
+        hashes={"input": _digest([[file.path, file.size, file.sha256] for file in inputs])},
+        started=_now(),
+    )
+
+
+def _input_file(path: Path | None) -> InputFile:
+    if path is None or not path.is_file():
+        return InputFile(path="-" if path is None else str(path))
+    status = path.stat()
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return InputFile(path=str(path), size=status.st_size, modified=status.st_mtime, sha256=digest)
+
+
+def _hashes(plan: Plan, endpoint: Endpoint) -> dict[str, str]:
+    return {
+        "schema": plan.schema.fingerprint,
+        "prompt": _digest(plan.question),
+        "model": _digest([endpoint.id, endpoint.model]),
+        "params": _digest([endpoint.mode, plan.settings.temperature, plan.settings.spans]),
+    }
+
+
+def _prices(endpoint: Endpoint) -> list[str | None]:
+    """What a million tokens in, and out, cost today."""
+    million = (Usage(input_tokens=1_000_000), Usage(output_tokens=1_000_000))
+    costs = [price(endpoint.model, endpoint.prices, endpoint.base_url, usage) for usage in million]
+    return [None if cost is None else str(Decimal(cost)) for cost in costs]
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(to_json(value, sort_keys=True)).hexdigest()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

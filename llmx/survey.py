@@ -1,0 +1,163 @@
+"""What an earlier run has left of this one to do: counted before the first call, and told.
+
+When nothing has changed, the journal itself says how many rows are done. Else the input is read once more, up
+to a bound, and every row's request is looked for among the answers there are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from llmx.caches import Cache
+from llmx.errors import InputFailed, RowError
+from llmx.journal import Journal, Manifest
+from llmx.layers.stop import Stop
+from llmx.planning import Plan, open_rows
+from llmx.report.summary import money
+from llmx.state import CONFIG, State
+from llmx.types import Record, Request
+
+__all__ = ["Survey", "survey"]
+
+SURVEYED = 100_000
+"""Rows that are looked at; of a longer input the rest is taken to be alike."""
+
+PAUSE_EVERY = 200
+"""Rows between two chances for the event loop to hear a signal."""
+
+NAMES = {"params": "parameters", "input": "input rows"}
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What there is to do.
+
+    Args:
+        changed: what is not as it was in the last session, in words.
+        done: rows that were settled, and well.
+        total: all rows, None when only reading them would tell.
+        asked: rows that no stored answer fits; None when nobody has counted.
+        cost: of those, in US dollars, by what rows have cost so far; None when unknown.
+        new, gone: rows that no session has had, and that the input has no more.
+        exact: not extrapolated.
+    """
+
+    changed: list[str] = field(default_factory=list)
+    done: int = 0
+    total: int | None = None
+    asked: int | None = None
+    cost: Decimal | None = None
+    new: int = 0
+    gone: int = 0
+    exact: bool = True
+
+    @property
+    def lines(self) -> list[str]:
+        """The survey for people; nothing for a run that is the first."""
+        if not self.changed:
+            of_total = "" if self.total is None else f" of {self.total:,}"
+            return [f"resuming: {self.done:,}{of_total} rows done"] if self.done else []
+        return [f"changed since the last run: {', '.join(self.changed)}{self._rows()}", self._to_ask()]
+
+    def _rows(self) -> str:
+        counts = [f"{n:,} {word}" for n, word in ((self.new, "new"), (self.gone, "gone")) if n]
+        return f" ({', '.join(counts)})" if counts else ""
+
+    def _to_ask(self) -> str:
+        if self.asked is None:
+            return (
+                "the input cannot be looked at beforehand: rows without a stored answer will be asked about"
+            )
+        about = "" if self.exact else "about "
+        cost = (
+            ""
+            if not self.asked
+            else f", {money(self.cost) if self.cost is None else 'about ' + money(self.cost)}"
+        )
+        return f"{about}{self.asked:,} of {self.total or 0:,} rows will be asked about{cost}"
+
+
+async def survey(
+    plan: Plan, state: State, prepare: Callable[[Record], Request], cache: Cache, stop: Stop
+) -> Survey | None:
+    """Compare a run with what its folder holds; None when that is nothing.
+
+    Raises:
+        Stopped: the run was stopped while the input was read.
+    """
+    journal, earlier = state.journal, state.earlier
+    if not journal.totals.session or (earlier is None and not journal.totals.answers):
+        return None
+    changed = _changed(state, earlier)
+    if not changed and earlier is not None and earlier.selection == state.manifest.selection:
+        done = journal.done(state.config)
+        return Survey(done=done, total=plan.source.total())
+    if any(path is None or not path.is_file() for path in plan.source.paths):
+        return Survey(changed, done=journal.done(state.config))
+    count = _Count(journal, cache, prepare)
+    await count.read(plan, stop)
+    return count.survey(
+        changed, plan.source.total(), everything=plan.settings.limit is plan.settings.sample is None
+    )
+
+
+def _changed(state: State, earlier: Manifest | None) -> list[str]:
+    """Which hashes differ from those of the last session."""
+    if earlier is None:
+        return []
+    before, now = earlier.hashes, state.manifest.hashes
+    names = [name for name in (*CONFIG, "input") if name in before and before[name] != now[name]]
+    version = [] if earlier.llmx == state.manifest.llmx else ["llmx's version"]
+    return [NAMES.get(name, name) for name in names] + version
+
+
+class _Count:
+    """Rows counted by what is stored of them."""
+
+    def __init__(self, journal: Journal, cache: Cache, prepare: Callable[[Record], Request]) -> None:
+        self._journal = journal
+        self._cache = cache
+        self._prepare = prepare
+        self.rows = self.asked = self.new = 0
+        self.whole = True
+
+    async def read(self, plan: Plan, stop: Stop) -> None:
+        source = open_rows(plan.settings, plan.env)
+        try:
+            for row in source:
+                if self.rows == SURVEYED:
+                    self.whole = False
+                    return
+                if self.rows % PAUSE_EVERY == 0:
+                    await asyncio.sleep(0)
+                    stop.check()
+                self.rows += 1
+                if isinstance(row, Record):
+                    self._look_at(row)
+        except InputFailed:
+            return  # the run will come to it, and say so
+        finally:
+            source.close()
+
+    def _look_at(self, row: Record) -> None:
+        self.new += not self._journal.knows(row)
+        try:
+            digest = self._prepare(row).fingerprint
+        except RowError:
+            return  # it fails before anybody is asked
+        self.asked += not (self._journal.holds(digest) or self._cache.get(digest) is not None)
+
+    def survey(self, changed: list[str], total: int | None, *, everything: bool) -> Survey:
+        if not self.rows:
+            return Survey(changed, total=0, asked=0, cost=Decimal(0))
+        total = self.rows if self.whole else total or self.rows
+        share = Decimal(total) / self.rows
+        asked, new = round(self.asked * share), round(self.new * share)
+        gone = max(0, self._journal.rows() - (total - new)) if everything else 0
+        totals = self._journal.totals
+        each = None if totals.cost is None or not totals.answers else totals.cost / totals.answers
+        cost = None if each is None else each * asked
+        return Survey(changed, total - asked, total, asked, cost, new, gone, exact=self.whole)
