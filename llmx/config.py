@@ -17,7 +17,7 @@ from llmx.environment import Environment, is_file
 from llmx.errors import UsageError
 from llmx.text import nearest
 
-__all__ = ["load_config", "project_file", "user_file"]
+__all__ = ["anchored", "load_config", "project_file", "user_file"]
 
 
 def load_config(env: Environment, options: Collection[str]) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def load_config(env: Environment, options: Collection[str]) -> dict[str, Any]:
         if path is not None and path.is_file():
             table = _checked(_table(path), path, options)
             if path.parent != env.cwd:
-                table = {name: _anchored(name, value, path.parent) for name, value in table.items()}
+                table = {name: anchored(name, value, path.parent) for name, value in table.items()}
             merged |= table
     return {name.replace("-", "_"): value for name, value in merged.items()}
 
@@ -90,8 +90,8 @@ _TEXTS = {"prompt", "system"}
 _LOCAL = "local/"
 
 
-def _anchored(name: str, value: Any, folder: Path) -> Any:
-    """A value whose relative path, if it is one, leads on from the config file's folder."""
+def anchored(name: str, value: Any, folder: Path) -> Any:
+    """A value whose relative path, if it is one, leads on from a folder: the config file's, or a run's."""
     if not isinstance(value, str) or value == "-":
         return value
     if name in _PATHS:

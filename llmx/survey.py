@@ -121,6 +121,7 @@ class _Count:
         self._journal = journal
         self._cache = cache
         self._prepare = prepare
+        self._finished = journal.totals.complete  # then the rows that failed are tried again
         self.rows = self.asked = self.new = 0
         self.whole = True
 
@@ -143,12 +144,14 @@ class _Count:
             source.close()
 
     def _look_at(self, row: Record) -> None:
-        self.new += not self._journal.knows(row)
+        failed = self._journal.failed(row)
+        self.new += failed is None
         try:
             digest = self._prepare(row).fingerprint
         except RowError:
             return  # it fails before anybody is asked
-        self.asked += not (self._journal.holds(digest) or self._cache.get(digest) is not None)
+        at_hand = self._journal.holds(digest) or self._cache.get(digest) is not None
+        self.asked += not at_hand or (bool(failed) and self._finished)
 
     def survey(self, changed: list[str], total: int | None, *, everything: bool) -> Survey:
         if not self.rows:

@@ -22,6 +22,8 @@ from llmx.cli.forgiving import ForgivingStream
 from llmx.cli.init import init
 from llmx.cli.mock import mock
 from llmx.cli.models import models
+from llmx.cli.retry import retry
+from llmx.cli.runs import runs
 from llmx.cli.schema import schema
 from llmx.environment import Environment
 from llmx.errors import LlmxError, OutputFailed, UsageError
@@ -41,9 +43,10 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for command in (extract, models, doctor, init, mock):
+    for command in (extract, retry, models, doctor, init, mock):
         app.command(cls=OneModel if command is extract else None)(command)
     app.add_typer(schema)
+    app.add_typer(runs)
     app.add_typer(cache)
     return app
 

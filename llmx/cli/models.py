@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llmx.cli.tables import aligned
 from llmx.environment import Environment
 from llmx.errors import OutputFailed, UsageError
 
@@ -18,6 +19,9 @@ __all__ = ["models"]
 
 # Other names for what `google` lists, each with an SDK that Google has given up.
 _SAME_LIST = frozenset({"gemini", "generative-ai", "vertexai"})
+
+
+HEAD = ["model", "context", "$/M in", "$/M out", ""]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ def models(
     if as_json:
         rows = [orjson.dumps(asdict(line)).decode() for line in lines]
     elif env.stdout.isatty():
-        rows = _table([line.cells() for line in lines])
+        rows = aligned(HEAD, [line.cells() for line in lines], right=(1, 2, 3))
     else:
         rows = ["\t".join(line.cells()) for line in lines]
     env.stdout.write("".join(f"{row}\n" for row in rows).encode())
@@ -106,15 +110,3 @@ def _matching(lines: list[_Line], filter_: str | None) -> list[_Line]:
         )
         raise UsageError(f"no model with a known price matches {filter_!r}", hint=hint)
     return found
-
-
-def _table(rows: list[list[str]]) -> list[str]:
-    """Columns aligned for a terminal, with a head."""
-    rows = [["model", "context", "$/M in", "$/M out", ""], *rows]
-    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
-    return ["  ".join(_aligned(row, widths)).rstrip() for row in rows]
-
-
-def _aligned(row: list[str], widths: list[int]) -> Iterator[str]:
-    for n, (cell, width) in enumerate(zip(row, widths, strict=True)):
-        yield cell.rjust(width) if n in (1, 2, 3) else cell.ljust(width)

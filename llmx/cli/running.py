@@ -26,7 +26,7 @@ from llmx.report.summary import Figures, figures_as_json, figures_as_lines
 from llmx.settings import Settings
 from llmx.text import nearest, plural
 
-__all__ = ["run_command"]
+__all__ = ["run_command", "run_settings"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -41,14 +41,22 @@ def run_command(given: Mapping[str, Any], context: typer.Context) -> int:
     if not given.get("inputs") and env.stdin.isatty():
         print(context.get_usage(), file=env.stderr)
         raise UsageError("no INPUT, and standard input is a terminal", hint="llmx extract --help")
-    settings = Settings.of({**given, "inputs": inputs}, said=_said(context))
+    return run_settings(Settings.of({**given, "inputs": inputs}, said=_said(context)), env, sys.argv[1:])
+
+
+def run_settings(settings: Settings, env: Environment, argv: Sequence[str]) -> int:
+    """Run a job; returns its exit code.
+
+    Args:
+        argv: what to run to go on with it, without the program's name.
+    """
     if env.stdout.closed and (settings.output == "-" or settings.dry_run):
         raise UsageError("standard output is closed", hint="-o FILE")
     planned = plan(settings, env)
     terminal = _terminal(settings, env)
     if settings.dry_run:
         return asyncio.run(_dry_run(planned, terminal))
-    return asyncio.run(_run(planned, terminal))
+    return asyncio.run(_run(planned, terminal, argv))
 
 
 def _said(context: typer.Context) -> dict[str, str]:
@@ -110,14 +118,14 @@ async def _dry_run(planned: Plan, terminal: Terminal) -> int:
     return 0
 
 
-async def _run(planned: Plan, terminal: Terminal) -> int:
+async def _run(planned: Plan, terminal: Terminal, argv: Sequence[str]) -> int:
     clock = SystemClock()
     figures = Figures(clock)
     stop = Stop(figures.stopped)
     task = asyncio.create_task(execute(planned, stop=stop, figures=figures, talk=terminal, clock=clock))
     _on_signals(task, stop)
     report = await task
-    _conclude(planned, report, terminal)
+    _conclude(planned, report, terminal, argv)
     return report.exit_code
 
 
@@ -133,7 +141,7 @@ def _on_signals(task: asyncio.Task[Report], stop: Stop) -> None:
         asyncio.get_running_loop().add_signal_handler(number, receive, number)
 
 
-def _conclude(planned: Plan, report: Report, terminal: Terminal) -> None:
+def _conclude(planned: Plan, report: Report, terminal: Terminal, argv: Sequence[str]) -> None:
     """The summary; quiet when the reader of our rows is gone, for it is mostly a person's `head`."""
     figures, settings = report.figures, planned.settings
     if settings.summary is not None:
@@ -149,12 +157,12 @@ def _conclude(planned: Plan, report: Report, terminal: Terminal) -> None:
     if (failed := _failed_rows(report, planned.env)) is not None:
         terminal.say(f"failed rows: {failed}")
     if report.reasons:
-        _tell_reasons(report, planned, terminal)
+        _tell_reasons(report, planned, terminal, argv)
     elif figures.failed and report.exit_code == 0:
         terminal.say(f"warning: {plural(figures.failed, 'row')} failed, within --max-failures")
 
 
-def _tell_reasons(report: Report, planned: Plan, terminal: Terminal) -> None:
+def _tell_reasons(report: Report, planned: Plan, terminal: Terminal, argv: Sequence[str]) -> None:
     first = report.reasons[0]
     settings = planned.settings
     kept = not (settings.no_store and settings.cache == "off")
@@ -175,7 +183,7 @@ def _tell_reasons(report: Report, planned: Plan, terminal: Terminal) -> None:
     if settings.no_store:
         terminal.say("the same command starts from the first row, since nothing is kept (--no-store)")
     else:
-        terminal.say(f"resume: {shlex.join(['llmx', *_resuming(sys.argv[1:])])}")
+        terminal.say(f"resume: {shlex.join(['llmx', *_resuming(argv)])}")
 
 
 def _resuming(argv: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llmx.environment import private
-from llmx.errors import OutputFailed
+from llmx.errors import OutputFailed, UsageError
 from llmx.journal.lock import Lock, owner
 from llmx.system import system
 
@@ -99,8 +99,16 @@ class RunFolder:
             system().replace(self.journal, self.journal.with_suffix(".old.jsonl"))
         self.manifest.unlink(missing_ok=True)
 
+    def forget(self, shown: str) -> None:
+        """Remove a run that nobody is writing. Raises UsageError when somebody is, and OSError."""
+        lock = Lock(self._lock, shown)
+        try:
+            self.remove()
+        finally:
+            lock.close()
+
     def remove(self) -> None:
-        """Forget the run, and what marked its folder when it was the last."""
+        """Remove the run, whose lock we hold, and what marked its folder when it was the last."""
         shutil.rmtree(self.path)
         parent = self.path.parent
         left = {entry.name for entry in os.scandir(parent)}
@@ -138,9 +146,9 @@ def folders_in(parent: Path) -> Iterator[RunFolder]:
 def forget_old(home: Path, *, now: float) -> None:
     """Remove the runs of standard output that nobody has gone on with for 30 days."""
     for folder in folders_in(runs_home(home)):
-        if now - folder.modified() > KEPT and folder.owner() is None:
-            with suppress(OSError):  # somebody else's, or gone in between: not worth a run
-                folder.remove()
+        if now - folder.modified() > KEPT:
+            with suppress(OSError, UsageError):  # going on, somebody else's, or gone: not worth a run
+                folder.forget(folder.path.name)
 
 
 def _make(folder: Path) -> None:

@@ -209,10 +209,11 @@ class Index:
         query = "SELECT TOTAL(done) FROM rows WHERE config = ?"
         return int(self._db.execute(query, (config,)).fetchone()[0])
 
-    def known(self, identity: str) -> bool:
-        """Whether a row has been settled, under whatever config."""
-        query = "SELECT 1 FROM rows WHERE id = ? AND config IS NOT NULL"
-        return self._db.execute(query, (number(identity),)).fetchone() is not None
+    def known(self, identity: str) -> bool | None:
+        """Whether a row, when it was settled last, failed; None when it never was."""
+        query = "SELECT failed FROM rows WHERE id = ? AND config IS NOT NULL"
+        found = self._db.execute(query, (number(identity),)).fetchone()
+        return None if found is None else bool(found[0])
 
     def rows(self) -> int:
         """How many different rows have been settled, under whatever config."""

@@ -111,8 +111,8 @@ class Journal:
         """Whether a request has been answered."""
         return self._index.place(fingerprint) is not None
 
-    def knows(self, row: Record) -> bool:
-        """Whether a row has been settled, whatever was asked then."""
+    def failed(self, row: Record) -> bool | None:
+        """Whether a row, when it was settled last, failed; None when it never was, whatever was asked then."""
         return self._index.known(identity(row))
 
     def rows(self) -> int:

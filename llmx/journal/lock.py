@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from llmx.errors import UsageError
+from llmx.locks import holder, is_at, lock
 
 __all__ = ["Lock", "owner"]
 
@@ -27,9 +28,9 @@ class Lock:
         while True:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
             try:
-                if not _locked(self._file):
+                if not lock(self._file):
                     raise _refused(shown, _pid(self._file))
-                if _is_at(self._file, path):
+                if is_at(self._file, path):
                     break
             except BaseException:
                 os.close(self._file)
@@ -51,36 +52,15 @@ def owner(path: Path) -> int | None:
     except OSError:
         return None
     try:
-        return None if _locked(file) else _pid(file)
+        return None if lock(file) else _pid(file)
     finally:
         os.close(file)
 
 
-def _locked(file: int) -> bool:
-    """Take the lock; whether it could be had."""
-    if os.name != "posix":
-        return True
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True  # some network file systems have no locks; they must not be a reason not to write
-    return True
-
-
-def _is_at(file: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file), path.stat())
-    except FileNotFoundError:
-        return False
-
-
 def _pid(file: int) -> int:
+    """What the lock's owner has written, or else what the kernel says; 0 when neither tells."""
     text = os.pread(file, 20, 0).strip()
-    return int(text) if text.isdigit() else 0
+    return int(text) if text.isdigit() else holder(file) or 0
 
 
 def _refused(shown: str, pid: int) -> UsageError:

@@ -47,25 +47,26 @@ def validated(
         rekey: gives a changed request its own fingerprint.
     """
 
-    def tell(before: _Unfit | None) -> None:
-        """Of a re-ask that was made, not of one whose answer was replayed."""
-        if before is not None:
-            observer(Reasked(str(before.verdict)))
+    async def answer(handler: Handler, request: Request, before: _Unfit | None) -> Completion:
+        """The answer; of a re-ask that was made, not replayed, the observer hears."""
+        replayed = False
+        try:
+            completion = await handler(request)
+            replayed = completion.source == "journal"
+            return completion
+        except RowError as error:
+            replayed = isinstance(error, NotStored)
+            raise _verdict(error, before) from error
+        finally:
+            if before is not None and not replayed:
+                observer(Reasked(str(before.verdict)))
 
     def layer(handler: Handler) -> Handler:
         async def call(request: Request) -> Completion:
             doubled = False
             before: _Unfit | None = None
             while True:
-                try:
-                    completion = await handler(request)
-                except NotStored as error:
-                    raise before.verdict if before else error from error
-                except RowError as error:
-                    tell(before)
-                    raise _verdict(error, before) from error
-                if completion.source != "journal":
-                    tell(before)
+                completion = await answer(handler, request, before)
                 try:
                     return replace(completion, value=_value(dialogue, completion))
                 except _Unfit as unfit:
@@ -95,6 +96,8 @@ def _verdict(error: RowError, before: _Unfit | None) -> RowError:
     """Why the row failed whose re-ask got no answer: by what the last answer lacked, which is kept."""
     if before is None:
         return error
+    if isinstance(error, NotStored):
+        return before.verdict  # nobody could be asked again
     if isinstance(before.verdict, TruncatedAnswer) and isinstance(error, RowRefused):
         return before.verdict  # it was our doubled limit that was refused
     error.raw = error.raw or before.verdict.raw

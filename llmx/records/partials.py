@@ -6,6 +6,7 @@ import os
 from pathlib import Path, PurePath
 
 from llmx.errors import UsageError
+from llmx.locks import holder, is_at, lock
 
 __all__ = ["building_of", "final_of", "is_partial", "open_partial", "partial_of", "without_partial"]
 
@@ -57,7 +58,7 @@ def open_partial(path: Path, shown: str) -> int:
         file = os.open(path, flags, 0o666)
         try:
             _lock(file, shown)
-            if _is_at(file, path):
+            if is_at(file, path):
                 return file
         except BaseException:
             os.close(file)
@@ -66,21 +67,8 @@ def open_partial(path: Path, shown: str) -> int:
 
 
 def _lock(file: int, shown: str) -> None:
-    if os.name != "posix":
+    if lock(file):
         return
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        hint = "wait for it to end, or give -o another name"
-        raise UsageError(f"another run is writing {shown!r}", hint=hint) from error
-    except OSError:
-        return  # some network file systems have no locks; they must not be a reason not to write
-
-
-def _is_at(file: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file), path.stat())
-    except FileNotFoundError:
-        return False
+    pid = holder(file)
+    who = "another run" if pid is None else f"another run (pid {pid})"
+    raise UsageError(f"{who} is writing {shown!r}", hint="wait for it to end, or give -o another name")

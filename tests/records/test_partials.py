@@ -32,7 +32,7 @@ def test_only_one_run_may_write(tmp_path: Path) -> None:
     """The other is told whose way it is in."""
     file = open_partial(tmp_path / "out.partial", "out")
 
-    with pytest.raises(UsageError, match="another run is writing 'out'") as caught:
+    with pytest.raises(UsageError, match=r"another run \(pid \d+\) is writing 'out'") as caught:
         open_partial(tmp_path / "out.partial", "out")
     assert caught.value.hint
     os.close(file)

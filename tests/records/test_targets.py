@@ -108,6 +108,7 @@ def test_the_rename_is_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         kind = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
         synced.append((kind, path.exists()))
 
+    monkeypatch.setattr(os, "fdatasync", sync)
     monkeypatch.setattr(os, "fsync", sync)
     target = FileTarget(path, "out.jsonl")
     target.write(b"row\n")
@@ -122,7 +123,7 @@ def test_a_failing_fsync_or_rename_is_told(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     target = FileTarget(tmp_path / "out", "out")
-    monkeypatch.setattr(os, "fsync", fail)
+    monkeypatch.setattr(os, "fdatasync", fail)
     with pytest.raises(OutputFailed, match="Input/output error"):
         target.close()
 
@@ -291,7 +292,7 @@ def test_an_output_that_was_not_renamed_is_still_partial(
     target = FileTarget(tmp_path / "out", "out")
     target.write(b"row\n")
     with monkeypatch.context() as patched:
-        patched.setattr(os, "fsync", fail)
+        patched.setattr(os, "fdatasync", fail)
         with pytest.raises(OutputFailed):
             target.close()
 
@@ -303,7 +304,7 @@ def test_two_runs_do_not_write_one_output(tmp_path: Path) -> None:
     """The second does no harm to the first."""
     target = FileTarget(tmp_path / "out", "out")
     target.write(b"first\n")
-    with pytest.raises(UsageError, match="another run is writing 'out'"):
+    with pytest.raises(UsageError, match=r"another run \(pid \d+\) is writing 'out'"):
         FileTarget(tmp_path / "out", "out")
     target.close()
 
