@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["System", "installed", "system"]
+__all__ = ["OURS", "System", "installed", "system"]
+
+OURS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+"""Flags with which files of our own are opened: a link that somebody has put in their place is not followed."""
 
 
 class System:

@@ -1,8 +1,11 @@
-"""Templates of prompts: jinja2's immutable sandbox with strict undefined, rendered once; rows are only ever values."""
+"""Templates of prompts: jinja2's immutable sandbox with strict undefined, rendered once; rows are only ever values.
+
+What the sandbox is, and what a template may make of a row's numbers, is in `sandbox`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llmx.errors import UnreadableRow, UsageError
@@ -16,6 +19,9 @@ __all__ = ["ROW", "compiled", "rendered", "require_column"]
 ROW = "row"
 """What a template calls the columns that are shown, for names that are no names to jinja2: `row["due date"]`."""
 
+LONGEST = 64 * 2**20
+"""Characters that a template may make of one row: as many as the longest row has bytes."""
+
 
 def compiled(source: str, there: Sequence[str], shown: Sequence[str]) -> tuple[Template, list[str], bool]:
     """The template, the columns it uses, and whether it uses `row` as a whole, which is what is shown.
@@ -27,11 +33,11 @@ def compiled(source: str, there: Sequence[str], shown: Sequence[str]) -> tuple[T
     Raises:
         UsageError: the template is wrong, or uses no column, or one that is not there.
     """
-    from jinja2 import StrictUndefined, meta
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
+    from jinja2 import meta
 
-    # Prompts are plain text for a model, not HTML: escaping would alter the data.
-    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
+    from llmx.sandbox import Sandbox
+
+    environment = Sandbox()
     for name in there:
         environment.globals.pop(name, None)  # a column called range is no function
     tree, template = _parsed(environment, source, there)
@@ -72,7 +78,7 @@ def _parsed(environment: Any, source: str, there: Sequence[str]) -> tuple[Any, T
         raise UsageError(
             f"--prompt line {error.lineno}: {error.message}", hint=_spelling(source, there)
         ) from error
-    except RecursionError as error:
+    except (RecursionError, SyntaxError) as error:  # Python's own: more than 20 blocks in each other
         raise UsageError("--prompt: the template is nested too deeply") from error
     if any(True for _ in meta.find_referenced_templates(tree)):
         raise UsageError("--prompt: a template cannot include or import others")
@@ -112,10 +118,20 @@ def _is_row(node: Any) -> bool:
 def rendered(template: Template, data: Mapping[str, Any]) -> str:
     """The text for one row. Raises UnreadableRow: the template fails on it."""
     try:
-        return template.render(data)
+        return "".join(_bounded(template.generate(data)))
     except Exception as error:
         # jinja2 lets through whatever a value's own operators raise (a number where text was expected).
         raise UnreadableRow(f"the prompt template failed on this row: {error}") from error
+
+
+def _bounded(chunks: Iterator[str]) -> Iterator[str]:
+    """The chunks as long as they are no more than one row may be: loops in loops can write for ever."""
+    length = 0
+    for chunk in chunks:
+        length += len(chunk)
+        if length > LONGEST:
+            raise ValueError(f"it writes more than {LONGEST:,} characters")
+        yield chunk
 
 
 def require_column(name: str, columns: Sequence[str], option: str) -> None:

@@ -1,7 +1,8 @@
 """The exact cache: answers on disk by fingerprint, in diskcache, as text and nothing else.
 
 diskcache unpickles what it finds (CVE-2025-69872), so whoever can write to the folder could run code in
-ours. `TextDisk` stores and reads plain SQLite text only and refuses everything else, files included.
+ours. `TextDisk` stores and reads plain SQLite text only and refuses everything else, files included;
+`inspection` looks at the rest of the database before diskcache does.
 Nothing is evicted by size: every entry was paid for. Only `ttl` ends one.
 """
 
@@ -17,9 +18,10 @@ from typing import Any
 import orjson
 from diskcache import Cache as DiskCache
 from diskcache import Disk, Timeout
-from diskcache.core import DBNAME, MODE_RAW
+from diskcache.core import DBNAME, DEFAULT_SETTINGS, MODE_RAW
 
 from llmx.caches import CachedAnswer
+from llmx.caches.inspection import check_database
 from llmx.environment import private
 from llmx.errors import OutputFailed
 
@@ -67,6 +69,10 @@ class TextDisk(Disk):  # type: ignore[misc]  # diskcache is untyped
 MEMORY = {"sqlite_cache_size": 1024, "sqlite_mmap_size": 0}
 """Pages of 4 KiB that SQLite holds, and bytes that it maps. diskcache's own 8,192 and 64 MiB made a run over a million
 rows grow by 100 MB; keys are hashes, so what was read last is seldom read again, and the system caches files itself."""
+
+SETTINGS = {**DEFAULT_SETTINGS, **MEMORY, "eviction_policy": "none", "sqlite_trusted_schema": 0}
+"""All of them: what is given wins over what the database says of itself. By the last one SQLite calls no function
+with effects beyond the database on behalf of a schema (https://sqlite.org/pragma.html#pragma_trusted_schema)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +132,8 @@ class ExactCache:
     def stats(self) -> CacheStats:
         """Entries and bytes. Raises OutputFailed."""
         with _telling(self._folder):
-            return CacheStats(entries=len(self._cache), size=self._cache.volume())
+            entries = max(0, int(self._cache.reset("count")))  # a counter, which anybody may have set
+            return CacheStats(entries=entries, size=self._cache.volume())
 
     def clear(self) -> int:
         """Forget everything; returns the number of entries removed. Raises OutputFailed."""
@@ -161,7 +168,8 @@ def _open(folder: Path, warn: Callable[[str], None]) -> Any:
 def _connect(folder: Path) -> Any:
     with private():  # for the folders above, too, where we make them
         folder.mkdir(parents=True, exist_ok=True)
-        return _Cache(str(folder), disk=TextDisk, eviction_policy="none", timeout=10, **MEMORY)
+        check_database(folder / DBNAME)
+        return _Cache(str(folder), disk=TextDisk, timeout=10, **SETTINGS)
 
 
 class _Cache(DiskCache):  # type: ignore[misc]  # diskcache is untyped

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +72,8 @@ def _packages() -> Iterator[_Check]:
 def _home(home: Path) -> _Check:
     nearest = next(folder for folder in (home, *home.parents) if folder.exists())
     writable = nearest.is_dir() and os.access(nearest, os.W_OK)
+    if writable and nearest == home and home.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return _Check(False, "home", f"{home}, where others may write", f"chmod 700 {shlex.quote(str(home))}")
     found = f"{home}, {'writable' if writable else 'not writable'}"
     return _Check(writable, "home", found, "" if writable else "set LLMX_HOME to another folder", needed=True)
 

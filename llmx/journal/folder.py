@@ -6,6 +6,7 @@ control nor backups should take it.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 from llmx.environment import private
 from llmx.errors import OutputFailed, UsageError
 from llmx.journal.lock import Lock, owner
-from llmx.system import system
+from llmx.system import OURS, system
 
 __all__ = ["KEPT", "RunFolder", "folders_in", "forget_old", "fresh_folder", "run_folder", "runs_home"]
 
@@ -152,11 +153,24 @@ def forget_old(home: Path, *, now: float) -> None:
 
 
 def _make(folder: Path) -> None:
-    """The folder and those above it; one of ours says to other tools that it is."""
+    """The folder and those above it; one of ours says to other tools that it is.
+
+    A link in its place is refused: a repository that somebody has copied must not lead us elsewhere.
+    """
+    for path in (folder.parent, folder):
+        if path.is_symlink() and (path is folder or path.name == STATE):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(exist_ok=True)
     if folder.parent.name == STATE:
         for name, text in ((".gitignore", "*\n"), ("CACHEDIR.TAG", _TAG)):
-            if not (folder.parent / name).exists():
-                (folder.parent / name).write_text(text)
+            _put(folder.parent / name, text)
     system().sync_folder(folder.parent)
+
+
+def _put(path: Path, text: str) -> None:
+    """A small file, unless there is one."""
+    with suppress(FileExistsError):
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | OURS, 0o600)
+        with os.fdopen(file, "w") as stream:
+            stream.write(text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -24,11 +25,11 @@ COMMIT_EVERY = 1_000
 VERSION = 1
 
 _TABLES = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS answers (
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE answers (
     fingerprint INTEGER PRIMARY KEY, at INTEGER NOT NULL, size INTEGER NOT NULL, generation INTEGER NOT NULL
 );
-CREATE TABLE IF NOT EXISTS rows (
+CREATE TABLE rows (
     id INTEGER PRIMARY KEY, config TEXT, done INTEGER NOT NULL, failed INTEGER NOT NULL,
     session INTEGER NOT NULL DEFAULT 0, seen INTEGER NOT NULL DEFAULT 0
 );
@@ -241,12 +242,31 @@ class Index:
         self._db.close()
 
 
+def _definitions(db: sqlite3.Connection) -> set[str]:
+    """What stands in a database: tables of ours, or views and triggers that somebody has put there."""
+    return {str(text) for (text,) in db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
+
+
+def _own_definitions() -> set[str]:
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.executescript(_TABLES)
+        return _definitions(db)
+
+
+_OWN = _own_definitions()
+
+
 def _open(path: Path) -> sqlite3.Connection:
+    """Connect. Raises ValueError where something stands in the database that is not ours, and sqlite3.Error."""
     db = sqlite3.connect(path, timeout=10)
     try:
+        found = _definitions(db)
+        if found and found != _OWN:
+            raise ValueError("it holds what is not ours")
         for pragma in _PRAGMAS:
             db.execute(f"PRAGMA {pragma}")
-        db.executescript(_TABLES)
+        if not found:
+            db.executescript(_TABLES)
     except BaseException:
         db.close()
         raise

@@ -24,7 +24,7 @@ from llmx.journal.lines import decode, encode, scan
 from llmx.journal.sync import GroupSync
 from llmx.providers.codec import CAPS
 from llmx.records import to_json
-from llmx.system import system
+from llmx.system import OURS, system
 from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
 
 __all__ = ["Journal", "NoJournal", "identity"]
@@ -66,7 +66,7 @@ class Journal:
         self._on_failure = on_failure
         self._failed = False
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY, 0o600)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | OURS, 0o600)
             try:
                 self._end = _cut_torn_tail(self._file, path)
                 self._index = Index(path.with_name("index.sqlite"), self._identify())
@@ -215,9 +215,6 @@ class Journal:
         if not self._failed:
             self._failed = True
             self._on_failure(_failure(self.path, error))
-
-
-_BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 def identity(row: Record | Unreadable) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from llmx.errors import UsageError
 from llmx.locks import holder, is_at, lock
+from llmx.system import OURS
 
 __all__ = ["Lock", "owner"]
 
@@ -26,7 +27,7 @@ class Lock:
 
     def __init__(self, path: Path, shown: str) -> None:
         while True:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | OURS, 0o600)
             try:
                 if not lock(self._file):
                     raise _refused(shown, _pid(self._file))
@@ -48,7 +49,7 @@ class Lock:
 def owner(path: Path) -> int | None:
     """The pid of the process that holds a lock: 0 when it is not known, None when nobody does."""
     try:
-        file = os.open(path, os.O_RDWR)
+        file = os.open(path, os.O_RDWR | OURS)
     except OSError:
         return None
     try:

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llmx.environment import private
-from llmx.system import system
+from llmx.system import OURS, system
 
 __all__ = ["InputFile", "Manifest", "read_manifest", "write_manifest"]
 
@@ -87,7 +87,7 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
     fresh = path.with_name(path.name + ".new")
     data = manifest.model_dump_json(indent=2).encode("utf-8", "backslashreplace") + b"\n"
     with private():
-        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o600)
+        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | OURS, 0o600)
     try:
         rest = memoryview(data)
         while rest:

@@ -24,7 +24,7 @@ from llmx.providers.detached import detached
 from llmx.providers.index_client import Progress
 from llmx.providers.keys import api_key
 from llmx.providers.modes import Mode, Plan, caps_by_completion, choose
-from llmx.providers.posting import PostingProvider
+from llmx.providers.posting import PostingProvider, check_proxies
 from llmx.providers.status import Call
 from llmx.schemas import Schema, WireSchema
 from llmx.types import Provider, Usage
@@ -136,6 +136,8 @@ async def connect(
     entry = CATALOG[model.provider]
     _require(spans is False or entry.wire == "local", "spans of the row are for -m local only")
     _check_installed(entry)
+    if entry.wire != "local":
+        check_proxies()
     wanted = _Wanted(model, entry, schema, env, base_url, mode, temperature, max_output_tokens, key_file)
     match entry.wire:
         case "openai":

@@ -91,6 +91,8 @@ class IndexClient:
                 return []
             base, links = page_file.as_uri(), _links(page_file.read_text(errors="replace"), "text/html")
         absolute = [urldefrag(urljoin(base, link)).url for link in links]
+        if path is None:  # what a server says is no reason to open a file of this machine
+            absolute = [link for link in absolute if _path(link) is None]
         return [link for link in absolute if unquote(urlsplit(link).path).rpartition("/")[2] == file]
 
     def _page(self, url: str) -> tuple[str, list[str]]:
@@ -183,7 +185,7 @@ class IndexClient:
             urllib.request.ProxyHandler(proxies),
             urllib.request.HTTPHandler(),
             urllib.request.HTTPSHandler(context=self._tls(host)),
-            urllib.request.HTTPRedirectHandler(),
+            _Redirects(),
             urllib.request.HTTPDefaultErrorHandler(),
             urllib.request.HTTPErrorProcessor(),
             urllib.request.UnknownHandler(),
@@ -205,6 +207,17 @@ class IndexClient:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Redirects, without the proxy's password: where no proxy leads, it would be sent to the host itself."""
+
+    def redirect_request(self, *arguments: Any) -> urllib.request.Request | None:
+        """See `HTTPRedirectHandler`; where a proxy does lead, its handler adds the password again."""
+        request = super().redirect_request(*arguments)
+        if request is not None:
+            request.remove_header("Proxy-authorization")
+        return request
 
 
 class _Anchors(html.parser.HTMLParser):

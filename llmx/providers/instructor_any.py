@@ -26,7 +26,7 @@ from llmx.providers.codec import Body, HandlerCodec, handlers_for
 from llmx.providers.modes import Plan
 from llmx.providers.posting import counted
 from llmx.providers.status import Call, from_answer, translate
-from llmx.providers.wording import cleaned
+from llmx.providers.wording import cleaned, without_key
 from llmx.schemas import Schema
 from llmx.types import Completion, Finish, Request, Usage
 
@@ -102,14 +102,15 @@ class SdkWire:
         validate = getattr(self.kind, "model_validate", None)
         return validate(body) if validate else None
 
-    def dump(self, response: Any) -> Body:
-        """A response as JSON."""
+    def dump(self, response: Any, secret: str = "") -> Body:
+        """A response as JSON, without the key that was sent."""
         self.kind = type(response)
         if isinstance(response, dict):
             return response
         if hasattr(response, "model_dump"):
             # google's own `parsed` repeats the answer, and does not load again
-            return dict(orjson.loads(response.model_dump_json(exclude={"parsed", "sdk_http_response"})))
+            dumped = response.model_dump_json(exclude={"parsed", "sdk_http_response"}).encode()
+            return dict(orjson.loads(without_key(dumped, secret)))
         return {"response": str(response)}
 
     def text(self, response: Any, dumped: Mapping[str, Any]) -> str:
@@ -207,7 +208,7 @@ class SdkProvider:
         return {**arguments, **extra}
 
     def _completion(self, response: Any, request: Request) -> Completion:
-        body = self._wire.dump(response)
+        body = self._wire.dump(response, self._call.secret)
         if (failure := embedded(body, {})) is not None:
             raise from_answer(failure, replace(self._call, model=request.model, row=request.row))
         if body.get("choices", True) in ([], None):
@@ -216,7 +217,9 @@ class SdkProvider:
         usage = counted(read_usage, body)
         usage = Usage(cost=None) if usage is None else replace(usage, cost=self._price(request.model, usage))
         model = body.get("model") or body.get("model_version") or request.model
-        return Completion(self._wire.text(response, body), usage, str(model), read_finish(body), body)
+        told = self._wire.text(response, body).encode("utf-8", "surrogatepass")
+        text = without_key(told, self._call.secret).decode("utf-8", "surrogatepass")
+        return Completion(text, usage, str(model), read_finish(body), body)
 
 
 def read_finish(body: Mapping[str, Any]) -> Finish:

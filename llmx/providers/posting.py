@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from llmx.errors import ServerError
+from llmx.errors import ServerError, UsageError
 from llmx.providers.answers import embedded
 from llmx.providers.status import Call, from_answer, translate
+from llmx.providers.wording import without_key
 from llmx.records.integers import loads
 from llmx.types import Completion, Finish, Request, Usage
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from httpx2 import AsyncClient, Response
     from openai import AsyncOpenAI
 
-__all__ = ["PostingProvider", "Reading", "counted", "http_client"]
+__all__ = ["PostingProvider", "Reading", "check_proxies", "counted", "http_client"]
 
 CONNECT_TIMEOUT = 15.0
 """Seconds to a TCP and TLS connection; the whole call's limit is the timeout layer's."""
@@ -36,6 +37,8 @@ would be none at all for httpx's own transport.)"""
 
 KEEPALIVE = 30.0
 """Seconds an idle connection is kept: longer than the pauses of a paced run, shorter than servers' own."""
+
+_PROXY_HINT = "one is http://proxy.example:3128; in a user or password, write / as %2F and @ as %40"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,28 @@ def counted(read: Callable[[Mapping[str, Any]], Usage | None], counts: object) -
         return read(counts)
     except (AttributeError, TypeError, ValueError):
         return None
+
+
+def check_proxies() -> None:
+    """Refuse what no SDK can use, without repeating it: a proxy's address may hold a password.
+
+    The SDKs take proxies from the environment of the process by themselves.
+
+    Raises:
+        UsageError: one of them is no address of a proxy.
+    """
+    from urllib.request import getproxies
+
+    from httpx2 import Proxy
+
+    for scheme, url in getproxies().items():
+        if scheme not in ("http", "https", "all") or not url:
+            continue
+        try:
+            Proxy(url if "://" in url else f"http://{url}")
+        except Exception:  # noqa: BLE001  each part of an address has an exception of its own
+            variable = f"{scheme.upper()}_PROXY"
+            raise UsageError(f"{variable} is no address of a proxy", hint=_PROXY_HINT) from None
 
 
 def http_client(kind: type[AsyncClient]) -> AsyncClient:
@@ -133,7 +158,7 @@ class PostingProvider:
 
     def _body(self, response: Response) -> Mapping[str, Any]:
         try:
-            body = loads(response.content)
+            body = loads(without_key(response.content, self._call.secret))
         except orjson.JSONDecodeError:
             body = None
         if isinstance(body, dict):

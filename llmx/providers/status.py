@@ -166,7 +166,7 @@ def _forbidden(answer: Answer, call: Call, told: str) -> LlmxError:
 def _refused(answer: Answer, call: Call, told: str) -> LlmxError:
     """4xx and redirects: either this row, or what every row shares."""
     if answer.status < HTTPStatus.BAD_REQUEST:
-        target = without_secrets(answer.headers.get("location", ""))
+        target = call.cleaned(without_secrets(answer.headers.get("location", "")))
         message = f"{call.base_url} redirects ({answer.status}) to {target!r}; rows are not sent on"
         return RequestRejected(message, hint="give the right address with --base-url")
     code = f"{answer.code} {answer.message}"

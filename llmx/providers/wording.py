@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
-__all__ = ["cleaned", "without_row", "without_secrets"]
+__all__ = ["cleaned", "without_key", "without_row", "without_secrets"]
 
 _KEYS = re.compile(r"\b(?:sk|pk|gsk|xai|csk|pplx|tgp|fw|hf|AIza|Bearer)[-_ ][\w*.~+/-]{6,}|\bAIza[\w-]{10,}")
 _LINE = 300
 _JUDGED = 4_000
 """Characters of a message that are looked at."""
+_REAL_KEY = 16
+"""Characters from which a key is one that somebody has been given."""
 _QUOTE = 24
 """Characters in common from which a message counts as quoting the row."""
 
@@ -23,10 +25,25 @@ def cleaned(message: str, *, row: str = "", secret: str = "") -> str:
         secret: the key that was sent.
     """
     line = " ".join(message.split())
-    if secret:
-        line = line.replace(secret, "…")
+    line = _without_secret(line, secret)
     line = _without_quotes(_KEYS.sub("…", line)[: 4 * _LINE], row)
     return line if len(line) <= _LINE else line[: _LINE - 1] + "…"
+
+
+def _without_secret(line: str, secret: str) -> str:
+    """The line without the key, in upper or lower case, or as an address has it."""
+    for written in {secret, quote(secret, safe="")} - {""}:
+        line = re.sub(re.escape(written), "…", line, flags=re.IGNORECASE)
+    return line
+
+
+def without_key(answer: bytes, secret: str) -> bytes:
+    """An answer without the key that was sent: servers that are set up to help with faults repeat requests.
+
+    Answers are stored. A short key is a stand-in of somebody's own server ("mock", "EMPTY"), and may be a word.
+    """
+    key = secret.encode()
+    return answer.replace(key, b"*" * len(key)) if len(key) >= _REAL_KEY and key in answer else answer
 
 
 def without_row(message: str, row: str) -> str:

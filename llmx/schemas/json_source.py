@@ -59,6 +59,7 @@ def schema_from_json(document: Node, *, source: str) -> Schema:
     _check_depth(document, source)
     validator = _validator(document, source)
     title = str(document.get("title") or Path(source).stem)
+    _check_pattern_properties(document, source)
     schema = normalised(document, source=source, title=title, old_refs=validator.__name__ in _REF_ALONE)
     _check_nodes(schema, source)
     model = model_from_json_schema(schema, title, JsonCheck(document, validator))
@@ -103,7 +104,6 @@ def _check_nodes(schema: Node, source: str) -> None:
             continue
         if node.get("enum") == []:
             raise UsageError(f"{source}: an enum has no choice")
-        _check_pattern_properties(node, source)
         own = [node["pattern"]] if "pattern" in node else []
         for pattern in [*own, *node.get("patternProperties", {})]:
             if problem := pattern_problem(pattern):
@@ -114,9 +114,19 @@ def _check_nodes(schema: Node, source: str) -> None:
         nodes.extend(child for _, child in children(node))
 
 
-def _check_pattern_properties(node: Node, source: str) -> None:
-    # jsonschema would run these patterns on Python's engine, which can be made to backtrack for ever.
-    if "unevaluatedProperties" in node and "patternProperties" in node:
+def _check_pattern_properties(document: Node, source: str) -> None:
+    # What is evaluated in other branches, or behind a $ref, counts for `unevaluatedProperties`: jsonschema looks
+    # there by Python's engine, which can be made to backtrack for ever. So wherever in the file they stand.
+    found: set[str] = set()
+    waiting: list[Any] = [document]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            found |= node.keys() & {"unevaluatedProperties", "patternProperties"}
+            waiting += node.values()
+        elif isinstance(node, list):
+            waiting += node
+    if len(found) == 2:
         raise UsageError(
             f"{source}: 'unevaluatedProperties' beside 'patternProperties' is not supported",
             hint="use additionalProperties",
