@@ -17,7 +17,9 @@ from pathlib import Path
 
 from llmx.environment import private
 from llmx.errors import OutputFailed, UsageError
+from llmx.journal.lines import MARK
 from llmx.journal.lock import Lock, owner
+from llmx.journal.manifest import read_manifest
 from llmx.system import OURS, system
 
 __all__ = ["KEPT", "RunFolder", "folders_in", "forget_old", "fresh_folder", "run_folder", "runs_home"]
@@ -26,6 +28,8 @@ STATE = ".llmx"
 
 KEPT = 30 * 86_400.0
 """Seconds that the runs of standard output are kept after they were last written."""
+
+_FILES = ("journal.jsonl", "journal.old.jsonl", "index.sqlite*", "manifest.json*", "errors.jsonl*", "lock")
 
 _TAG = (
     "Signature: 8a477f597d28d172789f06886806bc55\n"
@@ -82,15 +86,23 @@ class RunFolder:
         return owner(self._lock)
 
     def modified(self) -> float:
-        """When it was last written, in seconds since 1970; 0 when it is gone."""
+        """When it was last written, in seconds since 1970; 0 when it is gone.
+
+        One that has just been made and has no file yet is new, too: nobody may take it for an old one.
+        """
         try:
-            return max(entry.stat().st_mtime for entry in os.scandir(self.path))
-        except (OSError, ValueError):
+            return max(path.stat().st_mtime for path in (self.path, *self.path.iterdir()))
+        except OSError:
             return 0.0
 
     def size(self) -> int:
         """Bytes on disk."""
         return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+
+    def is_ours(self) -> bool:
+        """Whether its files are those of a run, as they are not in any folder that has files of these names."""
+        manifest = read_manifest(self.manifest)
+        return (manifest is not None and manifest.llmx != "") or _begins_as_journal(self.journal)
 
     def start_over(self) -> None:
         """Set the journal aside: what was paid for is one file away until the next time."""
@@ -109,8 +121,15 @@ class RunFolder:
             lock.close()
 
     def remove(self) -> None:
-        """Remove the run, whose lock we hold, and what marked its folder when it was the last."""
-        shutil.rmtree(self.path)
+        """Remove the run, whose lock we hold, and what marked its folder when it was the last.
+
+        Only our own files: where there are others, they stay, and so does the folder.
+        """
+        for pattern in _FILES:
+            for file in self.path.glob(pattern):
+                file.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.path.rmdir()
         parent = self.path.parent
         left = {entry.name for entry in os.scandir(parent)}
         if parent.name == STATE and left <= {".gitignore", "CACHEDIR.TAG"}:
@@ -118,7 +137,14 @@ class RunFolder:
 
 
 def run_folder(output: Path, state_dir: Path | None) -> RunFolder:
-    """The folder of the run that writes `output`."""
+    """The folder of the run that writes `output`.
+
+    Raises:
+        UsageError: it would have the output's own name.
+    """
+    if state_dir is not None and state_dir.resolve() == output.parent.resolve():
+        hint = f"--state-dir {state_dir.name or '.'}/{STATE}, or none"
+        raise UsageError(f"--state-dir: {str(state_dir)!r} is the folder of the output itself", hint=hint)
     return RunFolder((state_dir or output.parent / STATE) / output.name)
 
 
@@ -150,6 +176,14 @@ def forget_old(home: Path, *, now: float) -> None:
         if now - folder.modified() > KEPT:
             with suppress(OSError, UsageError):  # going on, somebody else's, or gone: not worth a run
                 folder.forget(folder.path.name)
+
+
+def _begins_as_journal(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MARK)) == MARK
+    except OSError:
+        return False
 
 
 def _make(folder: Path) -> None:

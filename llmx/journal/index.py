@@ -8,19 +8,25 @@ to is checked again when it is read.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from llmx.journal.lines import Line
+
 __all__ = ["Index", "Place", "RowState", "Totals", "number"]
 
 COMMIT_EVERY = 1_000
 """Lines folded between two commits: as many are folded again after a crash."""
+
+BATCH = 50_000
+"""Lines put into the tables together where many are caught up with: sorted, they touch each page once."""
 
 VERSION = 1
 
@@ -33,6 +39,14 @@ CREATE TABLE rows (
     id INTEGER PRIMARY KEY, config TEXT, done INTEGER NOT NULL, failed INTEGER NOT NULL,
     session INTEGER NOT NULL DEFAULT 0, seen INTEGER NOT NULL DEFAULT 0
 );
+"""
+
+_PUT_ROW = """
+INSERT INTO rows (id, config, done, failed) VALUES (?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET
+    failed = excluded.failed,
+    config = excluded.config,
+    done = CASE WHEN excluded.done > 0 THEN excluded.done WHEN config = excluded.config THEN done ELSE 0 END
 """
 
 _PRAGMAS = (
@@ -86,6 +100,9 @@ class Totals:
     complete: bool = False
 
 
+_first = itemgetter(0)  # a sort by it is stable: lines about the same stay in their order
+
+
 def number(digest: str) -> int:
     """The first 63 bits of a hex digest. Two digests that share them are told apart by the line itself."""
     return int(digest[:16], 16) >> 1
@@ -105,6 +122,8 @@ class Index:
     totals: Totals = field(default_factory=Totals)
     covered: int = 0
     _uncommitted: int = 0
+    _answers: list[tuple[int, int, int, int]] = field(default_factory=list, repr=False)
+    _rows: list[tuple[int, str, int, bool]] = field(default_factory=list, repr=False)
     _db: sqlite3.Connection = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -133,9 +152,27 @@ class Index:
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
         self._db = _open(self.path)
         self.totals, self.covered, self._uncommitted = Totals(), 0, 0
+        self._answers, self._rows = [], []
 
     def fold(self, entry: Mapping[str, Any] | None, at: int, size: int) -> None:
         """Take in the journal's next line; `entry` is None when it is damaged."""
+        self._take(entry, at, size)
+        self._put()
+        if self._uncommitted >= COMMIT_EVERY:
+            self.commit()
+
+    def fold_all(self, lines: Iterable[Line]) -> None:
+        """Take in many lines, of a journal that somebody else has written."""
+        for line in lines:
+            try:
+                self._take(line.entry, line.at, line.size)
+            except (KeyError, TypeError, ValueError, ArithmeticError):  # a checksum, but no line of ours
+                self._take(None, line.at, line.size)
+            if self._uncommitted >= BATCH:
+                self.commit()
+        self.commit()
+
+    def _take(self, entry: Mapping[str, Any] | None, at: int, size: int) -> None:
         match entry.get("t") if entry else None:
             case "answer":
                 self._fold_answer(entry or {}, at, size)
@@ -151,8 +188,6 @@ class Index:
                 self.totals.damaged += 1
         self.covered = at + size
         self._uncommitted += 1
-        if self._uncommitted >= COMMIT_EVERY:
-            self.commit()
 
     def _fold_start(self, entry: Mapping[str, Any]) -> None:
         self.totals.session += 1
@@ -170,22 +205,23 @@ class Index:
         totals.output_tokens += usage["output"]
         unknown = totals.cost is None or usage["cost"] is None
         totals.cost = None if unknown else (totals.cost or Decimal(0)) + Decimal(usage["cost"])
-        place = (number(entry["fp"]), at, size, totals.generation)
-        self._db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", place)
+        self._answers.append((number(entry["fp"]), at, size, totals.generation))
 
     def _fold_row(self, entry: Mapping[str, Any]) -> None:
-        ok = entry["ok"]
-        self._db.execute(
-            "INSERT INTO rows (id, config, done, failed) VALUES (:id, :config, :done, :failed) "
-            "ON CONFLICT (id) DO UPDATE SET failed = excluded.failed, config = excluded.config, "
-            "done = CASE WHEN excluded.done > 0 THEN excluded.done WHEN config = excluded.config THEN done ELSE 0 END",
-            {
-                "id": number(entry["id"]),
-                "config": self.totals.config,
-                "done": entry["n"] if ok else 0,
-                "failed": not ok,
-            },
-        )
+        ok = bool(entry["ok"])
+        done = int(entry["n"]) if ok else 0
+        self._rows.append((number(entry["id"]), self.totals.config, done, not ok))
+
+    def _put(self) -> None:
+        """Put what was taken into the tables; of two lines about the same, the later one holds."""
+        if self._answers:
+            self._answers.sort(key=_first)
+            self._db.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", self._answers)
+            self._answers.clear()
+        if self._rows:
+            self._rows.sort(key=_first)
+            self._db.executemany(_PUT_ROW, self._rows)
+            self._rows.clear()
 
     def place(self, fingerprint: str) -> Place | None:
         """Where the last answer to a request stands, None when there is none."""
@@ -222,6 +258,7 @@ class Index:
 
     def commit(self) -> None:
         """Keep what was folded."""
+        self._put()
         state = {
             "journal": self.journal,
             "version": VERSION,

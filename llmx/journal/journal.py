@@ -30,6 +30,10 @@ from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
 __all__ = ["Journal", "NoJournal", "identity"]
 
 
+READ_AHEAD = 2**20
+"""Bytes of the journal that are read at a time."""
+
+
 class NoJournal:
     """Keeps nothing: `--no-store`, and the library."""
 
@@ -91,12 +95,8 @@ class Journal:
         """Fold the lines that the index does not know yet: those of a run that was killed, or all."""
         if not self._index.journal or self._index.covered > self._end:
             self._index.begin_anew()
-        with self.path.open("rb") as file:
-            for line in scan(file, self._index.covered):
-                try:
-                    self._index.fold(line.entry, line.at, line.size)
-                except (KeyError, TypeError, ValueError, ArithmeticError):  # a checksum, but no line of ours
-                    self._index.fold(None, line.at, line.size)
+        with self.path.open("rb", buffering=READ_AHEAD) as file:
+            self._index.fold_all(scan(file, self._index.covered))
 
     @property
     def totals(self) -> Totals:

@@ -21,6 +21,7 @@ from llmx.records import to_json
 __all__ = ["Line", "decode", "encode", "scan"]
 
 MARK = b'{"crc":"'
+BODY = b',"body":'
 _CRC = slice(len(MARK), len(MARK) + 8)
 _REST = len(MARK) + 10  # behind the checksum's closing quote and the comma
 
@@ -34,7 +35,7 @@ class Line:
 
     Args:
         at, size: in bytes, the newline included.
-        entry: what it says; None when it is damaged.
+        entry: what it says, an answer without its body; None when it is damaged.
     """
 
     at: int
@@ -48,13 +49,18 @@ def encode(entry: Mapping[str, Any]) -> bytes:
     return b'%s%08x",%s\n' % (MARK, zlib.crc32(rest), rest)
 
 
-def decode(line: bytes) -> dict[str, Any] | None:
-    """What a line says, with or without its newline; None when it is not as it was written."""
+def decode(line: bytes, *, body: bool = True) -> dict[str, Any] | None:
+    """What a line says, with or without its newline; None when it is not as it was written.
+
+    Args:
+        body: whether an answer's body, the last thing in it and most of it, is wanted too.
+    """
     rest = line[_REST:].removesuffix(b"\n")
     if not line.startswith(MARK) or line[_CRC] != b"%08x" % zlib.crc32(rest):
         return None
+    end = -1 if body else rest.find(BODY)  # no text can contain it: a quote in a string is escaped
     try:
-        return _parsed(b"{" + rest)
+        return _parsed(b"{" + (rest if end < 0 else rest[:end] + b"}"))
     except ValueError:  # never written by us, but with a checksum that fits
         return None
 
@@ -85,7 +91,7 @@ def _lines(line: bytes, at: int) -> Iterator[Line]:
     """The line; or, where the newline before another was damaged, what can be told apart of the two."""
     start = 0
     while start < len(line):
-        entry = decode(line[start:])
+        entry = decode(line[start:], body=False)
         other = -1 if entry is not None else line.find(MARK, start + 1)
         end = len(line) if other < 0 else other
         yield Line(at + start, end - start, entry)

@@ -6,11 +6,12 @@ in the journal.
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from llmx.environment import private
 from llmx.system import OURS, system
@@ -77,15 +78,17 @@ class Manifest(BaseModel):
 def read_manifest(path: Path) -> Manifest | None:
     """The manifest, None when there is none that can be read: as good as a run that left none."""
     try:
-        return Manifest.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
+        return Manifest.model_validate(json.loads(path.read_bytes()))
+    except (OSError, ValueError, RecursionError):  # pydantic's ValidationError is a ValueError
         return None
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
     """Replace the manifest, for good. Raises OSError."""
     fresh = path.with_name(path.name + ".new")
-    data = manifest.model_dump_json(indent=2).encode("utf-8", "backslashreplace") + b"\n"
+    # The standard library's: a name that is no UTF-8 has lone surrogates, which no other takes. Escaped, it is JSON.
+    text = json.dumps(manifest.model_dump(), indent=2, ensure_ascii=False)
+    data = text.encode("utf-8", "backslashreplace") + b"\n"
     with private():
         file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | OURS, 0o600)
     try:
