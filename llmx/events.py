@@ -31,11 +31,17 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """Rows are about to flow; `total` is None when it is not known without reading everything."""
+    """Rows are about to flow.
+
+    Args:
+        total: None when it is not known without reading everything.
+        done: how many of them an earlier session has answered.
+    """
 
     total: int | None
     model: str
     concurrency: int
+    done: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -306,9 +306,9 @@ async def execute(plan: Plan, *, stop: Stop, figures: Figures, talk: Talk, clock
             presenter=_presenter(plan),
             journal=state.journal,
         ) as parts:
-            await _introduce(plan, parts, state, talk, stop)
+            done = await _introduce(plan, parts, state, talk, stop)
             outputs = _open_outputs(plan, state, stop)
-            figures(RunStarted(plan.source.total(), parts.endpoint.label, parts.concurrency))
+            figures(RunStarted(plan.source.total(), parts.endpoint.label, parts.concurrency, done))
             async with talk.showing(figures):
                 complete = await _run(plan, parts, outputs, figures, stop)
     except (Stopped, asyncio.CancelledError):
@@ -316,9 +316,16 @@ async def execute(plan: Plan, *, stop: Stop, figures: Figures, talk: Talk, clock
             raise
     finally:
         _end(plan, state, figures, outputs, stop, complete=complete)
-    for warning in outputs.warnings if outputs else ():
+    for warning in _warnings(plan, state, outputs):
         talk.say(f"warning: {warning}")
     return _report(plan, state, stop, figures, outputs)
+
+
+def _warnings(plan: Plan, state: State | NoState, outputs: Outputs | None) -> Iterator[str]:
+    """What a person should know of a run that has ended."""
+    yield from outputs.warnings if outputs else ()
+    if doubles := state.journal.doubles:
+        yield f"{plural(doubles, 'row')} with a {plan.settings.key!r} that an earlier row has, too"
 
 
 def _end(
@@ -352,8 +359,8 @@ def _columns(plan: Plan) -> dict[str, bool]:
     return plan.shape.columns(plan.source.columns, written_fields(plan.schema), list_fields(plan.schema))
 
 
-async def _introduce(plan: Plan, parts: Engine, state: State | NoState, talk: Talk, stop: Stop) -> None:
-    """What a person should know, and may have to agree to, before the first call."""
+async def _introduce(plan: Plan, parts: Engine, state: State | NoState, talk: Talk, stop: Stop) -> int:
+    """What a person should know, and may have to agree to, before the first call; how many rows are done."""
     if parts.endpoint.note:
         talk.say(f"note: {parts.endpoint.note}")
     if plan.doubt:
@@ -361,7 +368,7 @@ async def _introduce(plan: Plan, parts: Engine, state: State | NoState, talk: Ta
     if plan.source.columns:
         talk.say(plan.announcement)
     if isinstance(state, NoState):
-        return
+        return 0
     state.identify(parts.endpoint)
     found = await survey(plan, state, parts.prepare, parts.cache, stop)
     for line in found.lines if found else ():
@@ -373,6 +380,7 @@ async def _introduce(plan: Plan, parts: Engine, state: State | NoState, talk: Ta
     if found and found.changed and found.cost is not None and found.cost > plan.settings.confirm_above:
         await _confirm(talk, stop)
     state.begin()
+    return found.done if found else 0
 
 
 async def _confirm(talk: Talk, stop: Stop) -> None:

@@ -156,6 +156,8 @@ def _conclude(planned: Plan, report: Report, terminal: Terminal, argv: Sequence[
         terminal.say("0 rows: nothing to do")
     if (failed := _failed_rows(report, planned.env)) is not None:
         terminal.say(f"failed rows: {failed}")
+    elif figures.failed and settings.no_store:
+        terminal.say("failed rows are not kept (--no-store); --errors PATH keeps them")
     if report.reasons:
         _tell_reasons(report, planned, terminal, argv)
     elif figures.failed and report.exit_code == 0:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from llmx.environment import private
 from llmx.errors import OutputFailed, UsageError
-from llmx.journal.lines import MARK
+from llmx.journal.lines import scan
 from llmx.journal.lock import Lock, owner
 from llmx.journal.manifest import read_manifest
 from llmx.system import OURS, system
@@ -29,12 +28,15 @@ STATE = ".llmx"
 KEPT = 30 * 86_400.0
 """Seconds that the runs of standard output are kept after they were last written."""
 
+_STAMP = "%Y%m%d-%H%M%S"
+
 _FILES = ("journal.jsonl", "journal.old.jsonl", "index.sqlite*", "manifest.json*", "errors.jsonl*", "lock")
 
-_TAG = (
-    "Signature: 8a477f597d28d172789f06886806bc55\n"
-    "# This is a cache directory tag, see https://bford.info/cachedir/\n"
-)
+_MARKS = {
+    ".gitignore": "*\n",
+    "CACHEDIR.TAG": "Signature: 8a477f597d28d172789f06886806bc55\n"
+    "# This is a cache directory tag, see https://bford.info/cachedir/\n",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,9 @@ class RunFolder:
                 return Lock(self._lock, shown)
         except OSError as error:
             hint = "--state-dir DIR, a folder that can be written to, or --no-store"
-            reason = error.strerror or error
+            # What mkdir says of a file in a folder's place is true, and of no help.
+            taken = isinstance(error, FileExistsError)
+            reason = os.strerror(errno.ENOTDIR) if taken else error.strerror or error
             raise OutputFailed(f"cannot keep the run in {str(self.path)!r}: {reason}", hint=hint) from error
 
     def owner(self) -> int | None:
@@ -102,7 +106,7 @@ class RunFolder:
     def is_ours(self) -> bool:
         """Whether its files are those of a run, as they are not in any folder that has files of these names."""
         manifest = read_manifest(self.manifest)
-        return (manifest is not None and manifest.llmx != "") or _begins_as_journal(self.journal)
+        return (manifest is not None and manifest.llmx != "") or _is_journal(self.journal)
 
     def start_over(self) -> None:
         """Set the journal aside: what was paid for is one file away until the next time."""
@@ -131,9 +135,11 @@ class RunFolder:
         with suppress(OSError):
             self.path.rmdir()
         parent = self.path.parent
-        left = {entry.name for entry in os.scandir(parent)}
-        if parent.name == STATE and left <= {".gitignore", "CACHEDIR.TAG"}:
-            shutil.rmtree(parent)
+        if parent.name == STATE and {entry.name for entry in os.scandir(parent)} <= set(_MARKS):
+            for name in _MARKS:
+                (parent / name).unlink(missing_ok=True)
+            with suppress(OSError):  # another run has begun in between
+                parent.rmdir()
 
 
 def run_folder(output: Path, state_dir: Path | None) -> RunFolder:
@@ -143,8 +149,8 @@ def run_folder(output: Path, state_dir: Path | None) -> RunFolder:
         UsageError: it would have the output's own name.
     """
     if state_dir is not None and state_dir.resolve() == output.parent.resolve():
-        hint = f"--state-dir {state_dir.name or '.'}/{STATE}, or none"
-        raise UsageError(f"--state-dir: {str(state_dir)!r} is the folder of the output itself", hint=hint)
+        problem = f"--state-dir: {str(state_dir)!r} is the folder of the output itself"
+        raise UsageError(problem, hint="--state-dir DIR, another folder, or none")
     return RunFolder((state_dir or output.parent / STATE) / output.name)
 
 
@@ -155,7 +161,7 @@ def runs_home(home: Path) -> Path:
 
 def fresh_folder(home: Path) -> RunFolder:
     """A new folder for a run of standard output; its name begins with the local time. Not made here."""
-    stamp = time.strftime("%Y%m%d-%H%M%S")
+    stamp = time.strftime(_STAMP)
     return RunFolder(runs_home(home) / f"{stamp}-{os.getpid()}")
 
 
@@ -173,15 +179,22 @@ def folders_in(parent: Path) -> Iterator[RunFolder]:
 def forget_old(home: Path, *, now: float) -> None:
     """Remove the runs of standard output that nobody has gone on with for 30 days."""
     for folder in folders_in(runs_home(home)):
-        if now - folder.modified() > KEPT:
+        if not _is_young(folder.path.name, now) and now - folder.modified() > KEPT:
             with suppress(OSError, UsageError):  # going on, somebody else's, or gone: not worth a run
                 folder.forget(folder.path.name)
 
 
-def _begins_as_journal(path: Path) -> bool:
+def _is_young(name: str, now: float) -> bool:
+    """Whether a folder's name alone says that it is not old yet: there may be thousands of them."""
+    earliest = time.strftime(_STAMP, time.localtime(now - KEPT + 86_400))
+    return name[:8].isdigit() and name > earliest
+
+
+def _is_journal(path: Path) -> bool:
+    """Whether there is a line in it that is as we write them."""
     try:
         with path.open("rb") as file:
-            return file.read(len(MARK)) == MARK
+            return any(line.entry is not None for line in scan(file))
     except OSError:
         return False
 
@@ -197,7 +210,7 @@ def _make(folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(exist_ok=True)
     if folder.parent.name == STATE:
-        for name, text in ((".gitignore", "*\n"), ("CACHEDIR.TAG", _TAG)):
+        for name, text in _MARKS.items():
             _put(folder.parent / name, text)
     system().sync_folder(folder.parent)
 

@@ -16,9 +16,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-from llmx.journal.lines import Line
+from llmx.journal.lines import Line, decode, encode
 
 __all__ = ["Index", "Place", "RowState", "Totals", "number"]
 
@@ -129,6 +127,7 @@ class Index:
     def __post_init__(self) -> None:
         try:
             self._db = _open(self.path)
+            _check(self._db)
             self._load()
         except (sqlite3.DatabaseError, ValueError, TypeError, KeyError):
             self.begin_anew()
@@ -137,8 +136,8 @@ class Index:
         found = dict(self._db.execute("SELECT name, value FROM meta"))
         if not found:
             return
-        state = orjson.loads(found["state"])
-        if state["journal"] != self.journal or state["version"] != VERSION:
+        state = decode(str(found["state"]).encode())
+        if state is None or state["journal"] != self.journal or state["version"] != VERSION:
             raise ValueError("the index of another journal")
         cost = state["totals"].pop("cost")
         self.totals = Totals(**state["totals"], cost=None if cost is None else Decimal(cost))
@@ -227,7 +226,10 @@ class Index:
         """Where the last answer to a request stands, None when there is none."""
         query = "SELECT at, size, generation FROM answers WHERE fingerprint = ?"
         found = self._db.execute(query, (number(fingerprint),)).fetchone()
-        return None if found is None else Place(*found)
+        # SQLite keeps whatever it is given: a cell that was changed on the disk may hold text.
+        if found is None or not all(isinstance(value, int) for value in found):
+            return None
+        return Place(*found)
 
     def meet(self, identity: str) -> RowState:
         """Note that a row has come, in this session; what is known of it."""
@@ -265,7 +267,7 @@ class Index:
             "covered": self.covered,
             "totals": asdict(self.totals),
         }
-        text = orjson.dumps(state, default=str).decode()
+        text = encode(state).decode()  # with a checksum: from a total that a bit has changed, money is told
         self._db.execute("INSERT OR REPLACE INTO meta VALUES ('state', ?)", (text,))
         self._db.commit()
         self._uncommitted = 0
@@ -291,6 +293,12 @@ def _own_definitions() -> set[str]:
 
 
 _OWN = _own_definitions()
+
+
+def _check(db: sqlite3.Connection) -> None:
+    """Raise ValueError when a page is damaged: a query that came to it later would raise, or find too little."""
+    if db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+        raise ValueError("a damaged index")
 
 
 def _open(path: Path) -> sqlite3.Connection:

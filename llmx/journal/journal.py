@@ -18,7 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 from llmx._version import __version__
-from llmx.errors import LlmxError, OutputFailed
+from llmx.errors import LlmxError, OutputFailed, UsageError
 from llmx.journal.index import Index, RowState, Totals
 from llmx.journal.lines import decode, encode, scan
 from llmx.journal.sync import GroupSync
@@ -30,6 +30,9 @@ from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
 __all__ = ["Journal", "NoJournal", "identity"]
 
 
+VERSION = 1
+"""Of the file's format."""
+
 READ_AHEAD = 2**20
 """Bytes of the journal that are read at a time."""
 
@@ -38,6 +41,7 @@ class NoJournal:
     """Keeps nothing: `--no-store`, and the library."""
 
     lost = 0
+    doubles = 0
 
     def answer(self, request: Request) -> Completion | None:
         """See `Journal.answer`."""
@@ -59,14 +63,17 @@ class Journal:
 
     Attributes:
         lost: answers that arrived and could not be written.
+        doubles: rows with a key that an earlier row of this run has, too.
 
     Raises:
+        UsageError: it is by a later version of llmx.
         OutputFailed: the system refuses to open it.
     """
 
     def __init__(self, path: Path, *, on_failure: Callable[[LlmxError], None]) -> None:
         self.path = path
         self.lost = 0
+        self.doubles = 0
         self._on_failure = on_failure
         self._failed = False
         try:
@@ -85,11 +92,14 @@ class Journal:
     def _identify(self) -> str:
         """The journal's own name, from its first line; an empty one gets it here."""
         if not self._end:
-            self._write(encode({"t": "journal", "id": uuid4().hex, "version": 1, "llmx": __version__}))
+            self._write(encode({"t": "journal", "id": uuid4().hex, "version": VERSION, "llmx": __version__}))
         with self.path.open("rb") as file:
             first = next(scan(file), None)
-        named = first.entry if first else None
-        return str(named["id"]) if named and "id" in named else ""
+        named = (first.entry if first else None) or {}
+        if isinstance(version := named.get("version"), int) and version > VERSION:
+            hint = "a newer llmx, or --fresh to start over"
+            raise UsageError(f"the run in {str(self.path.parent)!r} is by a newer llmx", hint=hint)
+        return str(named.get("id", ""))
 
     def _catch_up(self) -> None:
         """Fold the lines that the index does not know yet: those of a run that was killed, or all."""
@@ -159,6 +169,9 @@ class Journal:
         except sqlite3.Error as error:
             self._fail(error)
             return
+        self.doubles += (
+            state.seen > 1 and isinstance(outcome.record, Record) and outcome.record.key is not None
+        )
         if not _is_known(outcome, state):
             self._append(_row_entry(outcome, name, state.seen))
 
@@ -177,7 +190,7 @@ class Journal:
     def _read(self, at: int, size: int) -> dict[str, Any] | None:
         try:
             return decode(os.pread(self._file, size, at))
-        except (OSError, ValueError, OverflowError):
+        except (OSError, ValueError, OverflowError, MemoryError):  # of a place that a damaged index has named
             return None
 
     def _append(self, entry: Mapping[str, Any]) -> bool:

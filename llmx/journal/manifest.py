@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from llmx.environment import private
 from llmx.system import OURS, system
@@ -72,7 +72,7 @@ class Manifest(BaseModel):
     calls: int = 0
     answers: int = 0
     usage: dict[str, int] = {}
-    cost: str | None = "0"
+    cost: Annotated[str, Field(pattern=r"^\d+(\.\d+)?(E[+-]?\d+)?$")] | None = "0"
 
 
 def read_manifest(path: Path) -> Manifest | None:

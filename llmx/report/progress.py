@@ -174,6 +174,7 @@ def block(figures: Figures, width: int = 80) -> RenderableType:
         (f"{figures.failed:,} failed", "red" if figures.failed else "dim"),
         "  ",
         (f"{figures.cached + figures.coalesced:,} cached", "cyan" if figures.cached else "dim"),
+        (f"  {figures.resumed:,} resumed" if figures.resumed else "", "cyan"),
         f"   {_rate(figures)}   {eta(figures)}",
     )
     # Text, never markup: a model's name is data.
@@ -192,10 +193,9 @@ def _rate(figures: Figures) -> str:
 
 def eta(figures: Figures) -> str:
     """Time left at the rate so far; "" when there is nothing to tell it from."""
-    if not figures.total or not figures.settled:
+    if not figures.total or figures.left is None or not figures.fresh:
         return ""
-    left = figures.seconds / figures.settled * (figures.total - figures.settled)
-    return f"{duration(left)} left"
+    return f"{duration(figures.seconds / figures.fresh * figures.left)} left"
 
 
 def _traffic(figures: Figures) -> str:
@@ -211,9 +211,9 @@ def _traffic(figures: Figures) -> str:
 
 def _cost(figures: Figures) -> str:
     spent = money(figures.cost)
-    if not figures.cost or not figures.total or not figures.settled:
+    if not figures.cost or figures.left is None or not figures.fresh:
         return spent
-    return f"{spent} of about {money(figures.cost * figures.total / figures.settled)}"
+    return f"{spent} of about {money(figures.cost * (figures.fresh + figures.left) / figures.fresh)}"
 
 
 def waiting(figures: Figures) -> str:

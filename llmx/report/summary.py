@@ -87,6 +87,7 @@ class Figures:
     started: float = 0.0
     ended: float | None = None
     total: int | None = None
+    done: int = 0
     model: str = ""
     ok: int = 0
     failed: int = 0
@@ -127,6 +128,18 @@ class Figures:
         }
 
     @property
+    def fresh(self) -> int:
+        """Settled rows beyond those of earlier sessions: what this session's time and money went to."""
+        return self.settled - min(self.done, self.cached + self.resumed)
+
+    @property
+    def left(self) -> int | None:
+        """Rows that will take time and money yet, None when the total is not known."""
+        if self.total is None:
+            return None
+        return max(0, self.total - self.settled - max(0, self.done - self.cached - self.resumed))
+
+    @property
     def cost(self) -> Decimal | None:
         """US dollars; None when unknown, as it is when all there was may have been billed and told nothing."""
         return None if self.maybe_billed and not self.usage.cost else self.usage.cost
@@ -141,6 +154,7 @@ class Figures:
         match event:
             case RunStarted():
                 self.total, self.model, self.started = event.total, event.model, self.clock.now()
+                self.done = event.done
             case RunEnded():
                 self._end(event)
             case RowSettled():
