@@ -105,6 +105,8 @@ def open_rows(settings: Settings, env: Environment) -> RecordSource:
         limit=settings.limit,
         sample=settings.sample,
         seed=settings.seed,
+        max_row_bytes=settings.max_row_bytes,
+        max_expansion=settings.max_expansion,
     )
 
 

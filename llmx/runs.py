@@ -6,10 +6,11 @@ Nothing here runs rows.
 
 from __future__ import annotations
 
-import json
+import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +53,19 @@ class Run:
         """Where its command was given."""
         return Path(self.manifest.cwd) if self.manifest else self.folder.path
 
+    def is_of_another(self, output: Path) -> bool:
+        """Whether it writes another file: in a state folder, outputs of one name take turns."""
+        if self.manifest is None or Path(self.manifest.output).name != output.name:
+            return False
+        return os.path.normpath(self.cwd / self.manifest.output) != os.path.normpath(output)
+
     def errors(self, env: Environment) -> Path | None:
-        """The file of its failed rows, that of a stopped run included; None when there is none."""
+        """The file of its failed rows, that of a stopped run included; None when there is none.
+
+        Beside what a stopped run has left there may be that of an earlier, complete one.
+        """
         for path in self._errors_paths(env):
-            for found in (path, partial_of(path)):
+            for found in (partial_of(path), path):
                 if found.is_file():
                     return found
         return None
@@ -68,10 +78,17 @@ class Run:
                 yield named
         yield self.folder.errors
 
-    @property
-    def command(self) -> str | None:
-        """The command that goes on with it, to be run where it was given; None when nobody knows."""
-        return shlex.join(["llmx", *as_argv(self.manifest.command)]) if self.manifest else None
+    def command_from(self, cwd: Path, *, without: str = "") -> str | None:
+        """The command that goes on with it, to be run in a folder; None when nobody knows.
+
+        Args:
+            without: an option that it is to leave out.
+        """
+        if self.manifest is None:
+            return None
+        options = {name: value for name, value in self.manifest.command.items() if name != without}
+        there = "" if self.cwd == cwd else f"cd {shlex.quote(str(self.cwd))} && "
+        return there + shlex.join(["llmx", *as_argv(options)])
 
 
 def find_runs(env: Environment, state_dir: Path | None = None) -> list[Run]:
@@ -91,7 +108,8 @@ def find_run(name: str, env: Environment, state_dir: Path | None = None) -> Run:
         UsageError: there is none, or there are several.
     """
     for folder in _candidates(name, env, state_dir):
-        if (run := _run(folder, env)) is not None:
+        run = _run(folder, env)
+        if run is not None and not (state_dir and run.is_of_another(env.cwd / name)):
             return run
     runs = find_runs(env, state_dir)
     begun = [run for run in runs if run.name.startswith(name)]
@@ -111,7 +129,7 @@ def _candidates(name: str, env: Environment, state_dir: Path | None) -> Iterator
 
 def _run(folder: RunFolder, env: Environment) -> Run | None:
     """The run in a folder; None when there is none, as in any other folder."""
-    if not (folder.manifest.is_file() or folder.journal.is_file() or folder.errors.is_file()):
+    if not _is_run(folder, env):
         return None
     manifest = read_manifest(folder.manifest)
     beside = manifest is not None and folder.path.name == Path(manifest.output).name
@@ -119,24 +137,48 @@ def _run(folder: RunFolder, env: Environment) -> Run | None:
     return Run(name, folder, manifest, folder.owner())
 
 
+def _is_run(folder: RunFolder, env: Environment) -> bool:
+    """Elsewhere than in folders of ours a file's name is no proof: what is taken for a run can be removed."""
+    if folder.path.parent.name == ".llmx" or folder.path.parent == runs_home(env.home):
+        return any(path.is_file() for path in (folder.manifest, folder.journal, folder.errors))
+    return folder.is_ours()
+
+
 def _short(path: Path, env: Environment) -> str:
     return str(path.relative_to(env.cwd)) if path.is_relative_to(env.cwd) else str(path)
 
 
 def as_argv(command: Mapping[str, Any]) -> list[str]:
-    """The arguments of `llmx` that give these options, as `as_options` has them."""
+    """The arguments of `llmx` that give these options, as `as_options` has them; without what would start it over."""
     options = {name: value for name, value in command.items() if name not in ("inputs", "fresh")}
     words = [word for name, value in options.items() for word in _as_words(name, value)]
-    return ["extract", *map(str, command.get("inputs", [])), *words]
+    inputs = [str(path) for path in command.get("inputs") or []]
+    if any(path.startswith("-") and path != "-" for path in inputs):
+        return ["extract", *words, "--", *inputs]
+    return ["extract", *inputs, *words]
+
+
+_TWO_WAY = ("spans", "meta", "csv_safe")
+"""Options that can be said no to, as a config file may say yes."""
 
 
 def _as_words(name: str, value: Any) -> list[str]:
-    option = "--" + name.replace("_", "-")
+    option = name.replace("_", "-")
     if isinstance(value, bool):
-        return [option] if value else []
-    return [option, _names(value) if isinstance(value, list) else str(value)]
+        no = [f"--no-{option}"] if name in _TWO_WAY else []
+        return [f"--{option}"] if value else no
+    return [f"--{option}", _as_word(value)]
 
 
-def _names(values: Sequence[Any]) -> str:
-    """Names apart by commas, as an option has them."""
-    return ",".join(json.dumps(str(v)) if any(c in str(v) for c in ', "') else str(v) for v in values)
+def _as_word(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(_quoted, map(str, value)))
+    if isinstance(value, float):
+        return f"{Decimal(repr(value)):f}"  # durations have no exponent
+    return str(value)
+
+
+def _quoted(name: str) -> str:
+    """A name as it stands among others that are apart by commas: in quotes, as in CSV, where it must be."""
+    plain = name and not any(char in ',"' or char.isspace() for char in name)
+    return name if plain else '"{}"'.format(name.replace('"', '""'))

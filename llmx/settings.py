@@ -18,9 +18,10 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from llmx.errors import UsageError
+from llmx.records import MAX_EXPANSION, MAX_ROW_BYTES
 from llmx.text import nearest
 
-__all__ = ["FORMATS", "MaxFailures", "Settings", "as_options", "parse_duration"]
+__all__ = ["FORMATS", "MaxFailures", "Settings", "as_options", "parse_duration", "parse_size"]
 
 Format = Literal["jsonl", "csv", "tsv", "parquet", "text"]
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -40,6 +41,23 @@ def parse_duration(value: object) -> object:
     if match is None:
         raise ValueError(f"{value!r} is no duration; write 90, 90s, 10m, 2h or 30d")
     return float(match[1]) * UNITS[match[2] or "s"]
+
+
+SIZES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+
+
+def parse_size(value: object) -> object:
+    """Bytes for "1000000", "10MB", "1.5 GB", "64MiB"; what is no text is passed through.
+
+    Raises:
+        ValueError: the text is no size.
+    """
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]i?b|b)?\s*", value, re.IGNORECASE)
+    if match is None:
+        raise ValueError(f"{value!r} is no size; write 1000000, 10MB or 64MiB")
+    return round(Decimal(match[1]) * SIZES[(match[2] or "b").lower()])
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +102,7 @@ def _parse_names(value: object) -> object:
 
 Name = Annotated[str, Field(min_length=1)]
 Seconds = Annotated[float, BeforeValidator(parse_duration), Field(gt=0)]
+Bytes = Annotated[int, BeforeValidator(parse_size), Field(ge=1, le=sys.maxsize)]
 Names = Annotated[list[str], BeforeValidator(_parse_names)]
 
 
@@ -119,6 +138,8 @@ class Settings(BaseModel):
     limit: int | None = Field(default=None, ge=0, le=sys.maxsize)
     sample: int | None = Field(default=None, ge=1, le=sys.maxsize)
     seed: int = 0
+    max_row_bytes: Bytes = MAX_ROW_BYTES
+    max_expansion: float = Field(default=MAX_EXPANSION, ge=1)
     key: Name | None = None
     keep: Names = ["all"]
     prefix: str = ""

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import cast
 
 from llmx.caches import Cache
 from llmx.errors import InputFailed, RowError
 from llmx.journal import Journal, Manifest
+from llmx.journal.journal import identity
 from llmx.layers.stop import Stop
 from llmx.planning import Plan, open_rows
 from llmx.report.summary import money
 from llmx.state import CONFIG, State
-from llmx.types import Record, Request
+from llmx.types import Record, Request, Unreadable
 
 __all__ = ["Survey", "survey"]
 
@@ -39,10 +41,11 @@ class Survey:
         changed: what is not as it was in the last session, in words.
         done: rows that were settled, and well.
         total: all rows, None when only reading them would tell.
-        asked: rows that no stored answer fits; None when nobody has counted.
+        asked: rows that no stored answer fits, those that are alike counted once; None when nobody has counted.
         cost: of those, in US dollars, by what rows have cost so far; None when unknown.
         new, gone: rows that no session has had, and that the input has no more.
         exact: not extrapolated.
+        offline: nobody will be asked: those rows fail.
     """
 
     changed: list[str] = field(default_factory=list)
@@ -53,6 +56,7 @@ class Survey:
     new: int = 0
     gone: int = 0
     exact: bool = True
+    offline: bool = False
 
     @property
     def lines(self) -> list[str]:
@@ -67,17 +71,18 @@ class Survey:
         return f" ({', '.join(counts)})" if counts else ""
 
     def _to_ask(self) -> str:
+        end = "fail (--offline)" if self.offline else "will be asked about"
         if self.asked is None:
-            return (
-                "the input cannot be looked at beforehand: rows without a stored answer will be asked about"
-            )
+            return f"the input cannot be looked at beforehand: rows without a stored answer {end}"
         about = "" if self.exact else "about "
+        if self.offline:
+            return f"{about}{self.asked:,} of {self.total or 0:,} rows have no stored answer and {end}"
         cost = (
             ""
             if not self.asked
             else f", {money(self.cost) if self.cost is None else 'about ' + money(self.cost)}"
         )
-        return f"{about}{self.asked:,} of {self.total or 0:,} rows will be asked about{cost}"
+        return f"{about}{self.asked:,} of {self.total or 0:,} rows {end}{cost}"
 
 
 async def survey(
@@ -93,15 +98,20 @@ async def survey(
         return None
     changed = _changed(state, earlier)
     if not changed and earlier is not None and earlier.selection == state.manifest.selection:
-        done = journal.done(state.config)
-        return Survey(done=done, total=plan.source.total())
+        total = plan.source.total()
+        if total is None or journal.rows() <= total:  # else it has rows of other inputs, too
+            done = journal.done(state.config)
+            return Survey(done=done if total is None else min(done, total), total=total)
     if any(path is None or not path.is_file() for path in plan.source.paths):
-        return Survey(changed, done=journal.done(state.config))
+        return Survey(changed, done=journal.done(state.config), offline=plan.settings.offline)
     count = _Count(journal, cache, prepare)
     await count.read(plan, stop)
-    return count.survey(
+    found = count.survey(
         changed, plan.source.total(), everything=plan.settings.limit is plan.settings.sample is None
     )
+    if earlier is not None and earlier.selection.get("key") != plan.settings.key:
+        found = replace(found, new=0, gone=0)  # no row goes by the name that it had
+    return replace(found, cost=Decimal(0), offline=True) if plan.settings.offline else found
 
 
 def _changed(state: State, earlier: Manifest | None) -> list[str]:
@@ -122,8 +132,10 @@ class _Count:
         self._cache = cache
         self._prepare = prepare
         self._finished = journal.totals.complete  # then the rows that failed are tried again
-        self.rows = self.asked = self.new = 0
+        self.rows = self.new = 0
         self.whole = True
+        self._asked: set[str] = set()  # rows that are alike are asked about once
+        self._known: set[str] = set()
 
     async def read(self, plan: Plan, stop: Stop) -> None:
         source = open_rows(plan.settings, plan.env)
@@ -136,30 +148,38 @@ class _Count:
                     await asyncio.sleep(0)
                     stop.check()
                 self.rows += 1
+                failed = self._meet(row)
                 if isinstance(row, Record):
-                    self._look_at(row)
+                    self._look_at(row, failed=failed)
         except InputFailed:
             return  # the run will come to it, and say so
         finally:
             source.close()
 
-    def _look_at(self, row: Record) -> None:
-        failed = self._journal.failed(row)
+    def _meet(self, row: Record | Unreadable) -> bool:
+        """Count the row as new or known; whether it failed when it was settled last."""
+        failed = self._journal.failed(cast(Record, row))  # which looks at its identity alone
         self.new += failed is None
+        if failed is not None:
+            self._known.add(identity(row))
+        return bool(failed)
+
+    def _look_at(self, row: Record, *, failed: bool) -> None:
         try:
             digest = self._prepare(row).fingerprint
         except RowError:
             return  # it fails before anybody is asked
         at_hand = self._journal.holds(digest) or self._cache.get(digest) is not None
-        self.asked += not at_hand or (bool(failed) and self._finished)
+        if not at_hand or (failed and self._finished):
+            self._asked.add(digest)
 
     def survey(self, changed: list[str], total: int | None, *, everything: bool) -> Survey:
         if not self.rows:
             return Survey(changed, total=0, asked=0, cost=Decimal(0))
         total = self.rows if self.whole else total or self.rows
         share = Decimal(total) / self.rows
-        asked, new = round(self.asked * share), round(self.new * share)
-        gone = max(0, self._journal.rows() - (total - new)) if everything else 0
+        asked, new = round(len(self._asked) * share), round(self.new * share)
+        gone = max(0, self._journal.rows() - round(len(self._known) * share)) if everything else 0
         totals = self._journal.totals
         each = None if totals.cost is None or not totals.answers else totals.cost / totals.answers
         cost = None if each is None else each * asked

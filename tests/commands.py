@@ -9,14 +9,19 @@ import os
 import pty
 import socket
 import struct
+import subprocess
+import sys
+import tempfile
 import termios
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+import zygote
 from pexpect.fdpexpect import fdspawn
 
 from llmx.mock import MockSettings
@@ -24,6 +29,9 @@ from llmx.mock.server import Server, serve
 
 PATIENCE = 60.0
 """Seconds after which a command hangs, on a machine that does much else."""
+
+Faults = Sequence[Mapping[str, Any]]
+"""What befalls a command, as `faults/systems.py` has it."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +105,12 @@ class Llmx:
     env: dict[str, str]
 
     def __call__(
-        self, *argv: str, stdin: bytes | None = None, cwd: Path | None = None, **variables: str
+        self,
+        *argv: str,
+        stdin: bytes | None = None,
+        cwd: Path | None = None,
+        fault: Faults = (),
+        **variables: str,
     ) -> Finished:
         """Run a command to its end, its streams in pipes; `stdin=None` is an empty one."""
         out, err = self.cwd.parent / "stdout", self.cwd.parent / "stderr"
@@ -105,7 +118,7 @@ class Llmx:
         given.write_bytes(stdin or b"")
         with given.open("rb") as source, out.open("wb") as rows, err.open("wb") as talk:
             fds = (source.fileno(), rows.fileno(), talk.fileno())
-            code = self.start(argv, fds, cwd=cwd, variables=variables).wait()
+            code = self.start(argv, fds, cwd=cwd, variables=variables, fault=fault).wait()
         return Finished(code, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
 
     def start(
@@ -116,25 +129,27 @@ class Llmx:
         cwd: Path | None = None,
         variables: Mapping[str, str] | None = None,
         terminal: bool = False,
+        fault: Faults = (),
     ) -> Running:
-        """Start a command with these descriptors as its standard streams."""
+        """Start a command with these descriptors as its standard streams; `fault` is what befalls it."""
         wanted = {
             "argv": argv,
             "cwd": str(cwd or self.cwd),
             "env": {**self.env, **(variables or {})},
             "terminal": terminal,
+            "fault": list(fault),
         }
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(self.zygote)
             socket.send_fds(connection, [json.dumps(wanted).encode()], list(fds))
             return Running(connection.makefile("rb"))
 
-    def piped(self, *argv: str, **variables: str) -> tuple[Running, Path, Path]:
+    def piped(self, *argv: str, fault: Faults = (), **variables: str) -> tuple[Running, Path, Path]:
         """Start a command whose output goes to files; the files."""
         out, err = self.cwd.parent / "stdout", self.cwd.parent / "stderr"
         with Path(os.devnull).open("rb") as source, out.open("wb") as rows, err.open("wb") as talk:
             fds = (source.fileno(), rows.fileno(), talk.fileno())
-            return self.start(argv, fds, variables=variables), out, err
+            return self.start(argv, fds, variables=variables, fault=fault), out, err
 
     def on_screen(self, *argv: str, stdout: int | None = None, **variables: str) -> Screen:
         """Start a command in a terminal of 100 columns; `stdout` may be redirected."""
@@ -144,6 +159,35 @@ class Llmx:
         running = self.start(argv, fds, variables={"TERM": "xterm", **variables}, terminal=True)
         os.close(slave)
         return Screen(running, master)
+
+
+@contextmanager
+def forking() -> Iterator[str]:
+    """The socket of a process that forks commands. In a short path: sockets' names may have 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="llmx") as folder:
+        path = str(Path(folder, "s"))
+        program = subprocess.Popen([sys.executable, zygote.__file__, path], env=surroundings(Path(folder)))
+        try:
+            deadline = time.monotonic() + PATIENCE
+            while not Path(path).exists():
+                assert program.poll() is None, "the zygote ended"
+                assert time.monotonic() < deadline, "the zygote does not start"
+                time.sleep(0.02)
+            yield path
+        finally:
+            program.kill()
+            program.wait()
+
+
+def surroundings(folder: Path) -> dict[str, str]:
+    """All variables of a command that is nobody's own."""
+    return {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"]),
+        "HOME": str(folder / "user"),
+        "LANG": "C.UTF-8",
+        "LLMX_HOME": str(folder / "home"),
+        "XDG_CONFIG_HOME": str(folder / "config"),
+    }
 
 
 @dataclass

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import array
 import fcntl
+import gc
 import json
 import os
 import signal
 import socket
 import sys
 import termios
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,6 +27,12 @@ PRELOADED = (
     "instructor",
     "rich.live",
     "rich.progress",
+    "genai_prices.data",
+    "instructor.v2.providers.anthropic.handlers",
+    "instructor.v2.providers.openai.handlers",
+    "llmx.config",
+    "llmx.providers.anthropic",
+    "llmx.providers.openai",
 )
 
 
@@ -35,6 +43,7 @@ def serve(path: str) -> None:
     assert Path(sys.modules["llmx"].__file__ or "").parents[1] == Path(__file__).parents[1], (
         "another llmx is installed"
     )
+    gc.freeze()  # a child that collected what it shares with us would copy all of it
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     listener.listen()
@@ -83,8 +92,20 @@ def _become(wanted: dict[str, Any], fds: array.array[int]) -> NoReturn:
     sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
     from llmx.__main__ import entry
 
-    entry()
+    with _fault(wanted["fault"]):
+        entry()
     raise SystemExit
+
+
+def _fault(wanted: list[dict[str, Any]]) -> AbstractContextManager[None]:
+    """The faults of `faults/systems.py` that the command is to meet."""
+    if not wanted:
+        return nullcontext()
+    from faults.systems import faulty
+
+    from llmx.system import installed
+
+    return installed(faulty(wanted))
 
 
 if __name__ == "__main__":

@@ -129,6 +129,17 @@ def extract(
     limit: Annotated[Text, option("--limit", "-n", metavar="N", help="Only the first N rows.")] = None,
     sample: Annotated[Text, option("--sample", metavar="N", help="N rows at random, in order.")] = None,
     seed: Annotated[Text, option("--seed", metavar="N", help="Of --sample. [0]")] = None,
+    max_row_bytes: Annotated[
+        Text, option("--max-row-bytes", metavar="SIZE", help="A longer row is an error row. [64MiB]")
+    ] = None,
+    max_expansion: Annotated[
+        Text,
+        option(
+            "--max-expansion",
+            metavar="N",
+            help="How many times its size an archive may unpack to, beyond 64 MiB. [200]",
+        ),
+    ] = None,
     key: Annotated[Text, option("--key", metavar="COL", help="The column that identifies a row.")] = None,
     keep: Annotated[
         Text, option("--keep", metavar="all|none|COLS", help="Input columns kept in the output. [all]")

@@ -33,7 +33,13 @@ def retry(
     ] = None,
     state_dir: Annotated[
         Path | None,
-        typer.Option("--state-dir", metavar="DIR", help="Where the run is kept, if it is not in .llmx."),
+        typer.Option(
+            "--state-dir",
+            metavar="DIR",
+            envvar="LLMX_STATE_DIR",
+            show_envvar=False,
+            help="Where the run is kept, if it is not in .llmx.",
+        ),
     ] = None,
 ) -> int:
     """Ask again about the failed rows of a run that came to its end, and put its output together anew.
@@ -45,7 +51,7 @@ def retry(
 
     env: Environment = context.obj
     run = find_run(name, env, None if state_dir is None else env.cwd / state_dir)
-    _check(run)
+    _check(run, env)
     given, place = (
         (_in_place(run), run.cwd)
         if output is None and _is_repeatable(run, env)
@@ -54,20 +60,26 @@ def retry(
             env.cwd,
         )
     )
-    env = replace(env, cwd=place)
-    return run_settings(_settings(given), env, as_argv(given))
+    argv = as_argv(given if place == env.cwd else _everywhere(given, run))
+    return run_settings(_settings(given), replace(env, cwd=place), argv)
 
 
-def _check(run: Run) -> None:
+def _check(run: Run, env: Environment) -> None:
     """Refuse what is no finished run with failed rows."""
     if run.manifest is None:
         hint = f"llmx runs errors {run.name} | llmx extract - …"
         raise UsageError(f"nobody knows what was asked in the run {run.name!r}", hint=hint)
     if run.state == "running":
-        raise UsageError(f"the run of {run.name!r} is going on (pid {run.owner})", hint="wait for it to end")
+        who = f" (pid {run.owner})" if run.owner else ""
+        raise UsageError(f"the run of {run.name!r} is going on{who}", hint="wait for it to end")
     if run.state != "complete":
-        where = "" if run.cwd == Path.cwd() else f"cd {run.cwd} && "
-        raise UsageError(f"the run of {run.name!r} has not come to its end", hint=f"{where}{run.command}")
+        hint = run.command_from(env.cwd) or ""
+        raise UsageError(f"the run of {run.name!r} has not come to its end", hint=hint)
+    if run.manifest.command.get("offline"):
+        hint = run.command_from(env.cwd, without="offline") or ""
+        raise UsageError(f"the run of {run.name!r} was --offline: nobody may be asked", hint=hint)
+    if run.manifest.rows.get("failed") == 0:
+        raise UsageError(f"the run of {run.name!r} has no failed rows")
 
 
 def _is_repeatable(run: Run, env: Environment) -> bool:
@@ -83,7 +95,7 @@ def _is_repeatable(run: Run, env: Environment) -> bool:
 def _in_place(run: Run) -> dict[str, Any]:
     """The same command: all that is done is replayed, what failed is asked about again."""
     assert run.manifest is not None
-    return run.manifest.command
+    return {name: value for name, value in run.manifest.command.items() if name != "fresh"}
 
 
 def _apart(run: Run, env: Environment, output: str | None) -> dict[str, Any]:
@@ -91,7 +103,7 @@ def _apart(run: Run, env: Environment, output: str | None) -> dict[str, Any]:
     assert run.manifest is not None
     errors = run.errors(env)
     if errors is None:
-        raise UsageError(f"the run of {run.name!r} has no failed rows")
+        raise UsageError(f"the failed rows of the run {run.name!r} are not there any more")
     dropped = {"inputs", "input_format", "limit", "sample", "seed", "output", "errors", "summary", "fresh"}
     kept = {
         name: _anchored(name, value, run)
@@ -99,6 +111,12 @@ def _apart(run: Run, env: Environment, output: str | None) -> dict[str, Any]:
         if name not in dropped
     }
     return {**kept, "inputs": [str(errors)], "input_format": "jsonl", "output": output or "-"}
+
+
+def _everywhere(given: dict[str, Any], run: Run) -> dict[str, Any]:
+    """The same options for a command that may be given in any folder."""
+    inputs = [str(run.cwd / path) for path in given.get("inputs", [])]
+    return {**{name: _anchored(name, value, run) for name, value in given.items()}, "inputs": inputs}
 
 
 def _anchored(name: str, value: Any, run: Run) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,10 +12,11 @@ import typer
 
 from llmx.cli.tables import aligned
 from llmx.environment import Environment
-from llmx.errors import UsageError
+from llmx.errors import InputFailed, UsageError
 from llmx.text import harmless, plural
 
 if TYPE_CHECKING:
+    from llmx.journal import Manifest
     from llmx.runs import Run
 
 __all__ = ["runs"]
@@ -25,7 +27,14 @@ HEAD = ["run", "state", "ok", "failed", "cost", "last written", "model"]
 
 Name = Annotated[str, typer.Argument(metavar="RUN", help="An output, or a name in `llmx runs list`.")]
 StateDir = Annotated[
-    Path | None, typer.Option("--state-dir", metavar="DIR", help="Where the runs are kept, if not in .llmx.")
+    Path | None,
+    typer.Option(
+        "--state-dir",
+        metavar="DIR",
+        envvar="LLMX_STATE_DIR",
+        show_envvar=False,
+        help="Where the runs are kept, if not in .llmx.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
@@ -44,7 +53,7 @@ def list_(context: typer.Context, state_dir: StateDir = None, as_json: AsJson = 
         for line in aligned(HEAD, [_cells(run) for run in found], right=(2, 3, 4)):
             _show(env, line)
     else:
-        typer.echo("no runs", err=True)
+        _tell(env, "no runs")
 
 
 @runs.command()
@@ -63,18 +72,16 @@ def show(context: typer.Context, name: Name, state_dir: StateDir = None, as_json
 def errors(context: typer.Context, name: Name, state_dir: StateDir = None) -> None:
     """The failed rows of a run as JSON Lines, each with its _error: input for `llmx extract`."""
     from llmx.records import open_sink
-    from llmx.records.integers import loads
 
     env: Environment = context.obj
     run = _found(name, env, state_dir)
     path = run.errors(env)
     if path is None:
-        typer.echo(f"no failed rows are kept of {run.name}", err=True)
+        _tell(env, f"no failed rows are kept of {run.name}")
         return
     sink = open_sink("-", env=env)
-    with path.open("rb") as lines:
-        for line in lines:
-            sink.write(loads(line))
+    for row in _rows_of(path):
+        sink.write(row)
     sink.close()
 
 
@@ -93,10 +100,11 @@ def clean(
 ) -> None:
     """Forget what is kept of runs: their answers are paid for again unless the cache has them. Outputs stay."""
     env: Environment = context.obj
-    chosen = [_found(name, env, state_dir) for name in names] if names else _old(env, state_dir, older_than)
-    freed = sum(_forget(run, dry_run=dry_run) for run in chosen)
+    found = [_found(name, env, state_dir) for name in names] if names else _old(env, state_dir, older_than)
+    chosen = list({run.folder: run for run in found}.values())
+    freed = sum(_forget(run, env, dry_run=dry_run) for run in chosen)
     what = "would be forgotten" if dry_run else "forgotten"
-    typer.echo(f"{plural(len(chosen), 'run')} {what}, {freed / 1e6:,.1f} MB", err=True)
+    _tell(env, f"{plural(len(chosen), 'run')} {what}, {freed / 1e6:,.1f} MB")
 
 
 def _place(state_dir: Path | None, env: Environment) -> Path | None:
@@ -121,23 +129,57 @@ def _old(env: Environment, state_dir: Path | None, older_than: str) -> list[Run]
     return [run for run in found if run.owner is None and time.time() - run.folder.modified() >= age]
 
 
-def _forget(run: Run, *, dry_run: bool) -> int:
+def _rows_of(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a file of failed rows, compressed or not."""
+    from llmx.records.lines import split_lines
+    from llmx.records.streams import byte_chunks
+
+    with path.open("rb") as file:
+        for number, line in enumerate(split_lines(byte_chunks(file)), start=1):
+            row = _parsed(line) if isinstance(line, bytes) else None
+            if row is None:
+                raise InputFailed(f"{path}:{number}: not a failed row as it was written")
+            yield row
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    import json
+
+    from llmx.records.integers import loads
+
+    try:
+        try:
+            row = loads(line)
+        except ValueError:  # a lone surrogate, which only the standard library takes
+            row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _forget(run: Run, env: Environment, *, dry_run: bool) -> int:
     """Remove one; returns its size in bytes. Raises UsageError when it is going on."""
     size = run.folder.size()
     if not dry_run:
         run.folder.forget(run.name)
-    typer.echo(f"{run.name} ({run.state}, {size / 1e6:,.1f} MB)", err=True)
+    _tell(env, f"{run.name} ({run.state}, {size / 1e6:,.1f} MB)")
     return size
 
 
 def _show(env: Environment, text: str) -> None:
-    typer.echo(harmless(text) if env.stdout.isatty() else text)
+    text = harmless(text) if env.stdout.isatty() else text
+    typer.echo(text.encode("utf-8", "backslashreplace").decode())  # a name need not be UTF-8
+
+
+def _tell(env: Environment, text: str) -> None:
+    """A line on standard error."""
+    print(harmless(text) if env.stderr.isatty() else text, file=env.stderr)
 
 
 def _json(value: Any) -> str:
-    import orjson
+    from llmx.records import to_json
 
-    return orjson.dumps(value).decode()
+    return to_json(value).decode()
 
 
 def _described(run: Run) -> dict[str, Any]:
@@ -169,7 +211,7 @@ def _facts(run: Run, env: Environment) -> list[tuple[str, str]]:
     facts = [("run", run.name), ("folder", str(run.folder.path)), ("state", _state(run))]
     if manifest is None:
         return facts
-    facts += [("model", manifest.model), ("schema", manifest.schema_name), ("rows", _rows(run))]
+    facts += [("model", manifest.model), ("schema", _schema(manifest)), ("rows", _rows(run))]
     if manifest.answers:
         tokens = f"{manifest.usage.get('input', 0):,} + {manifest.usage.get('output', 0):,} tokens"
         facts.append(("answers", f"{manifest.answers:,} · {tokens} · {_cost(run)}"))
@@ -177,8 +219,13 @@ def _facts(run: Run, env: Environment) -> list[tuple[str, str]]:
     facts.append(("started", f"{manifest.started}{f', ended {manifest.ended}' if manifest.ended else ''}"))
     if (failed := run.errors(env)) is not None:
         facts.append(("errors", str(failed)))
-    facts.append(("again", f"cd {run.cwd} && {run.command}"))
+    facts.append(("again", run.command_from(env.cwd) or ""))
     return facts
+
+
+def _schema(manifest: Manifest) -> str:
+    """As the user has named it."""
+    return str(manifest.command.get("schema") or manifest.schema_name)
 
 
 def _size(size: int | None) -> str:

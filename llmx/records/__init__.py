@@ -6,6 +6,7 @@ so that an output file is absent, old or complete. Nothing here knows of models,
 
 from __future__ import annotations
 
+from llmx.records.compression import MAX_EXPANSION
 from llmx.records.formats import FORMATS, SINK_FORMATS
 from llmx.records.lines import MAX_ROW_BYTES
 from llmx.records.outputs import is_stream, same_file
@@ -18,6 +19,7 @@ from llmx.records.values import flatten, to_json
 
 __all__ = [
     "FORMATS",
+    "MAX_EXPANSION",
     "MAX_ROW_BYTES",
     "SINK_FORMATS",
     "RecordSource",

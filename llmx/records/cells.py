@@ -13,9 +13,9 @@ from llmx.records.values import flatten, to_json
 
 __all__ = ["DelimitedEncoder"]
 
-# What Excel, LibreOffice and Google Sheets take for the beginning of a formula:
+# What Excel, LibreOffice and Google Sheets take for the beginning of a formula, in full width too:
 # https://owasp.org/www-community/attacks/CSV_Injection
-_FORMULA = re.compile(r"[=+\-@\t\r]")
+_FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 
 

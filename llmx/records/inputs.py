@@ -17,7 +17,38 @@ from llmx.records.formats import FORMATS, format_of, suffix_format
 from llmx.records.partials import is_partial
 from llmx.text import nearest
 
-__all__ = ["Input", "find_inputs", "shown"]
+__all__ = ["Input", "Stamp", "find_inputs", "shown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """By what a file that was written to or replaced is told from what it was.
+
+    Args:
+        file: device and inode.
+        size: in bytes.
+        written: when it was last written to, in nanoseconds.
+    """
+
+    file: tuple[int, int]
+    size: int
+    written: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Stamp:
+        """The stamp of a file whose status this is."""
+        return cls((status.st_dev, status.st_ino), status.st_size, status.st_mtime_ns)
+
+    def change(self, now: Stamp) -> str:
+        """What has happened since, in words; "" for nothing."""
+        if now == self:
+            return ""
+        if now.file != self.file:
+            return "it was replaced by another file"
+        if now.size != self.size:
+            verb = "has grown" if now.size > self.size else "was cut"
+            return f"it {verb} from {self.size} to {now.size} bytes"
+        return "it was written to"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +61,7 @@ class Input:
         format: one of `FORMATS`, or "json" (an array or lines).
         live: a pipe or device: read once, its end unknown, somebody may still be writing.
         size: in bytes, None when live.
+        stamp: what the file was when it was found, None when live.
     """
 
     origin: str
@@ -37,6 +69,7 @@ class Input:
     format: str
     live: bool = False
     size: int | None = None
+    stamp: Stamp | None = None
 
 
 def find_inputs(names: Sequence[str], format: str | None, env: Environment) -> list[Input]:
@@ -72,13 +105,15 @@ def _find(name: str, format: str | None, env: Environment) -> Iterator[Input]:
     live = not stat.S_ISREG(status.st_mode)
     if not live:
         _check_readable(name, path)
-    yield _file(name, path, format_of(shown(name), format), None if live else status.st_size)
+    yield _file(name, path, format_of(shown(name), format), None if live else status)
 
 
-def _file(name: str, path: Path, format: str, size: int | None) -> Input:
+def _file(name: str, path: Path, format: str, status: os.stat_result | None) -> Input:
     if suffix_format(name).compression == "zstd":
         require_zstd()
-    return Input(shown(name), path, format, live=size is None, size=size)
+    if status is None:
+        return Input(shown(name), path, format, live=True)
+    return Input(shown(name), path, format, size=status.st_size, stamp=Stamp.of(status))
 
 
 def _check_readable(name: str, path: Path) -> None:
@@ -96,7 +131,7 @@ def _folder(name: str, folder: Path, format: str | None, env: Environment) -> It
     for file in files:
         if (kind := _kind(file)) in chosen:
             path = env.cwd / file
-            yield _file(file, path, format or str(kind), path.stat().st_size)
+            yield _file(file, path, format or str(kind), path.stat())
 
 
 def _kind(file: str) -> str | None:

@@ -17,6 +17,9 @@ MAX_ROW_BYTES = 64 * 2**20
 
 _KEPT_OF_FAULT = 4096  # bytes of a line that is too long, for the error row
 
+_ENDLESS = 2**30
+"""Bytes without a line end after which there will be none: a device, a disk's image."""
+
 
 class Damaged(Exception):
     """The bytes cannot be read any further; raised by chunks, lines and rows, never seen outside this package."""
@@ -47,7 +50,8 @@ def split_lines(chunks: Iterator[bytes], limit: int = MAX_ROW_BYTES) -> Iterator
         limit: longest line in bytes; of a longer one only the beginning is held.
 
     Raises:
-        Damaged: `chunks` did; what was read of the last line is no line, it may be cut anywhere.
+        Damaged: `chunks` did; what was read of the last line is no line, it may be cut anywhere. Or there
+            is a line that does not end.
     """
     carry = _Carry(limit)
     for chunk in chunks:
@@ -86,6 +90,8 @@ class _Carry:
         self.size += len(piece)
         if self.size <= self._limit:
             self._held += piece
+        elif self.size > (end := max(_ENDLESS, 2 * self._limit)):
+            raise Damaged(f"{end} bytes without a line end: that is no file of rows")
         else:
             self._held = self._held[:_KEPT_OF_FAULT]
             self._held += piece[: _KEPT_OF_FAULT - len(self._held)]

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from llmx.environment import Environment
 from llmx.errors import InputFailed, UnreadableRow, UsageError
+from llmx.records.compression import MAX_EXPANSION
 from llmx.records.counting import count_rows
 from llmx.records.delimited import DELIMITERS, DelimitedReader
-from llmx.records.inputs import Input, find_inputs
+from llmx.records.inputs import Input, Stamp, find_inputs
 from llmx.records.jsonl import JsonlReader
 from llmx.records.lines import MAX_ROW_BYTES, Damaged
 from llmx.records.reader import Reader, Unreadable
@@ -39,6 +40,7 @@ def open_source(
     sample: int | None = None,
     seed: int = 0,
     max_row_bytes: int = MAX_ROW_BYTES,
+    max_expansion: float = MAX_EXPANSION,
 ) -> RecordSource:
     """Check every input and return the source of their rows, in the order given.
 
@@ -49,7 +51,8 @@ def open_source(
         limit: only the first rows, so many.
         sample: so many rows of those, drawn uniformly, in input order; they are held in memory.
         seed: of the sample; the same seed draws the same rows of the same input.
-        max_row_bytes: a longer line, CSV row, text file or JSON array is not read.
+        max_row_bytes: a longer line, CSV row, Parquet row, text file or JSON array is not read.
+        max_expansion: to how many times its size an archive may unpack, beyond the first 64 MiB.
 
     Raises:
         UsageError: an input is not there, cannot be read or has no known format; a header has two columns
@@ -58,7 +61,8 @@ def open_source(
     for name, count in (("--limit", limit), ("--sample", sample)):
         if count is not None and count < 0:
             raise UsageError(f"{name} must not be negative: {count}")
-    source = RecordSource(find_inputs(inputs, format, env), env, key=key, max_row_bytes=max_row_bytes)
+    found = find_inputs(inputs, format, env)
+    source = RecordSource(found, env, key=key, max_row_bytes=max_row_bytes, max_expansion=max_expansion)
     source.restrict(limit, sample, seed)
     return source
 
@@ -71,12 +75,19 @@ class RecordSource:
     """
 
     def __init__(
-        self, inputs: Sequence[Input], env: Environment, *, key: str | None, max_row_bytes: int
+        self,
+        inputs: Sequence[Input],
+        env: Environment,
+        *,
+        key: str | None,
+        max_row_bytes: int,
+        max_expansion: float,
     ) -> None:
         self._inputs = inputs
         self._stdin = env.stdin
         self._key = key
         self._max_row_bytes = max_row_bytes
+        self._max_expansion = max_expansion
         self._started: Reader | None = None
         self._limit: int | None = None
         self._open: set[BinaryIO] = set()
@@ -205,7 +216,9 @@ class RecordSource:
             return
         stream = self._stream(source)
         try:
+            _check_unchanged(source, "since its columns were looked at")
             yield self._reading(source, stream)
+            _check_unchanged(source, "while it was read")
         finally:
             self._close(stream)
 
@@ -219,7 +232,7 @@ class RecordSource:
             return stream
         from llmx.records.parquet import seekable
 
-        file = seekable(stream, source.origin)
+        file = seekable(stream, source.origin, self._max_expansion)
         if file is not stream:
             self._close(stream)
             self._open.add(file)
@@ -231,16 +244,32 @@ class RecordSource:
             self._open.discard(stream)
 
     def _reading(self, source: Input, stream: BinaryIO) -> Reader:
-        limit, origin = self._max_row_bytes, source.origin
+        limit, origin, expansion = self._max_row_bytes, source.origin, self._max_expansion
         if source.format in DELIMITERS:
-            return DelimitedReader(stream, origin, limit, delimiter=DELIMITERS[source.format])
+            delimiter = DELIMITERS[source.format]
+            return DelimitedReader(stream, origin, limit, delimiter=delimiter, expansion=expansion)
         if source.format == "text":
-            return (TextFileReader if source.path else TextLinesReader)(stream, origin, limit)
+            reader = TextFileReader if source.path else TextLinesReader
+            return reader(stream, origin, limit, expansion=expansion)
         if source.format == "parquet":
             from llmx.records.parquet import ParquetReader
 
-            return ParquetReader(stream, origin)
-        return JsonlReader(stream, origin, limit, live=source.live, array=source.format == "json")
+            return ParquetReader(stream, origin, limit)
+        array = source.format == "json"
+        return JsonlReader(stream, origin, limit, live=source.live, array=array, expansion=expansion)
+
+
+def _check_unchanged(source: Input, when: str) -> None:
+    """Raise `Damaged` for a file that is not what it was when it was found: its rows would be of two files.
+
+    A text is one row and read at once. A file that has gone could be read to its end all the same.
+    """
+    if source.stamp is None or source.path is None or source.format == "text":
+        return
+    with suppress(FileNotFoundError):
+        if change := source.stamp.change(Stamp.of(source.path.stat())):
+            hint = "run the same command again when nobody writes to it, or on a copy"
+            raise Damaged(f"{change} {when}", hint=hint)
 
 
 def _identity(value: Any) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from llmx.errors import UnreadableRow
+from llmx.records.compression import MAX_EXPANSION
 from llmx.records.lines import Damaged, Fault, as_text, split_lines
 from llmx.records.reader import Row
 from llmx.records.streams import byte_chunks
@@ -16,8 +17,10 @@ __all__ = ["TextFileReader", "TextLinesReader"]
 class TextFileReader:
     """One row, `{"path", "text"}`, for the whole file; a file longer than `limit` bytes is an unreadable row."""
 
-    def __init__(self, stream: BinaryIO, origin: str, limit: int) -> None:
-        self._stream = stream
+    def __init__(
+        self, stream: BinaryIO, origin: str, limit: int, *, expansion: float = MAX_EXPANSION
+    ) -> None:
+        self._chunks = byte_chunks(stream, expansion)
         self._origin = origin
         self._limit = limit
 
@@ -29,7 +32,7 @@ class TextFileReader:
         """The one row; it has no line number, unless a line is what is wrong with it."""
         whole = bytearray()
         try:
-            for chunk in byte_chunks(self._stream):
+            for chunk in self._chunks:
                 whole += chunk
                 if len(whole) > self._limit:
                     raise Damaged(f"longer than {self._limit} bytes")
@@ -49,9 +52,11 @@ class TextFileReader:
 class TextLinesReader:
     """A row `{"text"}` for every line of a stream that is not blank."""
 
-    def __init__(self, stream: BinaryIO, origin: str, limit: int) -> None:
+    def __init__(
+        self, stream: BinaryIO, origin: str, limit: int, *, expansion: float = MAX_EXPANSION
+    ) -> None:
         self._origin = origin
-        self._lines = split_lines(byte_chunks(stream), limit)
+        self._lines = split_lines(byte_chunks(stream, expansion), limit)
 
     def columns(self) -> list[str]:
         """Always the same one."""

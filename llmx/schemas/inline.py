@@ -94,8 +94,12 @@ def read_fields(spec: str) -> list[InlineField]:
     """Read an inline spec.
 
     Raises:
-        UsageError: the spec does not follow the grammar, is empty, or names a field twice.
+        UsageError: the spec does not follow the grammar, is empty, names a field twice, or is not UTF-8.
     """
+    try:
+        spec.encode()
+    except UnicodeEncodeError as error:  # bytes of the command line that are none come as lone surrogates
+        raise UsageError(f"inline schema, character {error.start + 1}: not UTF-8") from error
     return _Reader(spec).fields()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import pytest
+from fuzz.targets import TARGETS, Target
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -114,7 +115,7 @@ def test_rows_survive_json_lines(written: list[dict[str, Any]]) -> None:
 
 @law
 @given(
-    st.lists(names.filter(bool), min_size=1, max_size=4, unique=True),
+    st.lists(names.filter(lambda name: name and "\0" not in name), min_size=1, max_size=4, unique=True),
     st.data(),
     st.sampled_from(["csv", "tsv"]),
 )
@@ -220,6 +221,39 @@ def test_every_byte_of_a_bad_csv_file_is_kept(parts: list[bytes]) -> None:
     assert [line.strip() for line in kept.split("\n") if line.strip()] == [
         line.strip() for line in text.split("\n") if line.strip()
     ]
+
+
+@pytest.mark.parametrize("target", TARGETS["readers"].values(), ids=TARGETS["readers"])
+@law
+@given(pieces.map(b"".join) | st.binary(max_size=200))
+def test_no_bytes_break_a_reader(target: Target, content: bytes) -> None:
+    """What is fuzzed holds for what hypothesis draws."""
+    target(content)
+
+
+names_and_values = st.lists(st.tuples(st.sampled_from(["a", "b", "\\", '"', ":", '":']), values), max_size=4)
+
+
+@law
+@given(names_and_values, st.sampled_from(["", " ", "\t", "\r"]), st.booleans(), st.booleans())
+def test_no_value_is_lost_under_a_name_that_stands_twice(
+    pairs: list[tuple[str, Any]], blank: str, escaped: bool, array: bool
+) -> None:
+    """Such an object is an unreadable row, any other is a record, however it is written."""
+    written = ",".join(
+        f"{_spelt(name, escaped)}{blank}:{json.dumps(value, ensure_ascii=escaped)}" for name, value in pairs
+    )
+    lone = "{" + written + "}"
+    content = f"[{lone}]" if array else lone
+    ((_, row),) = reader("json", io.BytesIO(content.encode())).rows()
+    twice = len({name for name, _ in pairs}) < len(pairs)
+
+    assert isinstance(row, UnreadableRow) == twice
+    assert row.raw == lone if isinstance(row, UnreadableRow) else row == dict(pairs)
+
+
+def _spelt(name: str, escaped: bool) -> str:
+    return '"' + "".join(f"\\u{ord(letter):04x}" for letter in name) + '"' if escaped else json.dumps(name)
 
 
 def reader(kind: str, stream: BinaryIO) -> Any:

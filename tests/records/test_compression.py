@@ -79,7 +79,7 @@ def test_a_bomb_is_unpacked_step_by_step(kind: str) -> None:
     packed = b"".join(codec.compress(bytes(2**20)) for _ in range(128)) + codec.finish()
 
     tracemalloc.start()
-    size = sum(map(len, decompressed(iter([packed]))))
+    size = sum(map(len, decompressed(iter([packed]), 10**6)))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
@@ -125,3 +125,34 @@ def test_the_standard_librarys_zstd_is_used_where_there_is_one(monkeypatch: pyte
     codec = compressor("zstd")
 
     assert gzip.decompress(codec.compress(b"a") + codec.flush() + codec.finish()) == b"a"
+
+
+@pytest.mark.parametrize("kind", ["gzip", "zstd"])
+def test_an_archive_may_not_unpack_to_any_size(kind: str) -> None:
+    """Beyond the first 64 MiB, to so many times its own size; what it is allowed comes first."""
+    codec = compressor(kind)
+    packed = b"".join(codec.compress(bytes(2**20)) for _ in range(100)) + codec.finish()
+
+    assert 2**25 < len(unpacked_until_damaged(packed, "unpack to more than 200 times their size")) <= 2**26
+    assert sum(map(len, decompressed(iter([packed]), 10**6))) == 100 * 2**20
+
+
+@pytest.mark.parametrize("inner", [gzip.compress, zstandard.compress])
+@pytest.mark.parametrize("outer", [gzip.compress, zstandard.compress])
+def test_what_is_packed_twice_is_told(inner: type[bytes], outer: type[bytes]) -> None:
+    """Its rows would be unreadable, every one."""
+    with pytest.raises(Damaged, match="data within"):
+        list(decompressed(iter([outer(inner(TEXT))])))
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
+def test_what_follows_an_archive_is_told(pack: type[bytes]) -> None:
+    """It is not dropped in silence."""
+    assert unpacked_until_damaged(pack(b"a\n") + b"rubbish", "data after 1 whole archive: ") == b"a\n"
+
+
+def test_a_skippable_frame_may_come_first() -> None:
+    """As pzstd writes them (RFC 8878, 3.1.2)."""
+    frame = b"\x50\x2a\x4d\x18\x04\0\0\0abcd"
+
+    assert b"".join(decompressed(bytewise(frame + zstandard.compress(TEXT)))) == TEXT

@@ -150,3 +150,35 @@ def test_an_error_row_with_nothing_else_stays_unreadable() -> None:
     assert told(b'a,_error.type,_error.raw\n,unreadable_row,"1,2"\n') == [
         ("rows.csv:2: an error row that holds nothing but its error", "1,2")
     ]
+
+
+def test_a_nul_in_the_header_is_refused() -> None:
+    """It is UTF-16 without a mark, whose every cell would be paid for."""
+    with pytest.raises(UsageError, match=r"rows\.csv:1: a NUL in the header") as caught:
+        reader("a,b\n1,2\n".encode("utf-16-le")).columns()
+
+    assert "UTF-16LE" in caught.value.hint
+
+
+def test_a_quote_open_on_every_line_is_not_looked_for_for_ever() -> None:
+    """Each line begins a row that takes in all the others: after some, a row has one line. None is lost."""
+    count = 20_000
+    rows = list(reader(b"a,b\n" + b'a","\n' * count + b"1,2\n").rows())
+
+    assert [line for line, _ in rows] == list(range(2, count + 3))
+    assert rows[-1][1] == {"a": "1", "b": "2"}
+
+
+def test_a_quote_takes_in_no_more_than_a_million_lines() -> None:
+    """Each costs memory beside its bytes."""
+    rows = reader(b'a,b\n"x' + b"\n" * (2**20 + 1) + b"1,2\n", limit=2**22).rows()
+
+    assert [line for line, _ in rows] == [2, 2**20 + 3]
+
+
+def test_lone_carriage_returns_are_told_with_a_way_out() -> None:
+    """Old Macs and some spreadsheets end lines so."""
+    with pytest.raises(UsageError, match="a carriage return outside quotes in the header") as caught:
+        reader(b"a,b\r1,2\r").columns()
+
+    assert caught.value.hint.startswith("tr ")

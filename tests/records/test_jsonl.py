@@ -6,6 +6,7 @@ import gzip
 import io
 from typing import Any
 
+import orjson
 import pytest
 
 from llmx.errors import UnreadableRow, UsageError
@@ -200,3 +201,45 @@ def test_a_large_integer_opens_no_back_door() -> None:
     _, message, _ = bad(b'{"n": 123456789012345678901, "x": NaN}')
 
     assert message.startswith("rows.jsonl:1: not JSON: unexpected character")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b'{"a":1,"a":2}', b'{"a":{"b":1,"b" :1}}', b'{"a":1,"\\u0061":{"x:":":"}}', b'{"_error":1,"_error":2}'],
+)
+def test_a_name_that_stands_twice_makes_a_row_unreadable(line: bytes) -> None:
+    """One of its values would be lost; its text is kept, and is as unreadable when it is read again."""
+    _, message, raw = bad(line)
+    ((_, again),) = reader(orjson.dumps({"_error": {"raw": raw}})).rows()
+
+    assert "stands twice in one object" in message
+    assert raw == line.decode()
+    assert isinstance(again, UnreadableRow)
+
+
+def test_an_element_with_a_name_twice_keeps_its_text() -> None:
+    """The others are rows."""
+    rows = [row for _, row in reader(b'[{"a":1},{"a":1, "a":2},{"b":3}]', array=True).rows()]
+
+    assert (rows[0], rows[2]) == ({"a": 1}, {"b": 3})
+    assert isinstance(rows[1], UnreadableRow)
+    assert (str(rows[1]), rows[1].raw) == (
+        "rows.jsonl[1]: the name 'a' stands twice in one object",
+        '{"a":1, "a":2}',
+    )
+
+
+@pytest.mark.parametrize("blank", [b"\n" * 10, b" \n" * 10, b"\r\n" * 10])
+def test_blank_lines_before_an_array_or_lines_are_counted_and_not_held(blank: bytes) -> None:
+    """However many there are, in however many chunks."""
+    content = gzip.compress(blank * 100_000 + b'{"a":1}\n')
+
+    assert list(reader(content, array=True).rows()) == [(1_000_001, {"a": 1})]
+    assert list(reader(gzip.compress(blank * 100_000 + b"[{}]"), array=True).rows()) == [(None, {})]
+
+
+def test_blanks_without_an_end_are_a_line_that_is_too_long() -> None:
+    """They are not held either."""
+    assert bad(gzip.compress(b" " * 10**6), array=True, limit=1000)[1].endswith(
+        "longer than 1000 bytes (1000000)"
+    )

@@ -59,3 +59,10 @@ def test_damage_ends_the_lines_before_the_one_it_is_in() -> None:
 def test_text_of_invalid_bytes_shows_them() -> None:
     """Bytes that are not UTF-8 stay visible and do not become valid."""
     assert as_text(b"caf\xe9\r") == r"caf\xe9"
+
+
+def test_a_line_that_does_not_end_is_damage() -> None:
+    """A device gives zeros for ever; memory and work are bounded."""
+    zeros = bytes(2**22)
+    with pytest.raises(Damaged, match="1073741824 bytes without a line end"):
+        list(split_lines(iter(lambda: zeros, b""), 10))

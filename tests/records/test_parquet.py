@@ -168,3 +168,37 @@ def test_without_pyarrow_the_hint_names_it(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(UsageError, match="pyarrow") as caught:
         ParquetReader(io.BytesIO(), "a.parquet")
     assert caught.value.hint == "pip install pyarrow"
+
+
+def test_rows_that_cannot_be_read_are_told_one_by_one() -> None:
+    """Text that is not UTF-8, an infinity, and what is too long; the others are rows."""
+    texts = pyarrow.array([b"\xff", b"ok", b"x" * 500, b"ok"]).cast(pyarrow.string(), safe=False)
+    content = parquet(
+        t=texts, n=[0.0, 1.0, 2.0, 3.0], deep=[[{"f": [x]}] for x in (0.0, float("inf"), 0.0, 0.0)]
+    )
+    rows = [row for _, row in ParquetReader(io.BytesIO(content), "a.parquet", 200).rows()]
+
+    assert [str(row) for row in rows[:3]] == [
+        "a.parquet: row 1: invalid UTF-8 at byte 1 of a text",
+        "a.parquet: row 2: an infinity, for which JSON has no number",
+        "a.parquet: row 3: longer than 200 bytes (537)",
+    ]
+    assert rows[3] == {"t": "ok", "n": 3.0, "deep": [{"f": [0.0]}]}
+
+
+def test_two_fields_of_one_name_are_refused_at_any_depth() -> None:
+    """Only one could be kept."""
+    twice = pyarrow.StructArray.from_arrays([pyarrow.array([1]), pyarrow.array([2])], names=["a", "a"])
+    content = parquet(s=pyarrow.array([[0]]), t=twice)
+
+    with pytest.raises(UsageError, match="two columns are called 'a'"):
+        ParquetReader(io.BytesIO(content), "a.parquet").columns()
+
+
+def test_an_infinity_beside_a_time_is_told_too() -> None:
+    """Times take another way to JSON, on which it would become null."""
+    content = parquet(day=[datetime.date(2024, 2, 29)] * 2, n=[float("inf"), float("nan")])
+    rows = [row for _, row in ParquetReader(io.BytesIO(content), "a.parquet").rows()]
+
+    assert str(rows[0]).endswith("an infinity, for which JSON has no number")
+    assert rows[1] == {"day": "2024-02-29", "n": None}

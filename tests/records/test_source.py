@@ -10,6 +10,7 @@ import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -380,3 +381,30 @@ def test_a_key_is_exact_however_large(read: Read) -> None:
     assert isinstance(first, Record)
     assert isinstance(second, Record)
     assert (first.key, second.key) == ("123456789012345678901", "123456789012345678902")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes() + b'{"a":9}\n'), "it has grown from 24 to 32 bytes"),
+        (lambda path: os.truncate(path, 20), "it was cut from 24 to 20 bytes"),
+        (lambda path: os.utime(path, ns=(1, 1)), "it was written to"),
+        (lambda path: path.rename(path.with_name("b")).write_bytes(b"") and None, ""),
+    ],
+)
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_file_that_changes_fails_the_input_after_its_rows(
+    env: Environment, change: Callable[[Path], Any], message: str, begun: bool
+) -> None:
+    """Its rows would be of two files; one that has gone could be read all the same, once it was open."""
+    path = env.cwd / "a.jsonl"
+    path.write_bytes(b'{"a":1}\n' * 3)
+    rows = iter(open_source(["a.jsonl"], env=env))
+    found = [next(rows)] if begun else []
+    change(path)
+    if begun and not message:
+        assert len([*found, *rows]) == 3
+        return
+    when = "while it was read" if begun else "since its columns were looked at"
+    with pytest.raises(InputFailed, match=f"a.jsonl: {message} {when}" if message else "No such file"):
+        found += rows

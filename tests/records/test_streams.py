@@ -50,3 +50,29 @@ def test_a_chunk_is_there_as_soon_as_the_pipe_has_it() -> None:
         assert next(chunks) == b"one\n"
         pipe.write(b"two\n")
         assert next(chunks) == b"two\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ("a".encode("utf-32"), "UTF-32"),
+        (b"\0\0\xfe\xff\0\0\0a", "UTF-32"),
+        (b"PK\x03\x04\x14", "zip"),
+        (b"BZh91AY&SY", "bzip2"),
+        (b"\xfd7zXZ\0", "xz"),
+        (b"PAR1\x15", "Parquet"),
+    ],
+)
+def test_what_is_no_text_is_refused(content: bytes, what: str) -> None:
+    """By its first bytes, wherever chunks end, with a way out."""
+    for stream in (io.BytesIO(content), io.BytesIO(gzip.compress(content))):
+        with pytest.raises(Damaged, match=what) as caught:
+            list(byte_chunks(stream))
+
+        assert caught.value.hint
+
+
+@pytest.mark.parametrize("content", [b"PAR1,a\n", b"PK\n", b"BZh9\n", b"\0\0"])
+def test_a_text_may_begin_a_little_like_something_else(content: bytes) -> None:
+    """Only what no text begins with is refused."""
+    assert b"".join(byte_chunks(io.BytesIO(content))) == content
