@@ -149,7 +149,11 @@ def _handler_for(
         cached(cache, schema.parse),
         *([] if settings.offline else [asked_anew()]),
         validated(
-            endpoint.codec, reasks=settings.reasks, rekey=rekeyed(schema.fingerprint), observer=observer
+            endpoint.codec,
+            reasks=settings.reasks,
+            rekey=rekeyed(schema.fingerprint),
+            observer=observer,
+            replayed=isinstance(journal, Journal),
         ),
         journalled(journal, offline=settings.offline),
         careful(concurrency=concurrency, stop=stop),
@@ -324,6 +328,9 @@ async def execute(plan: Plan, *, stop: Stop, figures: Figures, talk: Talk, clock
 def _warnings(plan: Plan, state: State | NoState, outputs: Outputs | None) -> Iterator[str]:
     """What a person should know of a run that has ended."""
     yield from outputs.warnings if outputs else ()
+    yield from plan.source.warnings
+    if found := state.journal.distrusted:
+        yield f"{plural(found, 'answer')} in the journal could not be trusted, and the rows were asked about again"
     if doubles := state.journal.doubles:
         yield f"{plural(doubles, 'row')} with a {plan.settings.key!r} that an earlier row has, too"
 
@@ -373,10 +380,8 @@ async def _introduce(plan: Plan, parts: Engine, state: State | NoState, talk: Ta
     found = await survey(plan, state, parts.prepare, parts.cache, stop)
     for line in found.lines if found else ():
         talk.say(line)
-    if damaged := state.journal.totals.damaged:
-        talk.say(
-            f"warning: {plural(damaged, 'damaged line')} of the journal cannot be trusted; the rows are asked about again"
-        )
+    if damaged := state.journal.damaged:
+        talk.say(f"warning: {plural(damaged, 'line')} of the journal cannot be trusted and will not be used")
     if found and found.changed and found.cost is not None and found.cost > plan.settings.confirm_above:
         await _confirm(talk, stop)
     state.begin()

@@ -200,7 +200,8 @@ def as_options(settings: Settings) -> dict[str, Any]:
 
 def _as_json(value: Any) -> Any:
     if isinstance(value, MaxFailures):
-        return f"{value.limit:g}%" if value.percent else f"{value.limit:g}"
+        number = f"{Decimal(repr(value.limit)):f}"  # no exponent, and no digit lost
+        return f"{number}%" if value.percent else number
     return value if isinstance(value, bool | int | float | str | list) else str(value)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from llmx._version import __version__
-from llmx.environment import Environment, private
+from llmx.environment import private
 from llmx.errors import OutputFailed
 from llmx.journal import (
     InputFile,
@@ -29,6 +29,7 @@ from llmx.journal import (
     folders_in,
     forget_old,
     fresh_folder,
+    identity,
     read_manifest,
     run_folder,
     runs_home,
@@ -41,7 +42,7 @@ from llmx.pricing import price
 from llmx.providers import Endpoint
 from llmx.records import to_json
 from llmx.report.summary import Figures
-from llmx.settings import Settings, as_options
+from llmx.settings import as_options
 from llmx.types import Usage
 
 __all__ = ["CONFIG", "NoState", "State", "open_state"]
@@ -78,6 +79,7 @@ class State:
         folder: where it is.
         earlier: the manifest of the session before this one, None for a new run.
         manifest: of this session; complete only after `end`.
+        new: there was no journal before.
     """
 
     plan: Plan
@@ -86,6 +88,7 @@ class State:
     journal: Journal
     earlier: Manifest | None
     manifest: Manifest
+    new: bool
     endpoint: Endpoint | None = None
     begun: bool = False
 
@@ -141,7 +144,7 @@ class State:
     def close(self) -> None:
         """Release the files; what was written is on the disk. Of a run that never began, nothing is left."""
         self.journal.close()
-        if not self.begun and not self.journal.totals.session:
+        if self.new and not self.begun:
             self.folder.remove()
         self.lock.close()
 
@@ -157,7 +160,7 @@ def open_state(plan: Plan, stop: Stop) -> State | NoState:
     if settings.no_store:
         return NoState()
     forget_old(env.home, now=time.time())
-    folder = _folder(settings, env)
+    folder = _folder(plan)
     lock = folder.acquire(settings.output)
     try:
         with private():
@@ -169,25 +172,26 @@ def open_state(plan: Plan, stop: Stop) -> State | NoState:
 
 def _opened(plan: Plan, folder: RunFolder, lock: Lock, stop: Stop) -> State:
     try:
-        if plan.settings.fresh:
-            folder.start_over()
-        earlier = read_manifest(folder.manifest)
+        earlier = None if plan.settings.fresh else read_manifest(folder.manifest)
         manifest = _manifest(plan)
     except OSError as error:
         raise _failed(folder, error) from error
-    return State(plan, folder, lock, Journal(folder.journal, on_failure=stop.set), earlier, manifest)
+    new = not folder.journal.exists()
+    journal = Journal(folder.journal, on_failure=stop.set, fresh=plan.settings.fresh)
+    return State(plan, folder, lock, journal, earlier, manifest, new=new)
 
 
 def _failed(folder: RunFolder, error: OSError) -> OutputFailed:
     return OutputFailed(f"cannot keep the run in {str(folder.path)!r}: {error.strerror or error}")
 
 
-def _folder(settings: Settings, env: Environment) -> RunFolder:
+def _folder(plan: Plan) -> RunFolder:
     """Where the run is kept: by its output's name, or, of standard output, where the same command has left off."""
+    settings, env = plan.settings, plan.env
     if not flows(settings.output, env):
         state_dir = None if settings.state_dir is None else env.cwd / settings.state_dir
         return run_folder(env.cwd / settings.output, state_dir)
-    left = None if settings.fresh else _left_off(settings, env)
+    left = None if settings.fresh else _left_off(plan)
     if left is not None:
         return left
     if settings.state_dir is not None:
@@ -195,20 +199,22 @@ def _folder(settings: Settings, env: Environment) -> RunFolder:
     return fresh_folder(env.home)
 
 
-def _left_off(settings: Settings, env: Environment) -> RunFolder | None:
-    """The newest run of the same command that nobody is writing and in which something is left to do."""
-    wanted = _command(settings)
+def _left_off(plan: Plan) -> RunFolder | None:
+    """The newest run of the same command that nobody is writing and in which something is left to do.
+
+    Of an input that can be read only once, its first row tells whether it is the same.
+    """
+    settings, env, first = plan.settings, plan.env, _first(plan)
+    wanted = _asked(as_options(settings))
     parent = runs_home(env.home) if settings.state_dir is None else env.cwd / settings.state_dir
     for folder in reversed(list(folders_in(parent))):
         manifest = read_manifest(folder.manifest)
         if manifest is None or manifest.cwd != str(env.cwd) or _asked(manifest.command) != wanted:
             continue
+        if manifest.selection.get("first") != first:
+            continue
         return folder if manifest.exit_code != 0 and folder.owner() is None else None
     return None
-
-
-def _command(settings: Settings) -> dict[str, Any]:
-    return _asked(as_options(settings))
 
 
 def _asked(command: Mapping[str, Any]) -> dict[str, Any]:
@@ -220,6 +226,8 @@ def _manifest(plan: Plan) -> Manifest:
     """What is known of a session before it has an endpoint."""
     settings = plan.settings
     inputs = [_input_file(path) for path in plan.source.paths]
+    chosen = {name: getattr(settings, name) for name in ("limit", "sample", "seed", "key")}
+    selection = {**chosen, "first": _first(plan)}
     return Manifest(
         llmx=__version__,
         pid=os.getpid(),
@@ -229,15 +237,15 @@ def _manifest(plan: Plan) -> Manifest:
         errors=settings.errors,
         schema_name=plan.schema.name,
         inputs=inputs,
-        selection={
-            "limit": settings.limit,
-            "sample": settings.sample,
-            "seed": settings.seed,
-            "key": settings.key,
-        },
-        hashes={"input": _digest([[file.path, file.size, file.sha256] for file in inputs])},
+        selection=selection,
+        hashes={"input": _digest([[file.sha256 for file in inputs], selection["first"]])},
         started=_now(),
     )
+
+
+def _first(plan: Plan) -> str | None:
+    """Digest of the first row of an input that can be read only once."""
+    return None if plan.source.first is None else identity(plan.source.first)
 
 
 def _input_file(path: Path | None) -> InputFile:

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import cast
 
 from llmx.caches import Cache
 from llmx.errors import InputFailed, RowError
@@ -158,7 +157,7 @@ class _Count:
 
     def _meet(self, row: Record | Unreadable) -> bool:
         """Count the row as new or known; whether it failed when it was settled last."""
-        failed = self._journal.failed(cast(Record, row))  # which looks at its identity alone
+        failed = self._journal.failed(row)
         self.new += failed is None
         if failed is not None:
             self._known.add(identity(row))

@@ -10,7 +10,7 @@ __all__ = ["harmless", "nearest", "plural"]
 
 # C0 and C1 controls and DEL, which drive terminals, and the bidirectional controls, which reorder what is
 # read (Trojan Source, CVE-2021-42574). Tab stays.
-_CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+_CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
 
 
 def harmless(text: str) -> str:

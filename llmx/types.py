@@ -137,6 +137,7 @@ class Request:
         row: the text of the row as the model sees it, U+001E between columns: what string fields may be
             copied from.
         anew: answers of an earlier, finished run are not to be used: they have been found wanting.
+        stored: only a stored answer will do: nobody is to be asked.
         tally: where the row's spending is added up; no part of the request's identity.
     """
 
@@ -148,6 +149,7 @@ class Request:
     reask: int = 0
     row: str = ""
     anew: bool = False
+    stored: bool = False
     tally: Tally = field(default_factory=Tally, compare=False, repr=False)
 
 

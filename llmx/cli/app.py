@@ -81,7 +81,7 @@ def main(argv: Sequence[str], env: Environment | None = None) -> int:
     try:
         command = typer.main.get_command(build_app())
         extra: dict[str, Any] = (
-            {"default_map": {"extract": _config(command, env)}} if "extract" in argv[:1] else {}
+            {"default_map": _defaults(command, env)} if argv[:1] and argv[0] in CONFIGURED else {}
         )
         code = command.main(args=list(argv), prog_name="llmx", standalone_mode=False, obj=env, **extra)
         return code if isinstance(code, int) else 0
@@ -111,6 +111,21 @@ class _NoStdout(io.StringIO):
 
     def write(self, text: str) -> int:
         raise OutputFailed("cannot write 'stdout': it is closed")
+
+
+CONFIGURED = frozenset({"extract", "retry", "runs"})
+"""Commands that read the config files."""
+
+
+def _defaults(command: Any, env: Environment) -> dict[str, Any]:
+    """What the config files say, as click wants it: by command."""
+    config = _config(command, env)
+    place = {name: value for name, value in config.items() if name == "state_dir"}
+    return {
+        "extract": config,
+        "retry": place,
+        "runs": dict.fromkeys(command.commands["runs"].commands, place),
+    }
 
 
 def _config(command: Any, env: Environment) -> dict[str, Any]:

@@ -52,14 +52,12 @@ def retry(
     env: Environment = context.obj
     run = find_run(name, env, None if state_dir is None else env.cwd / state_dir)
     _check(run, env)
-    given, place = (
-        (_in_place(run), run.cwd)
-        if output is None and _is_repeatable(run, env)
-        else (
-            _apart(run, env, output),
-            env.cwd,
-        )
-    )
+    if run.manifest is not None and run.manifest.rows.get("failed") == 0:
+        typer.echo(f"the run of {run.name} has no failed rows: nothing to do", err=True)
+        return 0
+    in_place = output is None and _is_repeatable(run, env)
+    given = _in_place(run) if in_place else _apart(run, env, output)
+    place = run.cwd if in_place else env.cwd
     argv = as_argv(given if place == env.cwd else _everywhere(given, run))
     return run_settings(_settings(given), replace(env, cwd=place), argv)
 
@@ -78,8 +76,6 @@ def _check(run: Run, env: Environment) -> None:
     if run.manifest.command.get("offline"):
         hint = run.command_from(env.cwd, without="offline") or ""
         raise UsageError(f"the run of {run.name!r} was --offline: nobody may be asked", hint=hint)
-    if run.manifest.rows.get("failed") == 0:
-        raise UsageError(f"the run of {run.name!r} has no failed rows")
 
 
 def _is_repeatable(run: Run, env: Environment) -> bool:

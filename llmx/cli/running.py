@@ -21,6 +21,7 @@ from llmx.errors import Interrupted, OutputFailed, PipeClosed, UsageError
 from llmx.job import Report, execute, first_request
 from llmx.layers.stop import Stop
 from llmx.planning import Plan, plan
+from llmx.records.terminal import visible
 from llmx.report.progress import Terminal
 from llmx.report.summary import Figures, figures_as_json, figures_as_lines
 from llmx.settings import Settings
@@ -113,7 +114,9 @@ async def _dry_run(planned: Plan, terminal: Terminal) -> int:
         terminal.say("no readable row in the input: nothing would be sent")
         return 0
     terminal.say("the first request, as it would be sent:")
-    planned.env.stdout.write(json.dumps(body, indent=2, ensure_ascii=False).encode() + b"\n")
+    text = json.dumps(body, indent=2, ensure_ascii=False)
+    text = visible(text) if planned.env.stdout.isatty() else text
+    planned.env.stdout.write(text.encode() + b"\n")
     planned.env.stdout.flush()
     return 0
 

@@ -14,7 +14,7 @@ from llmx.journal.folder import (
     run_folder,
     runs_home,
 )
-from llmx.journal.journal import Journal, NoJournal
+from llmx.journal.journal import Journal, NoJournal, identity
 from llmx.journal.lock import Lock
 from llmx.journal.manifest import InputFile, Manifest, read_manifest, write_manifest
 
@@ -28,6 +28,7 @@ __all__ = [
     "folders_in",
     "forget_old",
     "fresh_folder",
+    "identity",
     "read_manifest",
     "run_folder",
     "runs_home",

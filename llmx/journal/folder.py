@@ -108,14 +108,6 @@ class RunFolder:
         manifest = read_manifest(self.manifest)
         return (manifest is not None and manifest.llmx != "") or _is_journal(self.journal)
 
-    def start_over(self) -> None:
-        """Set the journal aside: what was paid for is one file away until the next time."""
-        for stale in self.path.glob("index.sqlite*"):
-            stale.unlink()
-        if self.journal.exists():
-            system().replace(self.journal, self.journal.with_suffix(".old.jsonl"))
-        self.manifest.unlink(missing_ok=True)
-
     def forget(self, shown: str) -> None:
         """Remove a run that nobody is writing. Raises UsageError when somebody is, and OSError."""
         lock = Lock(self._lock, shown)

@@ -18,6 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 from llmx._version import __version__
+from llmx.environment import private
 from llmx.errors import LlmxError, OutputFailed, UsageError
 from llmx.journal.index import Index, RowState, Totals
 from llmx.journal.lines import decode, encode, scan
@@ -40,8 +41,7 @@ READ_AHEAD = 2**20
 class NoJournal:
     """Keeps nothing: `--no-store`, and the library."""
 
-    lost = 0
-    doubles = 0
+    lost = doubles = distrusted = 0
 
     def answer(self, request: Request) -> Completion | None:
         """See `Journal.answer`."""
@@ -64,30 +64,52 @@ class Journal:
     Attributes:
         lost: answers that arrived and could not be written.
         doubles: rows with a key that an earlier row of this run has, too.
+        damaged: lines that were found, when it was opened, to be not as they were written.
+        distrusted: answers that were looked up and found so.
 
     Raises:
         UsageError: it is by a later version of llmx.
         OutputFailed: the system refuses to open it.
     """
 
-    def __init__(self, path: Path, *, on_failure: Callable[[LlmxError], None]) -> None:
+    def __init__(self, path: Path, *, on_failure: Callable[[LlmxError], None], fresh: bool = False) -> None:
         self.path = path
-        self.lost = 0
-        self.doubles = 0
+        self.lost = self.doubles = self.damaged = self.distrusted = 0
         self._on_failure = on_failure
         self._failed = False
+        self._fresh = fresh
+        self._opened = False
+        if not fresh:
+            self._open()
+
+    def _open(self) -> None:
+        with private():  # the index's files, which SQLite makes
+            self._open_private()
+
+    def _open_private(self) -> None:
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | OURS, 0o600)
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | OURS, 0o600)
             try:
-                self._end = _cut_torn_tail(self._file, path)
-                self._index = Index(path.with_name("index.sqlite"), self._identify())
+                self._end = _cut_torn_tail(self._file)
+                self._index = Index(self.path.with_name("index.sqlite"), self._identify())
                 self._catch_up()
             except BaseException:
                 os.close(self._file)
                 raise
         except (OSError, sqlite3.Error) as error:
-            raise _failure(path, error) from error
+            raise _failure(self.path, error) from error
         self._sync = GroupSync(self._file)
+        self._opened = True
+
+    def _set_aside(self) -> None:
+        """What an earlier run has paid for stays one file away, until the next one that starts over."""
+        try:
+            for stale in self.path.parent.glob("index.sqlite*"):
+                stale.unlink()
+            with suppress(FileNotFoundError):
+                system().replace(self.path, self.path.with_suffix(".old.jsonl"))
+        except OSError as error:
+            raise _failure(self.path, error) from error
 
     def _identify(self) -> str:
         """The journal's own name, from its first line; an empty one gets it here."""
@@ -105,13 +127,15 @@ class Journal:
         """Fold the lines that the index does not know yet: those of a run that was killed, or all."""
         if not self._index.journal or self._index.covered > self._end:
             self._index.begin_anew()
+        known = self._index.totals.damaged
         with self.path.open("rb", buffering=READ_AHEAD) as file:
             self._index.fold_all(scan(file, self._index.covered))
+        self.damaged = self._index.totals.damaged - known
 
     @property
     def totals(self) -> Totals:
-        """What it all holds, earlier runs included."""
-        return self._index.totals
+        """What it all holds, earlier runs included; nothing of a run that is to start over."""
+        return self._index.totals if self._opened else Totals()
 
     def done(self, config: str) -> int:
         """How many rows were settled, and well, when the question was `config`."""
@@ -121,7 +145,7 @@ class Journal:
         """Whether a request has been answered."""
         return self._index.place(fingerprint) is not None
 
-    def failed(self, row: Record) -> bool | None:
+    def failed(self, row: Record | Unreadable) -> bool | None:
         """Whether a row, when it was settled last, failed; None when it never was, whatever was asked then."""
         return self._index.known(identity(row))
 
@@ -130,11 +154,17 @@ class Journal:
         return self._index.rows()
 
     def begin(self, config: str) -> None:
-        """A run begins, or goes on.
+        """A run begins, or goes on; one that starts over does so here and not before.
 
         Args:
             config: digest of what all its requests share; rows done under another are not done under this.
+
+        Raises:
+            OutputFailed: the system refuses.
         """
+        if self._fresh:
+            self._set_aside()
+            self._open()
         self._append(
             {"t": "start", "config": config, "time": _now(), "llmx": __version__, "pid": os.getpid()}
         )
@@ -149,8 +179,11 @@ class Journal:
         if place is None:
             return None
         outdated = place.generation < self.totals.generation
-        entry = None if outdated and request.anew else self._read(place.at, place.size)
+        if outdated and request.anew:
+            return None
+        entry = self._read(place.at, place.size)
         if entry is None or entry.get("fp") != request.fingerprint:
+            self.distrusted += 1
             return None
         if "caps" in entry and entry["caps"] != _caps(request):
             return None  # it was cut, by another limit than that of today
@@ -181,6 +214,8 @@ class Journal:
 
     def close(self) -> None:
         """Bring everything to the disk and release the files."""
+        if not self._opened:
+            return
         self._sync.close()
         if self._sync.error is not None:
             self._fail(self._sync.error)
@@ -195,7 +230,10 @@ class Journal:
 
     def _append(self, entry: Mapping[str, Any]) -> bool:
         """Write a line; whether that could be done."""
-        line = encode(entry)
+        try:
+            line = encode(entry)
+        except (RecursionError, TypeError, ValueError):  # a body that can be read, but not be written again
+            line = encode(entry := {**entry, "body": {}})
         try:
             self._write(line)
             self._sync.written()
@@ -246,7 +284,7 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:32]
 
 
-def _cut_torn_tail(file: int, path: Path) -> int:
+def _cut_torn_tail(file: int) -> int:
     """Cut what a write that was not finished has left behind the last newline; the file's end."""
     size = os.fstat(file).st_size
     end = size

@@ -17,12 +17,12 @@ from typing import Any, BinaryIO
 import orjson
 
 from llmx.records import to_json
+from llmx.records.integers import loads
 
 __all__ = ["Line", "decode", "encode", "scan"]
 
 MARK = b'{"crc":"'
 BODY = b',"body":'
-_CRC = slice(len(MARK), len(MARK) + 8)
 _REST = len(MARK) + 10  # behind the checksum's closing quote and the comma
 
 LONGEST = 256 * 2**20
@@ -56,18 +56,18 @@ def decode(line: bytes, *, body: bool = True) -> dict[str, Any] | None:
         body: whether an answer's body, the last thing in it and most of it, is wanted too.
     """
     rest = line[_REST:].removesuffix(b"\n")
-    if not line.startswith(MARK) or line[_CRC] != b"%08x" % zlib.crc32(rest):
+    if line[:_REST] != b'%s%08x",' % (MARK, zlib.crc32(rest)):
         return None
     end = -1 if body else rest.find(BODY)  # no text can contain it: a quote in a string is escaped
     try:
         return _parsed(b"{" + (rest if end < 0 else rest[:end] + b"}"))
-    except ValueError:  # never written by us, but with a checksum that fits
+    except (ValueError, RecursionError):  # never written by us, but with a checksum that fits
         return None
 
 
 def _parsed(text: bytes) -> dict[str, Any] | None:
     try:
-        entry = orjson.loads(text)
+        entry = loads(text)
     except orjson.JSONDecodeError:  # a lone surrogate, which only the standard library takes
         entry = json.loads(text)
     return entry if isinstance(entry, dict) else None

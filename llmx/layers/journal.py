@@ -31,14 +31,14 @@ def journalled(journal: Answers, *, offline: bool = False) -> Layer:
     """A layer that replays what is in `journal` and adds what is not.
 
     Args:
-        offline: nobody is asked; a request without an answer raises NotStored.
+        offline: nobody is asked; a request without an answer raises NotStored, as a `stored` one always does.
     """
 
     def layer(handler: Handler) -> Handler:
         async def call(request: Request) -> Completion:
             if (kept := journal.answer(request)) is not None:
                 return kept
-            if offline:
+            if offline or request.stored:
                 raise NotStored("no answer is stored for this row", hint="run it without --offline")
             completion = await handler(request)
             journal.keep(request, completion)

@@ -38,27 +38,33 @@ class Dialogue(Protocol):
 
 
 def validated(
-    dialogue: Dialogue, *, reasks: int, rekey: Callable[[Request], Request], observer: Observer
+    dialogue: Dialogue,
+    *,
+    reasks: int,
+    rekey: Callable[[Request], Request],
+    observer: Observer,
+    replayed: bool = False,
 ) -> Layer:
     """A layer that returns completions with their `value`, or raises a RowError that keeps the raw answer.
 
     Args:
         reasks: further requests after the first, in total, 0 or more.
         rekey: gives a changed request its own fingerprint.
+        replayed: re-asks beyond the limit may be made as far as their answers are stored.
     """
 
     async def answer(handler: Handler, request: Request, before: _Unfit | None) -> Completion:
         """The answer; of a re-ask that was made, not replayed, the observer hears."""
-        replayed = False
+        asked = True
         try:
             completion = await handler(request)
-            replayed = completion.source == "journal"
+            asked = completion.source != "journal"
             return completion
         except RowError as error:
-            replayed = isinstance(error, NotStored)
+            asked = not isinstance(error, NotStored)
             raise _verdict(error, before) from error
         finally:
-            if before is not None and not replayed:
+            if before is not None and asked:
                 observer(Reasked(str(before.verdict)))
 
     def layer(handler: Handler) -> Handler:
@@ -71,12 +77,16 @@ def validated(
                     return replace(completion, value=_value(dialogue, completion))
                 except _Unfit as unfit:
                     left = request.reask < reasks
-                    body = _next_body(dialogue, request, completion, unfit, doubled) if left else None
+                    body = (
+                        _next_body(dialogue, request, completion, unfit, doubled)
+                        if left or replayed
+                        else None
+                    )
                     if body is None:
                         raise unfit.verdict from unfit.problem
                     doubled = doubled or completion.finish == "length"
                     before = unfit
-                    request = rekey(replace(request, body=body, reask=request.reask + 1))
+                    request = rekey(replace(request, body=body, reask=request.reask + 1, stored=not left))
 
         return call
 

@@ -39,6 +39,10 @@ class Stamp:
         """The stamp of a file whose status this is."""
         return cls((status.st_dev, status.st_ino), status.st_size, status.st_mtime_ns)
 
+    def has_grown(self, now: Stamp) -> bool:
+        """Whether it is the same file and longer; whether anything else of it has changed nobody can see."""
+        return now.file == self.file and now.size > self.size
+
     def change(self, now: Stamp) -> str:
         """What has happened since, in words; "" for nothing."""
         if now == self:

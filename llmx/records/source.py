@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from itertools import islice
+from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -72,6 +72,8 @@ class RecordSource:
 
     Attributes:
         columns: names of the columns, in order, as far as headers and first rows tell; later rows may have more.
+        first: the first row of an input that can be read only once, None of others: what it is known by.
+        warnings: what the user should know, complete when all rows have been read.
     """
 
     def __init__(
@@ -90,11 +92,12 @@ class RecordSource:
         self._max_expansion = max_expansion
         self._started: Reader | None = None
         self._limit: int | None = None
+        self.warnings: list[str] = []
         self._open: set[BinaryIO] = set()
-        self._rows = self._read()
-        self._iterator: Iterator[Record | Unreadable] = self._rows
+        self._iterator: Iterator[Record | Unreadable] = self._read()
         try:
             self.columns: list[str] = self._look_ahead()
+            self.first = self._peek() if inputs[0].live else None
         except BaseException:
             self.close()
             raise
@@ -106,6 +109,17 @@ class RecordSource:
         if sample is not None:
             self._iterator = _sampled(self._iterator, sample, seed)
         self._limit = min((count for count in (limit, sample) if count is not None), default=None)
+
+    def _peek(self) -> Record | Unreadable | None:
+        """The first row, which stays where it is; None when there is none."""
+        rows = self._iterator
+        try:
+            first = next(rows, None)
+        except InputFailed as error:
+            self._iterator = _failing(error)
+            return None
+        self._iterator = rows if first is None else chain([first], rows)
+        return first
 
     def __iter__(self) -> Iterator[Record | Unreadable]:
         return self._iterator
@@ -218,9 +232,20 @@ class RecordSource:
         try:
             _check_unchanged(source, "since its columns were looked at")
             yield self._reading(source, stream)
-            _check_unchanged(source, "while it was read")
+            self._check_read(source)
         finally:
             self._close(stream)
+
+    def _check_read(self, source: Input) -> None:
+        """A file that has only grown was read to an end of it, and that is told. Raises Damaged for other changes."""
+        now = _stamp(source)
+        if source.stamp is not None and now is not None and source.stamp.has_grown(now):
+            bytes_ = f"from {source.stamp.size:,} to {now.size:,} bytes"
+            self.warnings.append(
+                f"{source.origin}: it has grown {bytes_} while it was read; rows at its end may be left out"
+            )
+        else:
+            _check_unchanged(source, "while it was read")
 
     def _stream(self, source: Input) -> BinaryIO:
         if source.path is None:
@@ -264,12 +289,26 @@ def _check_unchanged(source: Input, when: str) -> None:
 
     A text is one row and read at once. A file that has gone could be read to its end all the same.
     """
-    if source.stamp is None or source.path is None or source.format == "text":
-        return
-    with suppress(FileNotFoundError):
-        if change := source.stamp.change(Stamp.of(source.path.stat())):
-            hint = "run the same command again when nobody writes to it, or on a copy"
-            raise Damaged(f"{change} {when}", hint=hint)
+    now = _stamp(source)
+    if source.stamp is not None and now is not None and (change := source.stamp.change(now)):
+        hint = "run the same command again when nobody writes to it, or on a copy"
+        raise Damaged(f"{change} {when}", hint=hint)
+
+
+def _stamp(source: Input) -> Stamp | None:
+    """What a file of rows is known by now; None of others, and of one that has gone."""
+    if source.path is None or source.format == "text":
+        return None
+    try:
+        return Stamp.of(source.path.stat())
+    except FileNotFoundError:
+        return None
+
+
+def _failing(error: InputFailed) -> Iterator[Record | Unreadable]:
+    """No rows, but an error that was met early."""
+    yield from ()
+    raise error
 
 
 def _identity(value: Any) -> str | None:

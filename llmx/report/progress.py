@@ -178,13 +178,14 @@ def block(figures: Figures, width: int = 80) -> RenderableType:
         f"   {_rate(figures)}   {eta(figures)}",
     )
     # Text, never markup: a model's name is data.
-    return Group(bar, rows, Text(_traffic(figures), style="dim"))
+    return Group(bar, rows, Text(harmless(_traffic(figures)), style="dim"))
 
 
 def _share(figures: Figures) -> str:
     if not figures.total:
         return f"{figures.settled:,} rows"
-    return f"{figures.settled / figures.total:4.0%}  {figures.settled:,} of {figures.total:,} rows"
+    total = max(figures.total, figures.settled)  # it may be a file that has grown
+    return f"{figures.settled / total:4.0%}  {figures.settled:,} of {total:,} rows"
 
 
 def _rate(figures: Figures) -> str:

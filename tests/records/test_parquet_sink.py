@@ -104,7 +104,7 @@ def test_a_full_disk_at_the_end_keeps_the_rows(env: Environment, monkeypatch: py
 
     sink = open_sink("out.parquet", env=env)
     sink.write({"a": 1})
-    monkeypatch.setattr(os, "fsync", fail)
+    monkeypatch.setattr(os, "fdatasync", fail)
     with pytest.raises(OutputFailed, match=r"cannot write 'out\.parquet': No space left"):
         sink.close()
 

@@ -184,7 +184,7 @@ def test_a_second_run_is_refused(name: str, env: Environment) -> None:
     """Before it has written anything."""
     sink = open_sink(name, env=env)
     sink.write({"a": 1})
-    with pytest.raises(UsageError, match="another run .*is writing"):
+    with pytest.raises(UsageError, match=r"another run .*is writing"):
         open_sink(name, env=env)
     sink.close()
 
