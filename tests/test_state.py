@@ -6,6 +6,7 @@ import errno
 import hashlib
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -124,14 +125,29 @@ def test_nothing_is_kept_with_no_store(tmp_path: Path):
 
 
 def test_fresh_begins_anew(tmp_path: Path):
-    """What there was is set aside."""
+    """What there was is set aside, when the run begins and not before: until then it may still fail for nothing."""
     first = begun(tmp_path)
     first.journal.keep(a_request(F), an_answer("Ada"))
     ended(first)
     state = opened(tmp_path, fresh=True)
-    assert (state.earlier, state.journal.totals.answers, state.journal.holds(F)) == (None, 0, False)
-    assert (state.folder.path / "journal.old.jsonl").exists()
+    before = state.folder.journal.read_bytes()
+    assert (state.earlier, state.journal.totals.answers) == (None, 0)
+    state.identify(an_endpoint())
+    state.begin()
+    assert not state.journal.holds(F)
+    assert (state.folder.path / "journal.old.jsonl").read_bytes() == before
     state.close()
+
+
+def test_fresh_without_a_beginning_loses_nothing(tmp_path: Path):
+    """As when the key is missing."""
+    first = begun(tmp_path)
+    first.journal.keep(a_request(F), an_answer("Ada"))
+    ended(first)
+    opened(tmp_path, fresh=True).close()
+    again = opened(tmp_path)
+    assert again.journal.holds(F)
+    again.close()
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path):
@@ -178,6 +194,29 @@ def test_standard_output_goes_on_where_the_same_command_has_left_off(tmp_path: P
     state = opened(tmp_path, output="-")
     assert state.folder.path == past
     state.close()
+
+
+def piped(folder: Path, rows: bytes) -> State:
+    """A run of standard input, to standard output."""
+    settings, env = options(folder, inputs=["-"], output="-")
+    state = open_state(plan(settings, replace(env, stdin=io.BytesIO(rows))), Stop())
+    assert isinstance(state, State)
+    return state
+
+
+def test_a_pipe_is_known_by_its_first_row(tmp_path: Path):
+    """The same command on other rows is another run, whose failed rows must not take the place of these."""
+    first = piped(tmp_path, b'{"id": 1}\n{"id": 2}\n')
+    first.identify(an_endpoint())
+    first.begin()
+    ended(first, complete=True, exit_code=3)
+    past = first.folder.path.rename(first.folder.path.with_name("20200101-000000-1"))
+    same = piped(tmp_path, b'{"id": 1}\n')
+    assert same.folder.path == past
+    same.close()
+    different = piped(tmp_path, b'{"id": 9}\n')
+    assert different.earlier is None
+    different.close()
 
 
 def test_a_command_that_was_killed_goes_on(tmp_path: Path):
@@ -252,7 +291,7 @@ def test_a_run_that_has_begun_says_so(tmp_path: Path):
         "output": "out.jsonl",
         "limit": 2,
     }
-    assert said.selection == {"limit": 2, "sample": None, "seed": 0, "key": None}
+    assert said.selection == {"limit": 2, "sample": None, "seed": 0, "key": None, "first": None}
     assert said.hashes.keys() == {*CONFIG, "input"}
     state.close()
 

@@ -240,12 +240,11 @@ class RecordSource:
         """A file that has only grown was read to an end of it, and that is told. Raises Damaged for other changes."""
         now = _stamp(source)
         if source.stamp is not None and now is not None and source.stamp.has_grown(now):
-            bytes_ = f"from {source.stamp.size:,} to {now.size:,} bytes"
+            grown = source.stamp.change(now)
             self.warnings.append(
-                f"{source.origin}: it has grown {bytes_} while it was read; rows at its end may be left out"
+                f"{source.origin}: {grown} while it was read; rows at its end may be missing"
             )
-        else:
-            _check_unchanged(source, "while it was read")
+        _check_unchanged(source, "while it was read")
 
     def _stream(self, source: Input) -> BinaryIO:
         if source.path is None:
@@ -290,7 +289,9 @@ def _check_unchanged(source: Input, when: str) -> None:
     A text is one row and read at once. A file that has gone could be read to its end all the same.
     """
     now = _stamp(source)
-    if source.stamp is not None and now is not None and (change := source.stamp.change(now)):
+    if source.stamp is None or now is None or source.stamp.has_grown(now):
+        return
+    if change := source.stamp.change(now):
         hint = "run the same command again when nobody writes to it, or on a copy"
         raise Damaged(f"{change} {when}", hint=hint)
 

@@ -565,7 +565,8 @@ def test_retry_of_no_failed_rows(llmx: Llmx, mock: Mock, rows: Path) -> None:
     """There is nothing to ask about."""
     llmx(*RUN, *mock.openai, "-o", "out.jsonl")
     done = llmx("retry", "out.jsonl")
-    assert (done.code, done.err, mock.calls) == (2, "error: the run of 'out.jsonl' has no failed rows\n", 10)
+    told = "the run of out.jsonl has no failed rows: nothing to do\n"
+    assert (done.code, done.err, mock.calls) == (0, told, 10)
 
 
 def test_retry_of_a_run_that_asked_nobody(llmx: Llmx, mock: Mock, rows: Path) -> None:

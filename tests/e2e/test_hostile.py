@@ -206,16 +206,10 @@ def test_formulas_are_quoted_where_it_is_asked_for(llmx: Llmx, mock: Mock) -> No
 
 
 CHANGES: list[tuple[str, Callable[[Path], Any], str]] = [
-    ("grown", lambda path: _append(path), "it has grown from"),
     ("cut", lambda path: os.truncate(path, path.stat().st_size - 5), "it was cut from"),
     ("replaced", lambda path: _replace(path), "it was replaced by another file while it was read"),
     ("rewritten", lambda path: path.write_bytes(path.read_bytes()), "it was written to while it was read"),
 ]
-
-
-def _append(path: Path) -> None:
-    with path.open("ab") as file:
-        file.write(GOOD)
 
 
 def _replace(path: Path) -> None:

@@ -361,6 +361,12 @@ def test_fewer_reasks_take_nothing_away_from_the_cache(tmp_path: Path):
     assert (calls(two), two.figures.ok) == (0, 4)
 
 
+def test_fewer_reasks_take_nothing_away_from_the_journal(tmp_path: Path):
+    """A re-ask that has been answered costs nothing, so its limit does not hold for it."""
+    one, two = twice(tmp_path, {"reasks": 2}, {"reasks": 0}, rows=(4, 4), mocks=(BAD_FIRST,) * 2)
+    assert (calls(one), calls(two), two.figures.ok, two.rows) == (8, 0, 4, one.rows)
+
+
 def test_a_larger_limit_asks_again_about_answers_that_were_cut(tmp_path: Path):
     """And about no others."""
     one, two = twice(tmp_path, {"max_output_tokens": 3}, {"max_output_tokens": 400}, rows=(4, 4))
@@ -383,13 +389,11 @@ def damaged(path: Path, *numbers: int) -> None:
 
 
 def test_a_damaged_answer_is_said(tmp_path: Path):
-    """Before the first call: something is wrong with the disk, or somebody has been there."""
+    """Something is wrong with the disk, or somebody has been there."""
     one = rehearse(tmp_path, 10, cache="off")
     damaged(journal_of(tmp_path), 2)
     two = rehearse(tmp_path, 10, cache="off", port=one.port)
-    assert told(two)[-1] == (
-        "warning: 1 damaged line of the journal cannot be trusted; the rows are asked about again"
-    )
+    assert told(two)[-1] == ("warning: 1 line of the journal cannot be trusted and will not be used")
 
 
 @pytest.mark.parametrize("numbers", [(2,), (0, 9), tuple(range(10))], ids=["one", "two", "all"])

@@ -237,30 +237,6 @@ def test_somebodys_folder_is_not_ours(tmp_path: Path, name: str, content: str):
 # Starting over
 
 
-def test_starting_over_sets_the_journal_aside(folder: RunFolder):
-    """What was paid for is one file away; the index and the manifest are of it and go."""
-    journal = made(folder).journal.read_bytes()
-    folder.start_over()
-    assert names(folder.path) == ["errors.jsonl", "journal.old.jsonl", "lock"]
-    assert (folder.path / "journal.old.jsonl").read_bytes() == journal
-
-
-def test_starting_over_twice_keeps_the_last_one(folder: RunFolder):
-    """Until the next time, that is."""
-    made(folder).start_over()
-    Journal(folder.journal, on_failure=pytest.fail).close()
-    second = folder.journal.read_bytes()
-    folder.start_over()
-    assert (folder.path / "journal.old.jsonl").read_bytes() == second
-
-
-def test_starting_over_where_nothing_is(folder: RunFolder):
-    """There is nothing to set aside."""
-    folder.acquire("x").close()
-    folder.start_over()
-    assert names(folder.path) == ["lock"]
-
-
 # Forgetting
 
 

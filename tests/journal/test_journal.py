@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from tempfile import mkdtemp
@@ -18,7 +19,7 @@ from fakes import a_request, an_answer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llmx.errors import InvalidAnswer, LlmxError, OutputFailed, UnreadableRow
+from llmx.errors import InvalidAnswer, LlmxError, OutputFailed, UnreadableRow, UsageError
 from llmx.journal.journal import Journal, NoJournal, identity
 from llmx.journal.lines import encode
 from llmx.system import System, installed
@@ -54,6 +55,38 @@ def opened(path: Path, failures: list[LlmxError]) -> Iterator[Open]:
             return journal
 
         yield open_journal
+
+
+def test_starting_over_keeps_one_earlier_journal(path: Path, opened: Open):
+    """What was paid for is one file away until the next time, and not touched before the run begins."""
+    for text in ("first", "second"):
+        journal = Journal(path, on_failure=pytest.fail, fresh=True)
+        journal.begin("c")
+        assert journal.answer(a_request(F)) is None
+        journal.keep(a_request(F), an_answer(text))
+        journal.close()
+    Journal(path, on_failure=pytest.fail, fresh=True).close()
+    assert b"second" in path.read_bytes()
+    assert b"first" in path.with_name("journal.old.jsonl").read_bytes()
+
+
+def test_a_body_that_cannot_be_written_again_is_left_out(opened: Open):
+    """The answer itself is what was paid for."""
+    body: Any = {}
+    for _ in range(5_000):
+        body = {"a": body}
+    journal = opened()
+    journal.keep(a_request(F), replace(an_answer(ADA), body=body))
+    kept = journal.answer(a_request(F))
+    assert kept is not None
+    assert (kept.text, kept.body, journal.lost) == (ADA, {}, 0)
+
+
+def test_a_later_versions_journal_is_refused(path: Path):
+    """What it means nobody knows."""
+    path.write_bytes(encode({"t": "journal", "id": "x", "version": 2}))
+    with pytest.raises(UsageError, match="newer llmx"):
+        Journal(path, on_failure=pytest.fail)
 
 
 def closed(journal: Journal) -> None:

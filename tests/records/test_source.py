@@ -383,10 +383,42 @@ def test_a_key_is_exact_however_large(read: Read) -> None:
     assert (first.key, second.key) == ("123456789012345678901", "123456789012345678902")
 
 
+def test_a_file_that_grows_is_read_to_an_end_of_it(env: Environment) -> None:
+    """And that is told: the last row may be half a row."""
+    path = env.cwd / "a.jsonl"
+    path.write_bytes(b'{"a":1}\n' * 3)
+    source = open_source(["a.jsonl"], env=env)
+    rows = iter(source)
+    next(rows)
+    with path.open("ab") as file:
+        file.write(b'{"a":9}\n')
+
+    assert len(list(rows)) == 3
+    assert source.warnings == [
+        "a.jsonl: it has grown from 24 to 32 bytes while it was read; rows at its end may be missing"
+    ]
+
+
+def test_the_first_row_of_what_is_read_once(env: Environment, tmp_path: Path) -> None:
+    """It is what such an input is known by, and it is not lost; a file is known by its content."""
+    source = open_source(["-"], env=replace(env, stdin=io.BytesIO(b"a\n1\n2\n")), format="csv")
+    assert isinstance(source.first, Record)
+    assert (source.first.data, [row.data for row in source if isinstance(row, Record)]) == (
+        {"a": "1"},
+        [{"a": "1"}, {"a": "2"}],
+    )
+    (env.cwd / "b.csv").write_text("a\n1\n")
+    assert open_source(["b.csv"], env=env).first is None
+
+
+def test_standard_input_without_a_row(env: Environment) -> None:
+    """It is known by nothing."""
+    assert open_source(["-"], env=replace(env, stdin=io.BytesIO(b""))).first is None
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda path: path.write_bytes(path.read_bytes() + b'{"a":9}\n'), "it has grown from 24 to 32 bytes"),
         (lambda path: os.truncate(path, 20), "it was cut from 24 to 20 bytes"),
         (lambda path: os.utime(path, ns=(1, 1)), "it was written to"),
         (lambda path: path.rename(path.with_name("b")).write_bytes(b"") and None, ""),
