@@ -20,7 +20,7 @@ from uuid import uuid4
 from llmx._version import __version__
 from llmx.environment import private
 from llmx.errors import LlmxError, OutputFailed, UsageError
-from llmx.journal.index import Index, RowState, Totals
+from llmx.journal.index import Index, Place, RowState, Totals
 from llmx.journal.lines import decode, encode, scan
 from llmx.journal.sync import GroupSync
 from llmx.providers.codec import CAPS
@@ -78,6 +78,7 @@ class Journal:
         self._on_failure = on_failure
         self._failed = False
         self._fresh = fresh
+        self._doubted = False
         self._opened = False
         if not fresh:
             self._open()
@@ -178,17 +179,31 @@ class Journal:
         place = self._index.place(request.fingerprint)
         if place is None:
             return None
+        entry = self._entry(place, request.fingerprint)
+        if entry is None:
+            return self._from_the_journal(request)
         outdated = place.generation < self.totals.generation
         if outdated and request.anew:
-            return None
-        entry = self._read(place.at, place.size)
-        if entry is None or entry.get("fp") != request.fingerprint:
-            self.distrusted += 1
             return None
         if "caps" in entry and entry["caps"] != _caps(request):
             return None  # it was cut, by another limit than that of today
         request.tally.outdated += outdated
         return _completion(entry)
+
+    def _from_the_journal(self, request: Request) -> Completion | None:
+        """The answer, when what the index says of it is not so: the line is damaged, or, once at most, the index."""
+        if not self._doubted:
+            self._doubted = True
+            try:
+                self._index.begin_anew()
+                self._catch_up()
+            except (OSError, sqlite3.Error) as error:
+                self._fail(error)
+                return None
+            if (found := self.answer(request)) is not None:
+                return found
+        self.distrusted += 1
+        return None
 
     def keep(self, request: Request, completion: Completion) -> None:
         """Write a paid answer down. Never raises: the answer is there, and must be used."""
@@ -222,11 +237,13 @@ class Journal:
         self._index.close()
         os.close(self._file)
 
-    def _read(self, at: int, size: int) -> dict[str, Any] | None:
+    def _entry(self, place: Place, fingerprint: str) -> dict[str, Any] | None:
+        """The answer's line at a place; None when it is damaged, or another's."""
         try:
-            return decode(os.pread(self._file, size, at))
+            entry = decode(os.pread(self._file, place.size, place.at))
         except (OSError, ValueError, OverflowError, MemoryError):  # of a place that a damaged index has named
             return None
+        return entry if entry is not None and entry.get("fp") == fingerprint else None
 
     def _append(self, entry: Mapping[str, Any]) -> bool:
         """Write a line; whether that could be done."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import sqlite3
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -80,6 +81,20 @@ def test_a_body_that_cannot_be_written_again_is_left_out(opened: Open):
     kept = journal.answer(a_request(F))
     assert kept is not None
     assert (kept.text, kept.body, journal.lost) == (ADA, {}, 0)
+
+
+@pytest.mark.parametrize("change", ["at = at + 1", "size = size - 3", "generation = generation + 1"])
+def test_an_index_that_is_wrong_is_made_anew(change: str, path: Path, opened: Open):
+    """What was paid for is in the journal, and nobody is asked again for a number that has changed on the disk."""
+    journal = opened()
+    for name in (F, G):
+        journal.keep(a_request(name), an_answer(name))
+    journal.close()
+    with closing(sqlite3.connect(path.with_name("index.sqlite"))) as db, db:
+        db.execute(f"UPDATE answers SET {change}")
+    again = opened()
+    found = [again.answer(a_request(name)) for name in (F, G)]
+    assert ([answer and answer.text for answer in found], again.distrusted) == ([F, G], 0)
 
 
 def test_a_later_versions_journal_is_refused(path: Path):
