@@ -231,6 +231,7 @@ class Journal:
         """Bring everything to the disk and release the files."""
         if not self._opened:
             return
+        self._opened = False
         self._sync.close()
         if self._sync.error is not None:
             self._fail(self._sync.error)
