@@ -98,6 +98,21 @@ class Totals:
     complete: bool = False
 
 
+def _whole(value: Any) -> int:
+    """A count. Raises ValueError: it is none, or so large that it is no count of ours."""
+    if type(value) is not int or not 0 <= value < 2**53:
+        raise ValueError(f"no count: {value!r}")
+    return value
+
+
+def _money(value: Any) -> Decimal | None:
+    """US dollars. Raises ValueError or ArithmeticError: it is no number."""
+    cost = None if value is None else Decimal(value)
+    if cost is not None and not (cost.is_finite() and abs(cost) < 10**12):
+        raise ValueError(f"no cost: {value!r}")
+    return cost
+
+
 _first = itemgetter(0)  # a sort by it is stable: lines about the same stay in their order
 
 
@@ -155,7 +170,7 @@ class Index:
 
     def fold(self, entry: Mapping[str, Any] | None, at: int, size: int) -> None:
         """Take in the journal's next line; `entry` is None when it is damaged."""
-        self._take(entry, at, size)
+        self._take_any(entry, at, size)
         self._put()
         if self._uncommitted >= COMMIT_EVERY:
             self.commit()
@@ -163,13 +178,21 @@ class Index:
     def fold_all(self, lines: Iterable[Line]) -> None:
         """Take in many lines, of a journal that somebody else has written."""
         for line in lines:
-            try:
-                self._take(line.entry, line.at, line.size)
-            except (KeyError, TypeError, ValueError, ArithmeticError):  # a checksum, but no line of ours
-                self._take(None, line.at, line.size)
+            self._take_any(line.entry, line.at, line.size)
             if self._uncommitted >= BATCH:
                 self.commit()
         self.commit()
+
+    def _take_any(self, entry: Mapping[str, Any] | None, at: int, size: int) -> None:
+        try:
+            self._take(entry, at, size)
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            ArithmeticError,
+        ):  # a checksum that fits, but no line of ours
+            self._take(None, at, size)
 
     def _take(self, entry: Mapping[str, Any] | None, at: int, size: int) -> None:
         match entry.get("t") if entry else None:
@@ -189,26 +212,30 @@ class Index:
         self._uncommitted += 1
 
     def _fold_start(self, entry: Mapping[str, Any]) -> None:
+        config = entry["config"]
+        if not isinstance(config, str):
+            raise TypeError("a config that is no text")
         self.totals.session += 1
-        self.totals.config = entry["config"]
+        self.totals.config = config
         self.totals.complete = False
 
     def _fold_end(self, entry: Mapping[str, Any]) -> None:
-        self.totals.complete = entry["complete"]
-        self.totals.generation += entry["complete"]
+        complete = entry["complete"] is True
+        self.totals.complete = complete
+        self.totals.generation += complete
 
     def _fold_answer(self, entry: Mapping[str, Any], at: int, size: int) -> None:
         totals, usage = self.totals, entry["usage"]
-        totals.answers += 1
-        totals.input_tokens += usage["input"]
-        totals.output_tokens += usage["output"]
-        unknown = totals.cost is None or usage["cost"] is None
-        totals.cost = None if unknown else (totals.cost or Decimal(0)) + Decimal(usage["cost"])
+        read, written, cost = _whole(usage["input"]), _whole(usage["output"]), _money(usage["cost"])
         self._answers.append((number(entry["fp"]), at, size, totals.generation))
+        totals.answers += 1
+        totals.input_tokens += read
+        totals.output_tokens += written
+        totals.cost = None if totals.cost is None or cost is None else totals.cost + cost
 
     def _fold_row(self, entry: Mapping[str, Any]) -> None:
-        ok = bool(entry["ok"])
-        done = int(entry["n"]) if ok else 0
+        ok = entry["ok"] is True
+        done = _whole(entry["n"]) if ok else 0
         self._rows.append((number(entry["id"]), self.totals.config, done, not ok))
 
     def _put(self) -> None:

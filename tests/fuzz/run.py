@@ -1,4 +1,4 @@
-"""Fuzz the readers or the inline schemas: `python tests/fuzz/run.py readers|schemas [--seconds N] [--only NAME]`.
+"""Fuzz readers, inline schemas or journals: `python tests/fuzz/run.py readers|schemas|journals [--seconds N]`.
 
 It takes atheris (https://github.com/google/atheris), which no other test needs. An input that breaks a target
 is kept as `crash-…` in the folder where this was started; `--file PATH` runs one again.
@@ -18,6 +18,10 @@ SEEDS = (
     b'{"_error": {"raw": "{\\"a\\": 1}"}}\n',
     b'a,b\n1,"x\ny"\n"open,2\n',
     b'a","\na","\n\xef\xbb\xbf\r\n\0',
+    b'{"t":"journal","id":"x","version":1}\n{"t":"start","config":"c"}\n{"t":"end","complete":true}\n',
+    b'{"t":"answer","fp":"%s","usage":{"input":1,"output":1,"cost":"0.1"},"finish":"stop","text":"{}","model":"m","body":{}}\n'
+    % (b"0" * 64),
+    b'{"t":"row","id":"00ff","n":1,"ok":true}\n{"t":"row","id":"00ff","n":2,"ok":false}\n',
     b"name, age int: in years, tone good|bad|'not so', tags list[list[str]], due date?",
 )
 
@@ -66,7 +70,7 @@ def _mutator(atheris: Any) -> Any:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Fuzz with atheris.")
-    parser.add_argument("what", choices=["readers", "schemas"])
+    parser.add_argument("what", choices=["readers", "schemas", "journals"])
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--only", help="one target by its name in targets.py")
     parser.add_argument("--file", type=Path, help="run the targets on this file's bytes, once")

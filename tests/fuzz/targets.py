@@ -8,20 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import orjson
 
-from llmx.errors import UnreadableRow, UsageError
+from llmx.errors import LlmxError, UnreadableRow, UsageError
+from llmx.journal import Journal
+from llmx.journal.lines import encode
 from llmx.records import to_json
 from llmx.records.compression import decompressed
 from llmx.records.delimited import DelimitedReader
+from llmx.records.integers import loads
 from llmx.records.jsonl import JsonlReader
 from llmx.records.lines import Damaged
 from llmx.records.reader import Reader
 from llmx.records.text import TextFileReader, TextLinesReader
 from llmx.schemas import parse_inline
+from llmx.types import Completion, Request, Usage
 
 __all__ = ["TARGETS", "Target"]
 
@@ -99,6 +106,46 @@ def schemas(data: bytes) -> None:
         parse_inline(data.decode("utf-8", "surrogateescape"))
 
 
+def journal(data: bytes) -> None:
+    """Any file opens as a journal, gives an answer only to the request it says, and goes on taking lines."""
+    for content in (data, _sealed(data)):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "journal.jsonl")
+            path.write_bytes(content)
+            with contextlib.suppress(UsageError):  # by a later version
+                _use(path, content)
+
+
+def _use(path: Path, content: bytes) -> None:
+    failures: list[LlmxError] = []
+    journal = Journal(path, on_failure=failures.append)
+    for name in (*re.findall(rb'"fp":"([0-9a-f]{64})"', content), b"0" * 64):
+        found = journal.answer(_asked(name.decode()))
+        assert found is None or found.source == "journal"
+    journal.begin("c")
+    journal.keep(_asked("f" * 64), Completion(text="new", usage=Usage(), model="m"))
+    kept = journal.answer(_asked("f" * 64))
+    assert kept is not None
+    assert kept.text == "new"
+    journal.close()
+    assert failures == []
+
+
+def _asked(fingerprint: str) -> Request:
+    return Request("e", "m", {}, fingerprint)
+
+
+def _sealed(data: bytes) -> bytes:
+    """Its lines, as far as they are objects, with checksums that fit: what they say is then believed."""
+    lines = []
+    for line in data.split(b"\n"):
+        with contextlib.suppress(orjson.JSONDecodeError):
+            entry = loads(line)
+            if isinstance(entry, dict):
+                lines.append(encode(entry))
+    return b"".join(lines)
+
+
 TARGETS: dict[str, dict[str, Target]] = {
     "readers": {
         "jsonl": jsonl,
@@ -109,6 +156,7 @@ TARGETS: dict[str, dict[str, Target]] = {
         "archive": archive,
     },
     "schemas": {"schemas": schemas},
+    "journals": {"journal": journal},
 }
 """What `run.py` is asked for -> its targets by name."""
 
