@@ -176,12 +176,11 @@ def reading(path: Path) -> None:
 
 
 def measure(work: Callable[[Path], None], path: Path) -> None:
-    """Print the seconds that the work took, and by how many megabytes it made the process larger."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """Print the seconds that the work took, and the process's resident peak in megabytes."""
     started = time.perf_counter()
     work(path)
     seconds = time.perf_counter() - started
-    print(seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 if __name__ == "__main__":
