@@ -66,6 +66,8 @@ class Survey:
         return [f"changed since the last run: {', '.join(self.changed)}{self._rows()}", self._to_ask()]
 
     def _rows(self) -> str:
+        if NAMES["input"] not in self.changed:  # what an earlier session had not come to is not new
+            return ""
         counts = [f"{n:,} {word}" for n, word in ((self.new, "new"), (self.gone, "gone")) if n]
         return f" ({', '.join(counts)})" if counts else ""
 

@@ -247,7 +247,7 @@ def _state(run: Run) -> str:
 def _rows(run: Run) -> str:
     rows = run.manifest.rows if run.manifest else {}
     if not rows:
-        return "not counted: the run did not get to its end"
+        return "not counted yet" if run.owner is not None else "not counted: the run did not get to its end"
     total = f" of {rows['total']:,}" if rows.get("total") is not None else ""
     return (
         f"{rows.get('settled') or 0:,}{total}: {rows.get('ok') or 0:,} ok, {rows.get('failed') or 0:,} failed"

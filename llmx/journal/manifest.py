@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from llmx.environment import private
 from llmx.system import OURS, system
 
 __all__ = ["InputFile", "Manifest", "read_manifest", "write_manifest"]
@@ -89,8 +89,19 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
     # The standard library's: a name that is no UTF-8 has lone surrogates, which no other takes. Escaped, it is JSON.
     text = json.dumps(manifest.model_dump(), indent=2, ensure_ascii=False)
     data = text.encode("utf-8", "backslashreplace") + b"\n"
-    with private():
-        file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | OURS, 0o600)
+    try:
+        _write(fresh, data)
+        system().replace(fresh, path)
+    except OSError:
+        with suppress(OSError):  # half a file helps nobody, and a full disk needs the room
+            fresh.unlink(missing_ok=True)
+        raise
+    system().sync_folder(path.parent)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """A file of its owner's alone, on the disk."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | OURS, 0o600)
     try:
         rest = memoryview(data)
         while rest:
@@ -98,5 +109,3 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
         system().sync(file)
     finally:
         os.close(file)
-    system().replace(fresh, path)
-    system().sync_folder(path.parent)
