@@ -79,7 +79,7 @@ class Journal:
         self._failed = False
         self._fresh = fresh
         self._doubted = False
-        self._opened = False
+        self._opened = self._closed = False
         if not fresh:
             self._open()
 
@@ -229,9 +229,9 @@ class Journal:
 
     def close(self) -> None:
         """Bring everything to the disk and release the files."""
-        if not self._opened:
+        if not self._opened or self._closed:
             return
-        self._opened = False
+        self._closed = True
         self._sync.close()
         if self._sync.error is not None:
             self._fail(self._sync.error)
