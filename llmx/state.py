@@ -52,7 +52,19 @@ CONFIG = ("schema", "prompt", "model", "params")
 
 PACING = frozenset(
     {"concurrency", "rpm", "tpm", "retries", "timeout", "patience", "max_wait", "fresh", "offline"}
-    | {"summary", "errors", "max_failures", "confirm_above", "cache", "cache_ttl", "key_file", "dry_run"}
+    | {"reasks", "max_output_tokens", "order", "meta", "keep", "prefix", "into", "explode"}
+    | {
+        "csv_safe",
+        "output_format",
+        "summary",
+        "errors",
+        "max_failures",
+        "confirm_above",
+        "cache",
+        "cache_ttl",
+        "key_file",
+        "dry_run",
+    }
 )
 """Options that make a command no other run of standard output."""
 
@@ -213,7 +225,8 @@ def _left_off(plan: Plan) -> RunFolder | None:
             continue
         if manifest.selection.get("first") != first:
             continue
-        return folder if manifest.exit_code != 0 and folder.owner() is None else None
+        left = manifest.exit_code != 0 or manifest.rows.get("failed")  # some may fail within --max-failures
+        return folder if left and folder.owner() is None else None
     return None
 
 

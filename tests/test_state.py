@@ -67,9 +67,11 @@ def begun(folder: Path, endpoint: Endpoint | None = None, **given: Any) -> State
     return state
 
 
-def ended(state: State, *, complete: bool = True, exit_code: int = 0, stop: Stop | None = None) -> Manifest:
+def ended(
+    state: State, *, complete: bool = True, exit_code: int = 0, stop: Stop | None = None, failed: int = 1
+) -> Manifest:
     """The manifest of a run that has ended."""
-    figures = Figures(FakeClock(), total=3, ok=2, failed=1, calls=4)
+    figures = Figures(FakeClock(), total=3, ok=2, failed=failed, calls=4)
     state.end(figures, stop or Stop(), written=2, complete=complete, exit_code=exit_code)
     state.close()
     return manifest(state)
@@ -179,10 +181,10 @@ def test_the_run_of_standard_output_is_at_home(tmp_path: Path):
         state.close()
 
 
-def left_off(folder: Path, exit_code: int = 130, **given: Any) -> Path:
+def left_off(folder: Path, exit_code: int = 130, *, failed: int = 1, **given: Any) -> Path:
     """A run of standard output that has ended; its folder, under a name of the past."""
     state = begun(folder, **{"output": "-", **given})
-    ended(state, complete=exit_code in (0, 3), exit_code=exit_code)
+    ended(state, complete=exit_code in (0, 3), exit_code=exit_code, failed=failed)
     past = state.folder.path.with_name("20200101-000000-1")
     return state.folder.path.rename(past)
 
@@ -228,18 +230,19 @@ def test_a_command_that_was_killed_goes_on(tmp_path: Path):
     again.close()
 
 
-@pytest.mark.parametrize("changed", [{"rpm": 60}, {"concurrency": 2}, {"timeout": 7}, {"offline": True}])
-def test_pacing_makes_no_other_command(tmp_path: Path, changed: dict[str, Any]):
-    """It goes on, faster or slower."""
+@pytest.mark.parametrize(
+    "changed",
+    [{"rpm": 60}, {"concurrency": 2}, {"timeout": 7}, {"offline": True}, {"keep": "none"}, {"reasks": 9}],
+)
+def test_what_asks_the_same_is_no_other_command(tmp_path: Path, changed: dict[str, Any]):
+    """It goes on, faster or slower, or in another shape."""
     past = left_off(tmp_path)
     state = opened(tmp_path, output="-", **changed)
     assert state.folder.path == past
     state.close()
 
 
-@pytest.mark.parametrize(
-    "changed", [{"limit": 1}, {"schema": "name str"}, {"keep": "none"}, {"fresh": True}, {"reasks": 9}]
-)
+@pytest.mark.parametrize("changed", [{"limit": 1}, {"schema": "name str"}, {"fresh": True}])
 def test_another_command_has_another_run(tmp_path: Path, changed: dict[str, Any]):
     """So has one that is to start over."""
     past = left_off(tmp_path)
@@ -250,9 +253,17 @@ def test_another_command_has_another_run(tmp_path: Path, changed: dict[str, Any]
 
 def test_a_command_that_is_done_is_not_gone_on_with(tmp_path: Path):
     """Its rows are all out: another time is another run."""
-    past = left_off(tmp_path, 0)
+    past = left_off(tmp_path, 0, failed=0)
     state = opened(tmp_path, output="-")
     assert state.folder.path != past
+    state.close()
+
+
+def test_failed_rows_are_something_to_do(tmp_path: Path):
+    """However many `--max-failures` forgives: what they cost is in the journal."""
+    past = left_off(tmp_path, 0)
+    state = opened(tmp_path, output="-")
+    assert state.folder.path == past
     state.close()
 
 

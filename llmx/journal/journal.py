@@ -108,7 +108,10 @@ class Journal:
             for stale in self.path.parent.glob("index.sqlite*"):
                 stale.unlink()
             with suppress(FileNotFoundError):
-                system().replace(self.path, self.path.with_suffix(".old.jsonl"))
+                if _holds_answers(self.path):
+                    system().replace(self.path, self.path.with_suffix(".old.jsonl"))
+                else:  # a start that bought nothing takes nothing away
+                    self.path.unlink()
         except OSError as error:
             raise _failure(self.path, error) from error
 
@@ -323,6 +326,11 @@ def _is_known(outcome: Outcome, state: RowState) -> bool:
     if outcome.attempts:
         return False
     return state.seen <= state.done if outcome.ok else state.failed
+
+
+def _holds_answers(path: Path) -> bool:
+    with path.open("rb") as file:
+        return any(line.entry is not None and line.entry.get("t") == "answer" for line in scan(file))
 
 
 def _caps(request: Request) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from llmx.locks import holder, is_at, lock
 from llmx.system import OURS
 
 __all__ = ["Lock", "owner"]
+
+
+TRIES, PAUSE = 5, 0.01
+"""How often a lock that is held is tried, and the seconds in between."""
 
 
 class Lock:
@@ -29,7 +34,7 @@ class Lock:
         while True:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | OURS, 0o600)
             try:
-                if not lock(self._file):
+                if not _taken(self._file):
                     raise _refused(shown, _pid(self._file))
                 if is_at(self._file, path):
                     break
@@ -44,6 +49,15 @@ class Lock:
     def close(self) -> None:
         """Let go of it."""
         os.close(self._file)
+
+
+def _taken(file: int) -> bool:
+    """Take the lock; somebody who only looks whether it is held, as `owner` does, holds it for an instant."""
+    for _ in range(TRIES - 1):
+        if lock(file):
+            return True
+        time.sleep(PAUSE)
+    return lock(file)
 
 
 def owner(path: Path) -> int | None:

@@ -72,7 +72,7 @@ class Manifest(BaseModel):
     calls: int = 0
     answers: int = 0
     usage: dict[str, int] = {}
-    cost: Annotated[str, Field(pattern=r"^\d+(\.\d+)?(E[+-]?\d+)?$")] | None = "0"
+    cost: Annotated[str, Field(pattern=r"^\d+(\.\d+)?(E[+-]?\d{1,2})?$")] | None = "0"
 
 
 def read_manifest(path: Path) -> Manifest | None:

@@ -57,9 +57,9 @@ class GroupSync:
         while True:
             self._dirty.wait()
             self._full.wait(DELAY)
-            closed = self._closed  # looked at first: what was written before it is flushed below
             self._dirty.clear()
             self._full.clear()
+            closed = self._closed  # looked at last: what `close` sets after it wakes the thread once more
             self._unsynced = 0
             self._flush()
             if closed:

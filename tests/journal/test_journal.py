@@ -71,6 +71,18 @@ def test_starting_over_keeps_one_earlier_journal(path: Path, opened: Open):
     assert b"first" in path.with_name("journal.old.jsonl").read_bytes()
 
 
+def test_starting_over_for_nothing_loses_nothing(path: Path, opened: Open):
+    """Two starts that bought no answer leave the one that did where it can be found."""
+    journal = opened()
+    journal.keep(a_request(F), an_answer("paid"))
+    journal.close()
+    for _ in range(3):
+        journal = Journal(path, on_failure=pytest.fail, fresh=True)
+        journal.begin("c")
+        journal.close()
+    assert b"paid" in path.with_name("journal.old.jsonl").read_bytes()
+
+
 def test_a_body_that_cannot_be_written_again_is_left_out(opened: Open):
     """The answer itself is what was paid for."""
     body: Any = {}
