@@ -14,11 +14,11 @@ from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from typing import Any
 
 from llmx.clock import SystemClock
+from llmx.engine import Engine, engine
 from llmx.environment import Environment
 from llmx.errors import UsageError
 from llmx.events import Event, Observer, RunEnded, RunStarted
 from llmx.feed import Feed
-from llmx.job import Engine, engine
 from llmx.layers.stop import Stop
 from llmx.pipeline import amap
 from llmx.planning import make_prompt, no_model, resolve_schema, selection

@@ -1,261 +1,44 @@
-"""The composition root: from a plan to a run. The only module that knows all the parts.
+"""Files to files: from a plan to a run and its report. The only module that knows all the parts.
 
-`first_request` shows what would be sent, `execute` runs files to files, `engine` is what it shares with
-the library.
+`first_request` shows what would be sent, `execute` runs.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from llmx.caches import Cache, NoCache, ReadOnly
-from llmx.caches.fingerprint import fingerprint, rekeyed
 from llmx.clock import Clock
-from llmx.environment import Environment
+from llmx.engine import Engine, Talk, connected, engine, keyless, preparer
 from llmx.errors import InputFailed, LlmxError, RowError, Stopped, UsageError
-from llmx.events import Observer, RunEnded, RunStarted, fan_out
-from llmx.journal import Journal, NoJournal
-from llmx.layers import compose
-from llmx.layers.cache import cached
-from llmx.layers.careful import careful
-from llmx.layers.coalesce import coalesced
-from llmx.layers.journal import Answers, asked_anew, journalled
-from llmx.layers.limit import Health, Limiter, rate_limited
-from llmx.layers.meter import metered
-from llmx.layers.retry import RetryPolicy, retried
+from llmx.events import RunEnded, RunStarted
 from llmx.layers.stop import Stop
-from llmx.layers.timeout import timed
-from llmx.layers.validate import validated
 from llmx.outputs import Outputs, errors_path
-from llmx.pipeline import FirstRows, run, settler
+from llmx.pipeline import run
 from llmx.planning import Plan
 from llmx.presenting import FlatRows, Presenter
-from llmx.prompts import Prompt
-from llmx.providers import Endpoint, connect, with_keys
 from llmx.providers.detached import detached
-from llmx.records import open_sink, to_json
+from llmx.records import open_sink
 from llmx.report.summary import Figures
-from llmx.schemas import Schema, list_fields, written_fields
+from llmx.schemas import list_fields, written_fields
 from llmx.settings import Settings
 from llmx.state import NoState, State, open_state
 from llmx.survey import survey
 from llmx.text import plural
-from llmx.types import Handler, Outcome, Record, Request, Unreadable
+from llmx.types import Record, Unreadable
 
-__all__ = ["PRECEDENCE", "Engine", "Report", "Talk", "engine", "execute", "first_request"]
-
-CONCURRENCY = 32
-"""Calls in flight when nothing else is asked for: enough for 10 rows/s at 3 s a call."""
-
-Settle = Callable[[Record | Unreadable], Awaitable[Outcome]]
-
-
-class Talk(Protocol):
-    """Where a run speaks to a person: a terminal, or nowhere."""
-
-    def say(self, text: str) -> None:
-        """One line."""
-        ...
-
-    def confirmed(self, question: str) -> bool:
-        """Whether a person agrees; True where there is nobody to ask. Blocks."""
-        ...
-
-    def downloading(self, done: int, total: int | None) -> None:
-        """Bytes of the embedded model's weights; `total` is None while unknown."""
-        ...
-
-    def showing(self, figures: Figures) -> AbstractAsyncContextManager[None]:
-        """Show the figures for as long as the context lasts."""
-        ...
-
-
-@asynccontextmanager
-async def _connected(
-    settings: Settings, schema: Schema, env: Environment, talk: Talk, stop: Stop
-) -> AsyncIterator[Endpoint]:
-    """The run's endpoint; its connections are released at the end. A stop ends the wait for weights."""
-    with stop.interruptible():
-        endpoint = await _connect(settings, schema, env, talk)
-    try:
-        yield endpoint
-    finally:
-        await endpoint.provider.aclose()
-
-
-async def _connect(settings: Settings, schema: Schema, env: Environment, talk: Talk) -> Endpoint:
-    assert settings.model is not None
-    return await connect(
-        settings.model,
-        schema,
-        env=env,
-        base_url=settings.base_url,
-        mode=settings.mode,
-        temperature=settings.temperature,
-        max_output_tokens=settings.max_output_tokens,
-        key_file=settings.key_file,
-        timeout=settings.timeout,
-        spans=settings.spans,
-        progress=talk.downloading,
-    )
-
-
-def _preparer(
-    endpoint: Endpoint, prompt: Prompt, schema: Schema, presenter: Presenter
-) -> Callable[[Record], Request]:
-    """A function from a row to its request."""
-
-    def prepare(record: Record) -> Request:
-        presenter.check(record)
-        rendered = prompt.render(record.data)
-        body = endpoint.codec.prepare(rendered.messages)
-        digest = fingerprint(endpoint.id, schema.fingerprint, body)
-        return Request(endpoint.id, endpoint.model, body, digest, row=rendered.row)
-
-    return prepare
-
-
-def _handler_for(
-    endpoint: Endpoint,
-    settings: Settings,
-    schema: Schema,
-    *,
-    concurrency: int,
-    cache: Cache,
-    journal: Answers,
-    clock: Clock,
-    stop: Stop,
-    observer: Observer,
-) -> Handler:
-    """The call's layers around one endpoint, outermost first."""
-    health = Health()
-    limiter = Limiter(
-        rpm=settings.rpm,
-        tpm=settings.tpm,
-        health=health,
-        clock=clock,
-        stop=stop,
-        observer=observer,
-        size=lambda request: len(to_json(request.body)),
-    )
-    policy = RetryPolicy(retries=settings.retries, patience=settings.patience, max_wait=settings.max_wait)
-    layers = [
-        coalesced(),
-        cached(cache, schema.parse),
-        *([] if settings.offline else [asked_anew()]),
-        validated(
-            endpoint.codec,
-            reasks=settings.reasks,
-            rekey=rekeyed(schema.fingerprint),
-            observer=observer,
-            replayed=isinstance(journal, Journal),
-        ),
-        journalled(journal, offline=settings.offline),
-        careful(concurrency=concurrency, stop=stop),
-        retried(policy, health=health, clock=clock, stop=stop, observer=observer),
-        rate_limited(limiter),
-        metered(clock=clock, observer=observer),
-        timed(settings.timeout),
-    ]
-    return compose(endpoint.provider.complete, layers)
-
-
-def _open_cache(settings: Settings, env: Environment, warn: Callable[[str], None]) -> Cache:
-    """The cache that was asked for."""
-    if settings.cache == "off":
-        return NoCache()
-    from llmx.caches.exact import ExactCache, cache_folder
-
-    cache = ExactCache(cache_folder(env.home), ttl=settings.cache_ttl, warn=warn)
-    return ReadOnly(cache) if settings.no_store else cache
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """What turns rows into outcomes, and the most of them that should be under way.
-
-    Args:
-        prepare: what `settle` makes of a row first.
-        cache: where it looks first.
-    """
-
-    settle: Settle
-    endpoint: Endpoint
-    concurrency: int
-    prepare: Callable[[Record], Request]
-    cache: Cache
-
-
-@asynccontextmanager
-async def engine(
-    settings: Settings,
-    schema: Schema,
-    prompt: Prompt,
-    env: Environment,
-    *,
-    clock: Clock,
-    stop: Stop,
-    observer: Observer,
-    talk: Talk,
-    presenter: Presenter,
-    journal: Journal | NoJournal | None = None,
-) -> AsyncIterator[Engine]:
-    """Everything between a row and its outcome, connected; released at the end."""
-    journal = journal or NoJournal()
-    env = _keyless(settings, env) if settings.offline else env
-    async with _connected(settings, schema, env, talk, stop) as endpoint:
-        # An endpoint that serves so many at a time would let more wait in line while their timeouts run.
-        most = endpoint.concurrency or settings.concurrency or CONCURRENCY
-        concurrency = min(settings.concurrency or most, most)
-        cache = _open_cache(settings, env, talk.say)
-        try:
-            handler = _handler_for(
-                endpoint,
-                settings,
-                schema,
-                concurrency=concurrency,
-                cache=cache,
-                journal=journal,
-                clock=clock,
-                stop=stop,
-                observer=observer,
-            )
-            watched = fan_out(observer, FirstRows(stop))
-            prepare = _preparer(endpoint, prompt, schema, presenter)
-            settle = settler(
-                prepare, handler, present=presenter.present, clock=clock, stop=stop, observer=watched
-            )
-            yield Engine(_recorded(settle, journal), endpoint, concurrency, prepare, cache)
-        finally:
-            cache.close()
-
-
-def _recorded(settle: Settle, journal: Journal | NoJournal) -> Settle:
-    """`settle`, with every row's end written down."""
-
-    async def settled(row: Record | Unreadable) -> Outcome:
-        outcome = await settle(row)
-        journal.settle(outcome)
-        return outcome
-
-    return settled
-
-
-def _keyless(settings: Settings, env: Environment) -> Environment:
-    """The environment of a run that calls nobody, for which no key is needed."""
-    return replace(env, variables=with_keys(settings.model or "", env.variables))
+__all__ = ["PRECEDENCE", "Report", "execute", "first_request"]
 
 
 async def first_request(plan: Plan, talk: Talk) -> dict[str, Any] | None:
     """The body of the first row's request, None when there is no readable row. Calls nobody."""
-    env = _keyless(plan.settings, plan.env)
-    async with _connected(plan.settings, plan.schema, env, talk, Stop()) as endpoint:
-        prepare = _preparer(endpoint, plan.prompt, plan.schema, _presenter(plan))
+    env = keyless(plan.settings, plan.env)
+    async with connected(plan.settings, plan.schema, env, talk, Stop()) as endpoint:
+        prepare = preparer(endpoint, plan.prompt, plan.schema, _presenter(plan))
         for row in plan.source:
             if isinstance(row, Record):
                 with suppress(RowError):  # a run has it among the errors and goes on

@@ -13,8 +13,7 @@ from decimal import Decimal
 
 from llmx.caches import Cache
 from llmx.errors import InputFailed, RowError
-from llmx.journal import Journal, Manifest
-from llmx.journal.journal import identity
+from llmx.journal import Journal, Manifest, identity
 from llmx.layers.stop import Stop
 from llmx.planning import Plan, open_rows
 from llmx.report.summary import money

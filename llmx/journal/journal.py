@@ -7,10 +7,8 @@ Appended to, never rewritten. A line is the kernel's when `keep` or `settle` ret
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -20,13 +18,12 @@ from uuid import uuid4
 from llmx._version import __version__
 from llmx.environment import private
 from llmx.errors import LlmxError, OutputFailed, UsageError
+from llmx.journal.entries import answer_entry, caps_of, completion_of, identity, now, row_entry
 from llmx.journal.index import Index, Place, RowState, Totals
 from llmx.journal.lines import decode, encode, scan
 from llmx.journal.sync import GroupSync
-from llmx.providers.codec import CAPS
-from llmx.records import to_json
 from llmx.system import OURS, system
-from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
+from llmx.types import Completion, Outcome, Record, Request, Unreadable
 
 __all__ = ["Journal", "NoJournal", "identity"]
 
@@ -169,9 +166,7 @@ class Journal:
         if self._fresh:
             self._set_aside()
             self._open()
-        self._append(
-            {"t": "start", "config": config, "time": _now(), "llmx": __version__, "pid": os.getpid()}
-        )
+        self._append({"t": "start", "config": config, "time": now(), "llmx": __version__, "pid": os.getpid()})
 
     def answer(self, request: Request) -> Completion | None:
         """The answer that was paid for earlier; None when there is none that can be used.
@@ -188,10 +183,10 @@ class Journal:
         outdated = place.generation < self.totals.generation
         if outdated and request.anew:
             return None
-        if "caps" in entry and entry["caps"] != _caps(request):
+        if "caps" in entry and entry["caps"] != caps_of(request):
             return None  # it was cut, by another limit than that of today
         request.tally.outdated += outdated
-        return _completion(entry)
+        return completion_of(entry)
 
     def _from_the_journal(self, request: Request) -> Completion | None:
         """The answer, when what the index says of it is not so: the line is damaged, or, once at most, the index."""
@@ -210,7 +205,7 @@ class Journal:
 
     def keep(self, request: Request, completion: Completion) -> None:
         """Write a paid answer down. Never raises: the answer is there, and must be used."""
-        self.lost += not self._append(_answer_entry(request, completion))
+        self.lost += not self._append(answer_entry(request, completion))
 
     def settle(self, outcome: Outcome) -> None:
         """Write down how a row ended, unless that is known."""
@@ -224,11 +219,11 @@ class Journal:
             state.seen > 1 and isinstance(outcome.record, Record) and outcome.record.key is not None
         )
         if not _is_known(outcome, state):
-            self._append(_row_entry(outcome, name, state.seen))
+            self._append(row_entry(outcome, name, state.seen))
 
     def end(self, *, complete: bool) -> None:
         """The run has ended; when it is complete, the rows that failed in it are worth asking again."""
-        self._append({"t": "end", "complete": complete, "time": _now()})
+        self._append({"t": "end", "complete": complete, "time": now()})
 
     def close(self) -> None:
         """Bring everything to the disk and release the files."""
@@ -289,22 +284,6 @@ class Journal:
             self._on_failure(_failure(self.path, error))
 
 
-def identity(row: Record | Unreadable) -> str:
-    """A row's identity: a digest of its key, else of its content. Rows of the same content share it."""
-    if isinstance(row, Unreadable):
-        return _digest(b"raw\0" + row.raw.encode("utf-8", "surrogatepass"))
-    if row.key is not None:
-        return _digest(b"key\0" + row.key.encode("utf-8", "surrogatepass"))
-    try:
-        return _digest(b"row\0" + to_json(row.data, sort_keys=True))
-    except (TypeError, ValueError, RecursionError):  # what no JSON can hold fails before it is asked about
-        return _digest(b"row\0" + repr(row.data).encode("utf-8", "surrogatepass"))
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:32]
-
-
 def _cut_torn_tail(file: int) -> int:
     """Cut what a write that was not finished has left behind the last newline; the file's end."""
     size = os.fstat(file).st_size
@@ -333,69 +312,6 @@ def _holds_answers(path: Path) -> bool:
         return any(line.entry is not None and line.entry.get("t") == "answer" for line in scan(file))
 
 
-def _caps(request: Request) -> dict[str, Any]:
-    return {name: request.body[name] for name in sorted(CAPS) if name in request.body}
-
-
-def _answer_entry(request: Request, completion: Completion) -> dict[str, Any]:
-    """An answer as a line; with the output limit where that has cut it."""
-    return {
-        "t": "answer",
-        "fp": request.fingerprint,
-        "endpoint": request.endpoint,
-        "model": completion.model,
-        "reask": request.reask,
-        "sample": request.sample,
-        "finish": completion.finish,
-        "usage": _usage_entry(completion.usage),
-        "text": completion.text,
-        **({"caps": _caps(request)} if completion.finish == "length" else {}),
-        "time": _now(),
-        "body": completion.body,
-    }
-
-
-def _usage_entry(usage: Usage) -> dict[str, Any]:
-    return {
-        "input": usage.input_tokens,
-        "output": usage.output_tokens,
-        "cached": usage.cached_tokens,
-        "cache_write": usage.cache_write_tokens,
-        "reasoning": usage.reasoning_tokens,
-        "cost": None if usage.cost is None else str(usage.cost),
-    }
-
-
-def _completion(entry: Mapping[str, Any]) -> Completion | None:
-    """The answer that a line holds; it costs nothing a second time."""
-    text, model, finish, body = (entry.get(name) for name in ("text", "model", "finish", "body"))
-    if not (isinstance(text, str) and isinstance(model, str) and isinstance(body, dict)):
-        return None
-    if finish not in ("stop", "length", "refusal", "other"):
-        return None
-    return Completion(text=text, usage=Usage(), model=model, finish=finish, body=body, source="journal")
-
-
-def _row_entry(outcome: Outcome, name: str, count: int) -> dict[str, Any]:
-    row, error = outcome.record, outcome.error
-    return {
-        "t": "row",
-        "id": name,
-        **({"key": row.key} if isinstance(row, Record) and row.key is not None else {}),
-        "n": count,
-        "index": row.index,
-        "line": row.line,
-        "origin": row.origin,
-        "ok": outcome.ok,
-        **({"error": {"type": error.type, "message": str(error)}} if error else {}),
-        "source": outcome.source,
-        "model": outcome.model,
-        "attempts": outcome.attempts,
-        "usage": _usage_entry(outcome.usage),
-        "seconds": round(outcome.seconds, 3),
-    }
-
-
 def _failure(path: Path, error: OSError | sqlite3.Error) -> OutputFailed:
     reason = error.strerror if isinstance(error, OSError) else error
     hint = (
@@ -408,8 +324,3 @@ def _is_full(error: OSError | sqlite3.Error) -> bool:
     if isinstance(error, sqlite3.Error):
         return error.sqlite_errorname == "SQLITE_FULL"
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-def _now() -> float:
-    """Seconds since 1970: for people, never compared with anything."""
-    return round(time.time(), 3)

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmx.errors import InvalidAnswer, LlmxError, OutputFailed, UnreadableRow, UsageError
-from llmx.journal.journal import Journal, NoJournal, identity
+from llmx.journal import Journal, NoJournal, identity
 from llmx.journal.lines import encode
 from llmx.system import System, installed
 from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage

@@ -1,0 +1,100 @@
+"""What the journal's lines say: requests' answers and rows' ends as entries, and back."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from llmx.providers.codec import CAPS
+from llmx.records import to_json
+from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
+
+__all__ = ["answer_entry", "caps_of", "completion_of", "identity", "now", "row_entry"]
+
+
+def identity(row: Record | Unreadable) -> str:
+    """A row's identity: a digest of its key, else of its content. Rows of the same content share it."""
+    if isinstance(row, Unreadable):
+        return _digest(b"raw\0" + row.raw.encode("utf-8", "surrogatepass"))
+    if row.key is not None:
+        return _digest(b"key\0" + row.key.encode("utf-8", "surrogatepass"))
+    try:
+        return _digest(b"row\0" + to_json(row.data, sort_keys=True))
+    except (TypeError, ValueError, RecursionError):  # what no JSON can hold fails before it is asked about
+        return _digest(b"row\0" + repr(row.data).encode("utf-8", "surrogatepass"))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+def caps_of(request: Request) -> dict[str, Any]:
+    """The output limits of a request: an answer that one has cut is none to a request with another."""
+    return {name: request.body[name] for name in sorted(CAPS) if name in request.body}
+
+
+def answer_entry(request: Request, completion: Completion) -> dict[str, Any]:
+    """An answer as a line; with the output limit where that has cut it."""
+    return {
+        "t": "answer",
+        "fp": request.fingerprint,
+        "endpoint": request.endpoint,
+        "model": completion.model,
+        "reask": request.reask,
+        "sample": request.sample,
+        "finish": completion.finish,
+        "usage": _usage_entry(completion.usage),
+        "text": completion.text,
+        **({"caps": caps_of(request)} if completion.finish == "length" else {}),
+        "time": now(),
+        "body": completion.body,
+    }
+
+
+def _usage_entry(usage: Usage) -> dict[str, Any]:
+    return {
+        "input": usage.input_tokens,
+        "output": usage.output_tokens,
+        "cached": usage.cached_tokens,
+        "cache_write": usage.cache_write_tokens,
+        "reasoning": usage.reasoning_tokens,
+        "cost": None if usage.cost is None else str(usage.cost),
+    }
+
+
+def completion_of(entry: Mapping[str, Any]) -> Completion | None:
+    """The answer that a line holds; it costs nothing a second time."""
+    text, model, finish, body = (entry.get(name) for name in ("text", "model", "finish", "body"))
+    if not (isinstance(text, str) and isinstance(model, str) and isinstance(body, dict)):
+        return None
+    if finish not in ("stop", "length", "refusal", "other"):
+        return None
+    return Completion(text=text, usage=Usage(), model=model, finish=finish, body=body, source="journal")
+
+
+def row_entry(outcome: Outcome, name: str, count: int) -> dict[str, Any]:
+    """How a row ended; `count` is how many rows of its identity have come by now."""
+    row, error = outcome.record, outcome.error
+    return {
+        "t": "row",
+        "id": name,
+        **({"key": row.key} if isinstance(row, Record) and row.key is not None else {}),
+        "n": count,
+        "index": row.index,
+        "line": row.line,
+        "origin": row.origin,
+        "ok": outcome.ok,
+        **({"error": {"type": error.type, "message": str(error)}} if error else {}),
+        "source": outcome.source,
+        "model": outcome.model,
+        "attempts": outcome.attempts,
+        "usage": _usage_entry(outcome.usage),
+        "seconds": round(outcome.seconds, 3),
+    }
+
+
+def now() -> float:
+    """Seconds since 1970: for people, never compared with anything."""
+    return round(time.time(), 3)
