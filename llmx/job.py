@@ -189,6 +189,7 @@ async def _run(plan: Plan, parts: Engine, outputs: Outputs, figures: Figures, st
             _up_to_the_cut(plan.source, cut),
             settle=parts.settle,
             write=outputs.write,
+            drained=outputs.drained,
             concurrency=parts.concurrency,
             ordered=plan.settings.order == "input",
             stop=stop,

@@ -7,8 +7,8 @@ calls in flight still end and their answers are still cached.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from llmx.environment import Environment, private
@@ -144,6 +144,13 @@ class Outputs:
         if not self._broken:
             self._guard(lambda: self._write(outcome))
 
+    async def drained(self) -> None:
+        """Return when whoever reads has taken what was written: other tasks go on meanwhile."""
+        for sink in (self._results, self._errors):
+            if sink is not None and not self._broken:
+                with self._guarded():
+                    await sink.drained()
+
     def _write(self, outcome: Outcome) -> None:
         if outcome.error is not None:
             self._write_error(outcome, outcome.error)
@@ -167,8 +174,14 @@ class Outputs:
             return open_sink(str(path), env=self._env, format="jsonl", columns=None)
 
     def _guard(self, action: Callable[[], None]) -> None:
-        try:
+        with self._guarded():
             action()
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """What cannot be written stops the run."""
+        try:
+            yield
         except BrokenPipeError:
             self._fail(PipeClosed("the reader of standard output went away"))
         except OutputFailed as error:

@@ -44,11 +44,15 @@ async def run(
     *,
     settle: Callable[[Record | Unreadable], Awaitable[Outcome]],
     write: Callable[[Outcome], None],
+    drained: Callable[[], Awaitable[None]],
     concurrency: int,
     ordered: bool,
     stop: Stop,
 ) -> None:
     """Settle every row and write its outcome; a stop leaves the rows not yet begun alone.
+
+    Args:
+        drained: returns when what was written has been taken; a slow reader holds up the rows, not the calls.
 
     Raises:
         Exception: what `rows`, `settle` or `write` raised; the calls in flight are then cancelled.
@@ -56,6 +60,7 @@ async def run(
     async with aclosing(amap(settle, rows, concurrency=concurrency, ordered=ordered, stop=stop)) as outcomes:
         async for outcome in outcomes:
             write(outcome)
+            await drained()
 
 
 def settler(

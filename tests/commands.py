@@ -15,7 +15,7 @@ import tempfile
 import termios
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,14 @@ PATIENCE = 60.0
 
 Faults = Sequence[Mapping[str, Any]]
 """What befalls a command, as `faults/systems.py` has it."""
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Return when something in another process is so."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @dataclass(frozen=True)

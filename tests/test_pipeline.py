@@ -34,6 +34,10 @@ from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
 # amap
 
 
+async def at_once() -> None:
+    """What was written has been taken."""
+
+
 async def collected(results: AsyncGenerator[int], seen: list[int] | None = None) -> list[int]:
     """All results; `seen` keeps those that came before an error."""
     seen = [] if seen is None else seen
@@ -315,7 +319,15 @@ async def test_run_writes_every_outcome(ordered: bool):
     async def settle(row: Record | Unreadable) -> Outcome:
         return Outcome(row)
 
-    await run(rows, settle=settle, write=written.append, concurrency=5, ordered=ordered, stop=Stop())
+    await run(
+        rows,
+        settle=settle,
+        write=written.append,
+        drained=at_once,
+        concurrency=5,
+        ordered=ordered,
+        stop=Stop(),
+    )
     assert sorted(outcome.record.index for outcome in written) == list(range(100))
 
 
@@ -335,7 +347,7 @@ async def test_a_writer_that_fails_ends_the_run():
     before = asyncio.all_tasks()
     rows = (Record(n, {}) for n in range(10**6))
     with pytest.raises(OSError, match="no space left"):
-        await run(rows, settle=settle, write=full, concurrency=5, ordered=True, stop=Stop())
+        await run(rows, settle=settle, write=full, drained=at_once, concurrency=5, ordered=True, stop=Stop())
     assert begun < 5_000
     assert asyncio.all_tasks() == before
 
@@ -466,7 +478,15 @@ async def test_no_call_follows_a_fatal_error():
     settle = settling(gate, stop=stop)
     rows = [Record(n, {}) for n in range(100)]
     task = asyncio.ensure_future(
-        run(rows, settle=settle, write=lambda outcome: None, concurrency=10, ordered=True, stop=stop)
+        run(
+            rows,
+            settle=settle,
+            write=lambda outcome: None,
+            drained=at_once,
+            concurrency=10,
+            ordered=True,
+            stop=stop,
+        )
     )
     await until(lambda: gate.calls == 10)
     gate.waiting[4].set_exception(AuthenticationFailed("401"))

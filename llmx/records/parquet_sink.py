@@ -55,6 +55,9 @@ class ParquetSink:
         """See `Sink.write`."""
         self._rows.write(to_json(dict(row)) + b"\n")
 
+    async def drained(self) -> None:
+        """See `Sink.drained`: rows wait in a file until all are there."""
+
     def close(self) -> None:
         """See `Sink.close`."""
         built = building_of(self._rows.path)

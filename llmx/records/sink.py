@@ -41,6 +41,10 @@ class Sink(Protocol):
         """Hand the row to the system. Raises OutputFailed; BrokenPipeError when stdout's reader has gone."""
         ...
 
+    async def drained(self) -> None:
+        """Return when whoever reads has taken what was written. Raises like `write`."""
+        ...
+
     def close(self) -> None:
         """The run is done: the output becomes final, and stays it whatever happens to the machine."""
         ...
@@ -120,6 +124,10 @@ class _JsonlSink:
         """See `Sink.write`."""
         self._target.write(to_json(row if isinstance(row, dict) else dict(row)) + b"\n")
 
+    async def drained(self) -> None:
+        """See `Sink.drained`."""
+        await self._target.drained()
+
     def close(self) -> None:
         """See `Sink.close`."""
         self._target.close()
@@ -148,6 +156,10 @@ class _DelimitedSink:
         header = b"" if self._started else self._encoder.header(row)
         self._target.write(header + self._encoder.encode(row))
         self._started = True
+
+    async def drained(self) -> None:
+        """See `Sink.drained`."""
+        await self._target.drained()
 
     def close(self) -> None:
         """See `Sink.close`; without a row, the header is all there is."""

@@ -1,10 +1,12 @@
 """Where an output's bytes go: a file that appears whole or not at all, or a stream.
 
-Every write reaches the kernel before it returns; there is no buffer of ours to lose.
+Every write to a file reaches the kernel before it returns; there is no buffer of ours to lose. A stream's
+reader may be slower than we are: see `StreamTarget`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import select
 import stat
@@ -19,6 +21,8 @@ from llmx.system import system
 
 __all__ = ["FileTarget", "PackedTarget", "StreamTarget", "Target", "failed"]
 
+_MOST = 2**20  # bytes that may wait for a reader
+
 _FLUSH_EVERY = 2**16  # bytes put into an archive between two points up to which it can be read
 
 
@@ -31,7 +35,11 @@ class Target(Protocol):
         ...
 
     def write(self, data: bytes) -> None:
-        """Hand all of `data` on. Raises OutputFailed, or BrokenPipeError when a reader has gone away."""
+        """Hand `data` on. Raises OutputFailed, or BrokenPipeError when a reader has gone away."""
+        ...
+
+    async def drained(self) -> None:
+        """Return when whoever reads has taken what was written. Raises like `write`."""
         ...
 
     def close(self) -> None:
@@ -92,6 +100,9 @@ class FileTarget:
             self._take_back(len(data) - len(rest))
             raise failed(self._shown, error) from error
 
+    async def drained(self) -> None:
+        """See `Target.drained`: it is the kernel's."""
+
     def close(self) -> None:
         """See `Target.close`."""
         try:
@@ -145,12 +156,18 @@ class FileTarget:
 
 
 class StreamTarget:
-    """stdout, or a pipe or device that a path names; it is never renamed and, if it is stdout, never closed."""
+    """stdout, or a pipe or device that a path names; it is never renamed and, if it is stdout, never closed.
+
+    A reader may be slow, or stop for a while as `less` does. What it has no room for waits here, a row as a rule
+    (`drained`), and never for longer than `_MOST` bytes: the event loop must go on meanwhile.
+    """
 
     def __init__(self, stream: BinaryIO, shown: str, *, owned: bool = False) -> None:
         self._stream: Any = getattr(stream, "raw", stream)
         self._shown = shown
         self._owned = owned
+        self._pending = bytearray()
+        self._file = _descriptor(self._stream)
         stream.flush()
 
     @property
@@ -160,28 +177,69 @@ class StreamTarget:
 
     def write(self, data: bytes) -> None:
         """See `Target.write`."""
-        rest = memoryview(data)
+        self._pending += data
+        self._push(wait=len(self._pending) > _MOST)
+
+    async def drained(self) -> None:
+        """See `Target.drained`."""
+        while self._pending and self._file is not None:
+            await _has_room(self._file)
+            self._push(wait=False)
+
+    def _push(self, *, wait: bool) -> None:
+        """Hand on what there is room for; with `wait`, all of it."""
         try:
-            while rest:
-                written = self._stream.write(rest)
-                if written is None:  # a full pipe that another process has made non-blocking
-                    select.select([], [self._stream], [])
-                else:
-                    rest = rest[written:]
+            while self._pending and self._is_writable(None if wait else 0):
+                size = len(self._pending) if self._file is None else select.PIPE_BUF
+                with memoryview(self._pending) as view:
+                    written = self._stream.write(view[:size])
+                del self._pending[: written or 0]  # None: a full pipe that another process made non-blocking
             self._stream.flush()
         except BrokenPipeError:
             raise
         except OSError as error:
             raise failed(self._shown, error) from error
 
+    def _is_writable(self, timeout: int | None) -> bool:
+        """Whether there is room for `PIPE_BUF` bytes (select(3p): then a write of so many does not block)."""
+        if self._file is None:
+            return True
+        poll = select.poll()
+        poll.register(self._file, select.POLLOUT)
+        return bool(poll.poll(timeout))
+
     def close(self) -> None:
         """See `Target.close`."""
+        self._push(wait=True)
         if self._owned:
             self._stream.close()
 
     def abandon(self) -> None:
-        """See `Target.abandon`."""
-        self.close()
+        """See `Target.abandon`; a reader that takes nothing is not waited for."""
+        self._push(wait=False)
+        if self._owned:
+            self._stream.close()
+
+
+def _descriptor(stream: Any) -> int | None:
+    """What a write may have to wait for; None for a file, where it never does, and for what is no file at all."""
+    if os.name != "posix":
+        return None
+    try:
+        file = stream.fileno()
+        return None if stat.S_ISREG(os.fstat(file).st_mode) else int(file)
+    except (OSError, ValueError):
+        return None
+
+
+async def _has_room(file: int) -> None:
+    """Return when a descriptor can be written to, or has no reader any more."""
+    loop, ready = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_writer(file, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_writer(file)
 
 
 class PackedTarget:
@@ -208,6 +266,10 @@ class PackedTarget:
             out += self._codec.flush()
         if out:
             self._target.write(out)
+
+    async def drained(self) -> None:
+        """See `Target.drained`."""
+        await self._target.drained()
 
     def close(self) -> None:
         """See `Target.close`."""

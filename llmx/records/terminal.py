@@ -51,6 +51,10 @@ class TerminalTarget:
         """See `Target.write`."""
         self._target.write(visible(data.decode("utf-8", "backslashreplace")).encode())
 
+    async def drained(self) -> None:
+        """See `Target.drained`."""
+        await self._target.drained()
+
     def close(self) -> None:
         """See `Target.close`."""
         self._target.close()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from commands import Llmx, Mock
+from commands import Llmx, Mock, wait_for
 from rehearsal import read_rows, some_rows, write_rows
 
 RUN = ("extract", "rows.jsonl", "-s", "name, age int")
@@ -50,6 +52,23 @@ def test_what_was_in_flight_is_cached(llmx: Llmx, mock: Mock) -> None:
     before = mock.calls
     assert llmx(*RUN, *mock.openai).code == 0
     assert mock.calls == 200 >= before
+
+
+def test_a_reader_that_stops_reading_holds_up_no_signal(llmx: Llmx, mock: Mock) -> None:
+    """As `less` does: the second Ctrl-C ends the run all the same, and what was answered is there the next time."""
+    write_rows(llmx.cwd / "rows.jsonl", [{"id": n, "text": "x" * 900} for n in range(2_000)])
+    read, write = os.pipe()
+    with Path(os.devnull).open("rb") as source, (llmx.cwd.parent / "stderr").open("wb") as err:
+        running = llmx.start((*RUN, *mock.openai), (source.fileno(), write, err.fileno()))
+    os.close(write)
+    wait_for(lambda: mock.calls >= 1_000)
+    running.signal(signal.SIGINT)
+    time.sleep(0.2)  # or the two may come as one
+    running.signal(signal.SIGINT)
+    assert running.wait() == 130
+    os.close(read)
+    assert llmx(*RUN, *mock.openai).code == 0
+    assert mock.calls <= 2_000 + 32
 
 
 @pytest.mark.parametrize("argv", [("models",), ("schema", "show", "invoice"), ("schema", "list")])

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from commands import PATIENCE, Llmx, Mock, Running
+from commands import PATIENCE, Llmx, Mock, Running, wait_for
 from rehearsal import partial, read_rows
 
 from llmx.mock import Latency, MockSettings
@@ -23,14 +23,6 @@ SIGNALS = [
     (signal.SIGTERM, 143, "terminated"),
     (signal.SIGHUP, 129, "hung up"),
 ]
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Return when something in another process is so."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @contextmanager

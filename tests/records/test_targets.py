@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import gzip
 import io
@@ -173,6 +174,43 @@ def test_another_error_of_a_stream_is_told() -> None:
         StreamTarget(stream, "stdout").write(b"row\n")
 
 
+async def test_a_reader_that_takes_nothing_holds_up_nobody() -> None:
+    """What it has no room for waits; the loop goes on, and whoever wants to know waits for `drained`."""
+    reading, writing = os.pipe()
+    data = b"x" * 200_000
+    with os.fdopen(reading, "rb") as reader, os.fdopen(writing, "wb", buffering=0) as stream:
+        target = StreamTarget(stream, "stdout")
+        target.write(data)
+        waiting = asyncio.ensure_future(target.drained())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        received = await asyncio.to_thread(reader.read, len(data))
+        await waiting
+        assert received == data
+
+
+async def test_waiting_for_a_reader_that_goes_away() -> None:
+    """It is told as any closed pipe is."""
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb", buffering=0) as stream:
+        target = StreamTarget(stream, "stdout")
+        target.write(b"x" * 200_000)
+        waiting = asyncio.ensure_future(target.drained())
+        await asyncio.sleep(0)
+        os.close(reading)
+        with pytest.raises(BrokenPipeError):
+            await waiting
+
+
+def test_giving_up_does_not_wait_for_a_reader() -> None:
+    """A second Ctrl-C must end a run whose rows nobody takes."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb"), os.fdopen(writing, "wb", buffering=0) as stream:
+        target = StreamTarget(stream, "stdout")
+        target.write(b"x" * 200_000)
+        target.abandon()
+
+
 def test_a_full_pipe_that_does_not_block_is_waited_for() -> None:
     """Another process may have set it so."""
     reading, writing = os.pipe()
@@ -187,7 +225,9 @@ def test_a_full_pipe_that_does_not_block_is_waited_for() -> None:
     reader = threading.Thread(target=drain)
     with os.fdopen(writing, "wb") as stream:
         reader.start()
-        StreamTarget(stream, "stdout").write(data)
+        target = StreamTarget(stream, "stdout")
+        target.write(data)
+        target.close()
     reader.join()
 
     assert received == [data]
