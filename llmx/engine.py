@@ -118,6 +118,7 @@ def _handler_for(
     concurrency: int,
     cache: Cache,
     journal: Answers,
+    past: Answers | None,
     clock: Clock,
     stop: Stop,
     observer: Observer,
@@ -145,7 +146,7 @@ def _handler_for(
             observer=observer,
             replayed=isinstance(journal, Journal),
         ),
-        journalled(journal, offline=settings.offline),
+        journalled(journal, past=past, offline=settings.offline),
         careful(concurrency=concurrency, stop=stop),
         retried(policy, health=health, clock=clock, stop=stop, observer=observer),
         rate_limited(limiter),
@@ -194,8 +195,14 @@ async def engine(
     talk: Talk,
     presenter: Presenter,
     journal: Journal | NoJournal | None = None,
+    past: Answers | None = None,
 ) -> AsyncIterator[Engine]:
-    """Everything between a row and its outcome, connected; released at the end."""
+    """Everything between a row and its outcome, connected; released at the end.
+
+    Args:
+        journal: where answers are found and kept.
+        past: another run's journal, whose answers may be of use.
+    """
     journal = journal or NoJournal()
     env = keyless(settings, env) if settings.offline else env
     async with connected(settings, schema, env, talk, stop) as endpoint:
@@ -211,6 +218,7 @@ async def engine(
                 concurrency=concurrency,
                 cache=cache,
                 journal=journal,
+                past=past,
                 clock=clock,
                 stop=stop,
                 observer=observer,

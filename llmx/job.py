@@ -16,6 +16,7 @@ from llmx.clock import Clock
 from llmx.engine import Engine, Talk, connected, engine, keyless, preparer
 from llmx.errors import InputFailed, LlmxError, RowError, Stopped, UsageError
 from llmx.events import RunEnded, RunStarted
+from llmx.journal import RunFolder
 from llmx.layers.stop import Stop
 from llmx.outputs import Outputs, errors_path
 from llmx.pipeline import run
@@ -69,15 +70,20 @@ class Report:
     lost: int = 0
 
 
-async def execute(plan: Plan, *, stop: Stop, figures: Figures, talk: Talk, clock: Clock) -> Report:
+async def execute(
+    plan: Plan, *, stop: Stop, figures: Figures, talk: Talk, clock: Clock, past: RunFolder | None = None
+) -> Report:
     """Run rows to files. The caller shows `figures` and throws `stop` on signals.
 
     Cancelled after a stop, it ends at once, with its files in order.
 
+    Args:
+        past: another run, whose answers may be of use.
+
     Raises:
         LlmxError: what was found before the first call, or what no row could survive.
     """
-    state = open_state(plan, stop)
+    state = open_state(plan, stop, past)
     outputs: Outputs | None = None
     complete = False
     try:
@@ -92,6 +98,7 @@ async def execute(plan: Plan, *, stop: Stop, figures: Figures, talk: Talk, clock
             talk=talk,
             presenter=_presenter(plan),
             journal=state.journal,
+            past=state.past,
         ) as parts:
             done = await _introduce(plan, parts, state, talk, stop)
             outputs = _open_outputs(plan, state, stop)

@@ -10,6 +10,7 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -22,7 +23,6 @@ from llmx.errors import OutputFailed
 from llmx.journal import (
     InputFile,
     Journal,
-    Lock,
     Manifest,
     NoJournal,
     RunFolder,
@@ -74,6 +74,7 @@ class NoState:
     """A run of which nothing is kept: `--no-store`."""
 
     journal: NoJournal = field(default_factory=NoJournal)
+    past: Journal | None = None
     errors: Path | None = None
 
     def end(self, figures: Figures, stop: Stop, *, written: int, complete: bool, exit_code: int) -> None:
@@ -92,15 +93,18 @@ class State:
         earlier: the manifest of the session before this one, None for a new run.
         manifest: of this session; complete only after `end`.
         new: there was no journal before.
+        held: what is let go of at the end: the locks, and `past`.
+        past: another run's journal, which is only looked into.
     """
 
     plan: Plan
     folder: RunFolder
-    lock: Lock
     journal: Journal
     earlier: Manifest | None
     manifest: Manifest
     new: bool
+    held: ExitStack
+    past: Journal | None = None
     endpoint: Endpoint | None = None
     begun: bool = False
 
@@ -158,14 +162,14 @@ class State:
         self.journal.close()
         if self.new and not self.begun:
             self.folder.remove()
-        self.lock.close()
+        self.held.close()
 
 
-def open_state(plan: Plan, stop: Stop) -> State | NoState:
-    """Lock the run's folder and open its journal.
+def open_state(plan: Plan, stop: Stop, past: RunFolder | None = None) -> State | NoState:
+    """Lock the run's folder and open its journal, and those of another run whose answers may be of use.
 
     Raises:
-        UsageError: another run is writing the same output.
+        UsageError: another run is writing the same output, or the other run is going on.
         OutputFailed: the system refuses.
     """
     settings, env = plan.settings, plan.env
@@ -173,16 +177,23 @@ def open_state(plan: Plan, stop: Stop) -> State | NoState:
         return NoState()
     forget_old(env.home, now=time.time())
     folder = _folder(plan)
-    lock = folder.acquire(settings.output)
-    try:
-        with private():
-            return _opened(plan, folder, lock, stop)
-    except BaseException:
-        lock.close()
-        raise
+    with ExitStack() as held, private():
+        answers = None if past is None else _past(past, stop, held)
+        held.callback(folder.acquire(settings.output).close)
+        return _opened(plan, folder, stop, answers, held)
 
 
-def _opened(plan: Plan, folder: RunFolder, lock: Lock, stop: Stop) -> State:
+def _past(folder: RunFolder, stop: Stop, held: ExitStack) -> Journal | None:
+    """The journal of another run, None when there is none."""
+    if not folder.journal.exists():
+        return None
+    held.callback(folder.acquire(folder.path.name).close)
+    journal = Journal(folder.journal, on_failure=stop.set)
+    held.callback(journal.close)
+    return journal
+
+
+def _opened(plan: Plan, folder: RunFolder, stop: Stop, past: Journal | None, held: ExitStack) -> State:
     try:
         earlier = None if plan.settings.fresh else read_manifest(folder.manifest)
         manifest = _manifest(plan)
@@ -190,7 +201,7 @@ def _opened(plan: Plan, folder: RunFolder, lock: Lock, stop: Stop) -> State:
         raise _failed(folder, error) from error
     new = not folder.journal.exists()
     journal = Journal(folder.journal, on_failure=stop.set, fresh=plan.settings.fresh)
-    return State(plan, folder, lock, journal, earlier, manifest, new=new)
+    return State(plan, folder, journal, earlier, manifest, new, held.pop_all(), past)
 
 
 def _failed(folder: RunFolder, error: OSError) -> OutputFailed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -55,11 +56,11 @@ def retry(
     if run.manifest is not None and run.manifest.rows.get("failed") == 0:
         typer.echo(f"the run of {run.name} has no failed rows: nothing to do", err=True)
         return 0
-    in_place = output is None and _is_repeatable(run, env)
-    given = _in_place(run) if in_place else _apart(run, env, output)
-    place = run.cwd if in_place else env.cwd
-    argv = as_argv(given if place == env.cwd else _everywhere(given, run))
-    return run_settings(_settings(given), replace(env, cwd=place), argv)
+    if output is None and _is_repeatable(run, env):
+        given = _in_place(run)
+        argv = as_argv(given if run.cwd == env.cwd else _everywhere(given, run))
+        return run_settings(_settings(given), replace(env, cwd=run.cwd), argv)
+    return run_settings(_settings(_apart(run, env, output)), env, sys.argv[1:], past=run.folder)
 
 
 def _check(run: Run, env: Environment) -> None:
@@ -96,7 +97,16 @@ def _in_place(run: Run) -> dict[str, Any]:
 
 def _apart(run: Run, env: Environment, output: str | None) -> dict[str, Any]:
     """The same questions about the failed rows alone, of which another output is made."""
+    from llmx.outputs import flows
+    from llmx.records import same_file
+
     assert run.manifest is not None
+    if (
+        output is not None
+        and not flows(output, env)
+        and same_file(env.cwd / output, run.cwd / run.manifest.output)
+    ):
+        raise UsageError(f"-o: {output!r} is the run's own output", hint=f"llmx retry {run.name}, without -o")
     errors = run.errors(env)
     if errors is None:
         raise UsageError(f"the failed rows of the run {run.name!r} are not there any more")

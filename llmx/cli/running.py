@@ -19,6 +19,7 @@ from llmx.clock import SystemClock
 from llmx.environment import Environment
 from llmx.errors import Interrupted, OutputFailed, PipeClosed, UsageError
 from llmx.job import Report, execute, first_request
+from llmx.journal import RunFolder
 from llmx.layers.stop import Stop
 from llmx.planning import Plan, plan
 from llmx.records.terminal import visible
@@ -45,11 +46,14 @@ def run_command(given: Mapping[str, Any], context: typer.Context) -> int:
     return run_settings(Settings.of({**given, "inputs": inputs}, said=_said(context)), env, sys.argv[1:])
 
 
-def run_settings(settings: Settings, env: Environment, argv: Sequence[str]) -> int:
+def run_settings(
+    settings: Settings, env: Environment, argv: Sequence[str], past: RunFolder | None = None
+) -> int:
     """Run a job; returns its exit code.
 
     Args:
         argv: what to run to go on with it, without the program's name.
+        past: another run, whose answers may be of use.
     """
     if env.stdout.closed and (settings.output == "-" or settings.dry_run):
         raise UsageError("standard output is closed", hint="-o FILE")
@@ -57,7 +61,7 @@ def run_settings(settings: Settings, env: Environment, argv: Sequence[str]) -> i
     terminal = _terminal(settings, env)
     if settings.dry_run:
         return asyncio.run(_dry_run(planned, terminal))
-    return asyncio.run(_run(planned, terminal, argv))
+    return asyncio.run(_run(planned, terminal, argv, past))
 
 
 def _said(context: typer.Context) -> dict[str, str]:
@@ -121,11 +125,12 @@ async def _dry_run(planned: Plan, terminal: Terminal) -> int:
     return 0
 
 
-async def _run(planned: Plan, terminal: Terminal, argv: Sequence[str]) -> int:
+async def _run(planned: Plan, terminal: Terminal, argv: Sequence[str], past: RunFolder | None) -> int:
     clock = SystemClock()
     figures = Figures(clock)
     stop = Stop(figures.stopped)
-    task = asyncio.create_task(execute(planned, stop=stop, figures=figures, talk=terminal, clock=clock))
+    job = execute(planned, stop=stop, figures=figures, talk=terminal, clock=clock, past=past)
+    task = asyncio.create_task(job)
     _on_signals(task, stop)
     report = await task
     _conclude(planned, report, terminal, argv)

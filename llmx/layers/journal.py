@@ -27,17 +27,21 @@ class Answers(Protocol):
         ...
 
 
-def journalled(journal: Answers, *, offline: bool = False) -> Layer:
+def journalled(journal: Answers, *, past: Answers | None = None, offline: bool = False) -> Layer:
     """A layer that replays what is in `journal` and adds what is not.
 
     Args:
+        past: another run's, which is only looked into.
         offline: nobody is asked; a request without an answer raises NotStored, as a `stored` one always does.
     """
 
+    places = [journal] if past is None else [journal, past]
+
     def layer(handler: Handler) -> Handler:
         async def call(request: Request) -> Completion:
-            if (kept := journal.answer(request)) is not None:
-                return kept
+            for place in places:
+                if (kept := place.answer(request)) is not None:
+                    return kept
             if offline or request.stored:
                 raise NotStored("no answer is stored for this row", hint="run it without --offline")
             completion = await handler(request)

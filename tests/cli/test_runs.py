@@ -500,8 +500,9 @@ def test_retry_into_a_file_of_its_own(llmx: Llmx, failed: Mock) -> None:
 def test_retry_never_writes_over_the_run(llmx: Llmx, failed: Mock) -> None:
     """The failed rows are its input."""
     before = (llmx.cwd / "out.jsonl").read_bytes()
-    done = llmx("retry", "out.jsonl", "-o", "out.jsonl")
+    done = llmx("retry", "out.jsonl", "-o", "./out.jsonl")
     assert (done.code, failed.calls) == (2, 10)
+    assert "'./out.jsonl' is the run's own output" in done.err
     assert (llmx.cwd / "out.jsonl").read_bytes() == before
 
 
@@ -509,6 +510,64 @@ def test_retry_onto_standard_output(llmx: Llmx, failed: Mock) -> None:
     """`-o -`."""
     done = llmx("retry", "out.jsonl", "-o", "-")
     assert (done.code, [row["id"] for row in done.rows], failed.calls) == (0, [0, 1], 12)
+
+
+VALIDATED = """
+from pydantic import BaseModel, field_validator
+
+class Model(BaseModel):
+    name: str
+
+    @field_validator("name")
+    def check(cls, value: str) -> str:
+        if {condition}:
+            raise ValueError("not this one")
+        return value
+"""
+
+
+@pytest.mark.parametrize("argv", [(), ("-o", "more.jsonl")], ids=["stdout", "file"])
+def test_retry_apart_tries_what_was_paid_for(
+    llmx: Llmx, mock: Mock, rows: Path, argv: tuple[str, ...]
+) -> None:
+    """The run's own journal has the answers that a mended validator takes; the run it is in stays as it is."""
+    schema = llmx.cwd / "schema.py"
+    schema.write_text(VALIDATED.format(condition="True"))
+    command = ("extract", "-", "-s", "schema.py:Model", *mock.openai, "--reasks", "0", "--cache", "off")
+    llmx(*command, "-o", "out.jsonl", "--max-failures", "10", stdin=rows.read_bytes())
+    journal = folder_of(llmx).journal.read_bytes()
+    schema.write_text(VALIDATED.format(condition="False"))
+    done = llmx("retry", "out.jsonl", *argv)
+    assert (done.code, mock.calls) == (0, 10), done.err
+    assert len(read_rows(llmx.cwd / "more.jsonl") if argv else done.rows) == 10
+    assert folder_of(llmx).journal.read_bytes() == journal
+
+
+def test_retry_apart_asks_about_what_still_fails(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """And the answers that come are its own: it goes on with them when it is given again."""
+    (llmx.cwd / "schema.py").write_text(VALIDATED.format(condition="True"))
+    command = ("extract", "-", "-s", "schema.py:Model", *mock.openai, "--reasks", "0", "--cache", "off")
+    llmx(*command, "-o", "out.jsonl", stdin=rows.read_bytes())
+    assert (llmx("retry", "out.jsonl", "-o", "more.jsonl").code, mock.calls) == (3, 20)
+    (llmx.cwd / "schema.py").write_text(VALIDATED.format(condition="False"))
+    assert (llmx("retry", "out.jsonl", "-o", "more.jsonl").code, mock.calls) == (0, 20)
+
+
+def test_retry_apart_says_how_to_go_on(llmx: Llmx, provider: Provider, rows: Path) -> None:
+    """By itself, for the other run's answers are of use again."""
+    mock = provider(MockSettings(fail_first=2, quota_after=9))
+    assert llmx(*RUN, *mock.openai, *ONE_BY_ONE, "-o", "out.jsonl").code == 3
+    done = llmx("retry", "out.jsonl", "-o", "more.jsonl")
+    assert (done.code, done.err.splitlines()[-1]) == (7, "resume: llmx retry out.jsonl -o more.jsonl")
+
+
+def test_retry_apart_while_the_run_goes_on(llmx: Llmx, failed: Mock) -> None:
+    """Two retries of one run."""
+    lock = folder_of(llmx).acquire("out.jsonl")
+    try:
+        assert llmx("retry", "out.jsonl", "-o", "more.jsonl").code == 2
+    finally:
+        lock.close()
 
 
 def test_retry_of_standard_input(llmx: Llmx, failing: Mock, rows: Path) -> None:
