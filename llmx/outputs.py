@@ -164,10 +164,8 @@ class Outputs:
             return
         if self._errors is None:
             self._errors = self._open_errors(self._errors_path)
-        cost = outcome.usage.cost
-        self._errors.write(
-            error_row(outcome.record, error, raw=outcome.raw, attempts=outcome.attempts, cost=cost)
-        )
+        spent, cost = outcome.all_attempts, outcome.all_cost
+        self._errors.write(error_row(outcome.record, error, raw=outcome.raw, attempts=spent, cost=cost))
 
     def _open_errors(self, path: Path) -> Sink:
         with private() if self._ours else nullcontext():  # elsewhere it is the user's umask that decides

@@ -76,10 +76,10 @@ class NoRows:
 
 
 def _provenance(outcome: Outcome) -> dict[str, Any]:
-    cost = outcome.usage.cost
+    cost = outcome.all_cost
     return {
         "model": outcome.model,
         "source": outcome.source,
-        "attempts": outcome.attempts,
+        "attempts": outcome.all_attempts,
         "cost": None if cost is None else float(cost),
     }

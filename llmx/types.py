@@ -113,13 +113,17 @@ class Tally:
     """What one row has really cost so far, failed and re-asked attempts included.
 
     The one mutable thing that travels with a request: layers add to it as money is spent, so that
-    an error raised half-way loses no count. `outdated` counts the answers that an earlier, finished run had
-    paid for.
+    an error raised half-way loses no count.
+
+    Args:
+        outdated: answers that an earlier, finished run had paid for.
+        replayed: what earlier sessions had paid, in US dollars, by the fingerprints of their answers.
     """
 
     attempts: int = 0
     usage: Usage = field(default_factory=Usage)
     outdated: int = 0
+    replayed: dict[str, Decimal | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +188,9 @@ class Outcome:
         value: an instance of the user's schema.
         rows: what is written of `value`: the output rows, none until they are made.
         usage: everything spent on this row, failed attempts included.
+        replayed: what the answers out of the journal had cost earlier, in US dollars, None where unknown.
         raw: the last answer's text where the row failed and there was one.
-        attempts: calls made for this row; 0 for cached and coalesced ones.
+        attempts: calls made for this row now; 0 for cached, replayed and coalesced ones.
         seconds: from when a worker took the row until it was settled.
     """
 
@@ -194,6 +199,7 @@ class Outcome:
     rows: Sequence[Mapping[str, Any]] = ()
     error: LlmxError | None = None
     usage: Usage = field(default_factory=Usage)
+    replayed: Sequence[Decimal | None] = ()
     source: Source = "model"
     model: str = ""
     raw: str | None = None
@@ -204,6 +210,17 @@ class Outcome:
     def ok(self) -> bool:
         """Whether the row ended in the results."""
         return self.error is None
+
+    @property
+    def all_attempts(self) -> int:
+        """Calls made for this row, those included whose answers an earlier session had got."""
+        return self.attempts + len(self.replayed)
+
+    @property
+    def all_cost(self) -> Decimal | None:
+        """US dollars spent on this row, by earlier sessions too; None when that is unknown."""
+        parts = [self.usage.cost, *self.replayed]
+        return None if None in parts else sum((part for part in parts if part is not None), Decimal(0))
 
 
 Handler = Callable[[Request], Awaitable[Completion]]

@@ -5,13 +5,24 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from llmx.providers.codec import CAPS
 from llmx.records import to_json
 from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
 
-__all__ = ["answer_entry", "caps_of", "completion_of", "identity", "now", "row_entry"]
+__all__ = [
+    "answer_entry",
+    "caps_of",
+    "completion_of",
+    "cost_of",
+    "count",
+    "dollars",
+    "identity",
+    "now",
+    "row_entry",
+]
 
 
 def identity(row: Record | Unreadable) -> str:
@@ -72,6 +83,29 @@ def completion_of(entry: Mapping[str, Any]) -> Completion | None:
     if finish not in ("stop", "length", "refusal", "other"):
         return None
     return Completion(text=text, usage=Usage(), model=model, finish=finish, body=body, source="journal")
+
+
+def cost_of(entry: Mapping[str, Any]) -> Decimal | None:
+    """What an answer cost when it came, in US dollars; None when unknown."""
+    try:
+        return dollars(entry["usage"]["cost"])
+    except (KeyError, TypeError, ValueError, ArithmeticError):
+        return None
+
+
+def count(value: Any) -> int:
+    """A count. Raises ValueError: it is none, or so large that it is no count of ours."""
+    if type(value) is not int or not 0 <= value < 2**53:
+        raise ValueError(f"no count: {value!r}")
+    return value
+
+
+def dollars(value: Any) -> Decimal | None:
+    """US dollars. Raises ValueError or ArithmeticError: it is no number."""
+    cost = None if value is None else Decimal(value)
+    if cost is not None and not (cost.is_finite() and abs(cost) < 10**12):
+        raise ValueError(f"no cost: {value!r}")
+    return cost
 
 
 def row_entry(outcome: Outcome, name: str, count: int) -> dict[str, Any]:

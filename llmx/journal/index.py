@@ -16,6 +16,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from llmx.journal.entries import count, dollars
 from llmx.journal.lines import Line, decode, encode
 
 __all__ = ["Index", "Place", "RowState", "Totals", "number"]
@@ -96,21 +97,6 @@ class Totals:
     cost: Decimal | None = Decimal(0)
     damaged: int = 0
     complete: bool = False
-
-
-def _whole(value: Any) -> int:
-    """A count. Raises ValueError: it is none, or so large that it is no count of ours."""
-    if type(value) is not int or not 0 <= value < 2**53:
-        raise ValueError(f"no count: {value!r}")
-    return value
-
-
-def _money(value: Any) -> Decimal | None:
-    """US dollars. Raises ValueError or ArithmeticError: it is no number."""
-    cost = None if value is None else Decimal(value)
-    if cost is not None and not (cost.is_finite() and abs(cost) < 10**12):
-        raise ValueError(f"no cost: {value!r}")
-    return cost
 
 
 _first = itemgetter(0)  # a sort by it is stable: lines about the same stay in their order
@@ -226,7 +212,7 @@ class Index:
 
     def _fold_answer(self, entry: Mapping[str, Any], at: int, size: int) -> None:
         totals, usage = self.totals, entry["usage"]
-        read, written, cost = _whole(usage["input"]), _whole(usage["output"]), _money(usage["cost"])
+        read, written, cost = count(usage["input"]), count(usage["output"]), dollars(usage["cost"])
         self._answers.append((number(entry["fp"]), at, size, totals.generation))
         totals.answers += 1
         totals.input_tokens += read
@@ -235,7 +221,7 @@ class Index:
 
     def _fold_row(self, entry: Mapping[str, Any]) -> None:
         ok = entry["ok"] is True
-        done = _whole(entry["n"]) if ok else 0
+        done = count(entry["n"]) if ok else 0
         self._rows.append((number(entry["id"]), self.totals.config, done, not ok))
 
     def _put(self) -> None:

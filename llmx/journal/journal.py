@@ -18,7 +18,7 @@ from uuid import uuid4
 from llmx._version import __version__
 from llmx.environment import private
 from llmx.errors import LlmxError, OutputFailed, UsageError
-from llmx.journal.entries import answer_entry, caps_of, completion_of, identity, now, row_entry
+from llmx.journal.entries import answer_entry, caps_of, completion_of, cost_of, identity, now, row_entry
 from llmx.journal.index import Index, Place, RowState, Totals
 from llmx.journal.lines import decode, encode, scan
 from llmx.journal.sync import GroupSync
@@ -186,6 +186,7 @@ class Journal:
         if "caps" in entry and entry["caps"] != caps_of(request):
             return None  # it was cut, by another limit than that of today
         request.tally.outdated += outdated
+        request.tally.replayed[request.fingerprint] = cost_of(entry)
         return completion_of(entry)
 
     def _from_the_journal(self, request: Request) -> Completion | None:

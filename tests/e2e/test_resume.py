@@ -556,9 +556,21 @@ def test_rows_not_exploded_before(tmp_path: Path):
 
 
 def test_meta_says_where_a_row_is_from(tmp_path: Path):
-    """The journal, for nothing."""
-    _, two = twice(tmp_path, {"meta": True})
-    assert {(row["_llmx"]["source"], row["_llmx"]["attempts"]) for row in two.rows} == {("journal", 0)}
+    """The journal; what the row had cost is still true."""
+    one, two = twice(tmp_path, {"meta": True})
+    assert two.rows == [{**row, "_llmx": {**row["_llmx"], "source": "journal"}} for row in one.rows]
+    assert one.rows[0]["_llmx"]["attempts"] == 1
+
+
+def test_a_failed_row_says_what_all_sessions_spent_on_it(tmp_path: Path):
+    """Its answers are found in the journal, and the second run's own come on top."""
+    (tmp_path / "schema.py").write_text(VALIDATED.format(condition="True"))
+    options = {"cache": "off", "schema": str(tmp_path / "schema.py:Model"), "reasks": 1}
+    one = rehearse(tmp_path, 2, **options)
+    two = rehearse(tmp_path, 2, port=one.port, **options)
+    spent = [[row["_error"]["attempts"] for row in run.errors] for run in (one, two)]
+    assert (spent, calls(one), calls(two)) == ([[2, 2], [4, 4]], 4, 4)
+    assert (two.figures.calls, two.figures.usage.cost) == (4, one.figures.usage.cost)
 
 
 # Beside the cache
