@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from llmx.clock import Clock
+from llmx.detached import detached
 from llmx.engine import Engine, Talk, connected, engine, keyless, preparer
 from llmx.errors import InputFailed, LlmxError, RowError, Stopped, UsageError
 from llmx.events import RunEnded, RunStarted
@@ -22,7 +23,6 @@ from llmx.outputs import Outputs, errors_path
 from llmx.pipeline import run
 from llmx.planning import Plan
 from llmx.presenting import FlatRows, Presenter
-from llmx.providers.detached import detached
 from llmx.records import open_sink
 from llmx.report.summary import Figures
 from llmx.schemas import list_fields, written_fields

@@ -63,7 +63,8 @@ class Plan:
         """What decides, beside schema and row, what a row's request says; as JSON. Read from where the user put it."""
         settings, (system, *examples) = self.settings, self.prompt.prefix
         given = None if settings.system is None else system
-        return [given, examples, self.template, settings.input, settings.key]
+        columns: Any = settings.input or {"all but": settings.key}
+        return [given, examples, self.template, columns if self.template is None else None]
 
     @property
     def doubt(self) -> str:

@@ -20,8 +20,8 @@ from typing import Any
 from llmx._version import __version__
 from llmx.environment import private
 from llmx.errors import OutputFailed
+from llmx.inputs import Inputs
 from llmx.journal import (
-    InputFile,
     Journal,
     Manifest,
     NoJournal,
@@ -47,7 +47,7 @@ from llmx.types import Usage
 
 __all__ = ["CONFIG", "NoState", "State", "open_state"]
 
-CONFIG = ("schema", "prompt", "model", "params")
+CONFIG = ("schema", "prompt", "model", "server", "params")
 """The hashes that all requests of a run share; an input or a price that changes makes no other question."""
 
 PACING = frozenset(
@@ -91,6 +91,7 @@ class State:
     Args:
         folder: where it is.
         earlier: the manifest of the session before this one, None for a new run.
+        inputs: the files that are read.
         manifest: of this session; complete only after `end`.
         new: there was no journal before.
         held: what is let go of at the end: the locks, and `past`.
@@ -101,6 +102,7 @@ class State:
     folder: RunFolder
     journal: Journal
     earlier: Manifest | None
+    inputs: Inputs
     manifest: Manifest
     new: bool
     held: ExitStack
@@ -112,6 +114,17 @@ class State:
     def errors(self) -> Path:
         """Where failed rows go that have no place beside their output."""
         return self.folder.errors
+
+    async def changed(self, stop: Stop) -> list[str]:
+        """What is not as it was in the session before: names of hashes, "input", "llmx's version". Raises Stopped."""
+        if (earlier := self.earlier) is None:
+            return []
+        now = self.manifest.hashes
+        names = [name for name in CONFIG if name in earlier.hashes and earlier.hashes[name] != now[name]]
+        other = earlier.selection.get("first") != self.manifest.selection["first"]
+        if other or await self.inputs.changed(stop):
+            names.append("input")
+        return names if earlier.llmx == self.manifest.llmx else [*names, "llmx's version"]
 
     @property
     def config(self) -> str:
@@ -144,6 +157,8 @@ class State:
         manifest.answers = totals.answers
         manifest.usage = {"input": totals.input_tokens, "output": totals.output_tokens}
         manifest.cost = None if totals.cost is None else str(totals.cost)
+        if all(file.sha256 for file in self.inputs.files if file.size is not None):
+            manifest.hashes["input"] = _digest([[file.sha256 for file in manifest.inputs], _first(self.plan)])
         if self.endpoint is not None:  # here and not before: reading price lists takes half a second
             manifest.hashes["prices"] = _digest(_prices(self.endpoint))
         try:
@@ -196,12 +211,13 @@ def _past(folder: RunFolder, stop: Stop, held: ExitStack) -> Journal | None:
 def _opened(plan: Plan, folder: RunFolder, stop: Stop, past: Journal | None, held: ExitStack) -> State:
     try:
         earlier = None if plan.settings.fresh else read_manifest(folder.manifest)
-        manifest = _manifest(plan)
+        inputs = Inputs(plan.source.paths, earlier.inputs if earlier else [])
     except OSError as error:
         raise _failed(folder, error) from error
+    manifest = _manifest(plan, inputs)
     new = not folder.journal.exists()
     journal = Journal(folder.journal, on_failure=stop.set, fresh=plan.settings.fresh)
-    return State(plan, folder, journal, earlier, manifest, new, held.pop_all(), past)
+    return State(plan, folder, journal, earlier, inputs, manifest, new, held.pop_all(), past)
 
 
 def _failed(folder: RunFolder, error: OSError) -> OutputFailed:
@@ -246,10 +262,9 @@ def _asked(command: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in command.items() if name not in PACING}
 
 
-def _manifest(plan: Plan) -> Manifest:
+def _manifest(plan: Plan, inputs: Inputs) -> Manifest:
     """What is known of a session before it has an endpoint."""
     settings = plan.settings
-    inputs = [_input_file(path) for path in plan.source.paths]
     chosen = {name: getattr(settings, name) for name in ("limit", "sample", "seed", "key")}
     selection = {**chosen, "first": _first(plan)}
     return Manifest(
@@ -260,9 +275,8 @@ def _manifest(plan: Plan) -> Manifest:
         output=settings.output,
         errors=settings.errors,
         schema_name=plan.schema.name,
-        inputs=inputs,
+        inputs=inputs.files,
         selection=selection,
-        hashes={"input": _digest([[file.sha256 for file in inputs], selection["first"]])},
         started=_now(),
     )
 
@@ -272,20 +286,12 @@ def _first(plan: Plan) -> str | None:
     return None if plan.source.first is None else identity(plan.source.first)
 
 
-def _input_file(path: Path | None) -> InputFile:
-    if path is None or not path.is_file():
-        return InputFile(path="-" if path is None else str(path))
-    status = path.stat()
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return InputFile(path=str(path), size=status.st_size, modified=status.st_mtime, sha256=digest)
-
-
 def _hashes(plan: Plan, endpoint: Endpoint) -> dict[str, str]:
     return {
         "schema": plan.schema.fingerprint,
         "prompt": _digest(plan.question),
-        "model": _digest([endpoint.id, endpoint.model]),
+        "model": _digest(endpoint.model),
+        "server": _digest(endpoint.id),
         "params": _digest([endpoint.mode, plan.settings.temperature, plan.settings.spans]),
     }
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from llmx.caches import Cache
 from llmx.errors import InputFailed, RowError
-from llmx.journal import Journal, Manifest, identity
+from llmx.journal import Journal, Known, identity
 from llmx.layers.stop import Stop
 from llmx.planning import Plan, open_rows
 from llmx.report.summary import money
@@ -29,6 +29,7 @@ PAUSE_EVERY = 200
 """Rows between two chances for the event loop to hear a signal."""
 
 NAMES = {"params": "parameters", "input": "input rows"}
+"""What is said for the names that `State.changed` has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,13 @@ class Survey:
     """What there is to do.
 
     Args:
-        changed: what is not as it was in the last session, in words.
+        changed: what is not as it was in the last session, as `State.changed` has it.
         done: rows that were settled, and well.
         total: all rows, None when only reading them would tell.
         asked: rows that no stored answer fits, those that are alike counted once; None when nobody has counted.
         cost: of those, in US dollars, by what rows have cost so far; None when unknown.
-        new, gone: rows that no session has had, and that the input has no more.
+        new, gone, edited: rows that no session has had, that the last one had and the input has no more, and
+            that have their key still, but say something else.
         exact: not extrapolated.
         offline: nobody will be asked: those rows fail.
     """
@@ -53,6 +55,7 @@ class Survey:
     cost: Decimal | None = None
     new: int = 0
     gone: int = 0
+    edited: int = 0
     exact: bool = True
     offline: bool = False
 
@@ -62,13 +65,15 @@ class Survey:
         if not self.changed:
             of_total = "" if self.total is None else f" of {self.total:,}"
             return [f"resuming: {self.done:,}{of_total} rows done"] if self.done else []
-        return [f"changed since the last run: {', '.join(self.changed)}{self._rows()}", self._to_ask()]
+        names = ", ".join(NAMES.get(name, name) + self._rows(name) for name in self.changed)
+        return [f"changed since the last run: {names}", self._to_ask()]
 
-    def _rows(self) -> str:
-        if NAMES["input"] not in self.changed:  # what an earlier session had not come to is not new
+    def _rows(self, name: str) -> str:
+        if name != "input" or self.asked is None:  # what an earlier session had not come to is not new
             return ""
-        counts = [f"{n:,} {word}" for n, word in ((self.new, "new"), (self.gone, "gone")) if n]
-        return f" ({', '.join(counts)})" if counts else ""
+        counts = {"new": self.new, "gone": self.gone, "edited": self.edited}
+        told = [f"{n:,} {word}" for word, n in counts.items() if n]
+        return f" ({', '.join(told) or 'none is new or gone'})"
 
     def _to_ask(self) -> str:
         end = "fail (--offline)" if self.offline else "will be asked about"
@@ -96,7 +101,7 @@ async def survey(
     journal, earlier = state.journal, state.earlier
     if not journal.totals.session or (earlier is None and not journal.totals.answers):
         return None
-    changed = _changed(state, earlier)
+    changed = await state.changed(stop)
     if not changed and earlier is not None and earlier.selection == state.manifest.selection:
         total = plan.source.total()
         if total is None or journal.rows() <= total:  # else it has rows of other inputs, too
@@ -110,18 +115,8 @@ async def survey(
         changed, plan.source.total(), everything=plan.settings.limit is plan.settings.sample is None
     )
     if earlier is not None and earlier.selection.get("key") != plan.settings.key:
-        found = replace(found, new=0, gone=0)  # no row goes by the name that it had
+        found = replace(found, new=0, gone=0, edited=0)  # no row goes by the name that it had
     return replace(found, cost=Decimal(0), offline=True) if plan.settings.offline else found
-
-
-def _changed(state: State, earlier: Manifest | None) -> list[str]:
-    """Which hashes differ from those of the last session."""
-    if earlier is None:
-        return []
-    before, now = earlier.hashes, state.manifest.hashes
-    names = [name for name in (*CONFIG, "input") if name in before and before[name] != now[name]]
-    version = [] if earlier.llmx == state.manifest.llmx else ["llmx's version"]
-    return [NAMES.get(name, name) for name in names] + version
 
 
 class _Count:
@@ -132,10 +127,10 @@ class _Count:
         self._cache = cache
         self._prepare = prepare
         self._finished = journal.totals.complete  # then the rows that failed are tried again
-        self.rows = self.new = 0
+        self.rows = self.new = self.edited = 0
         self.whole = True
         self._asked: set[str] = set()  # rows that are alike are asked about once
-        self._known: set[str] = set()
+        self._kept: set[str] = set()  # those that the last session had, too
 
     async def read(self, plan: Plan, stop: Stop) -> None:
         source = open_rows(plan.settings, plan.env)
@@ -148,29 +143,32 @@ class _Count:
                     await asyncio.sleep(0)
                     stop.check()
                 self.rows += 1
-                failed = self._meet(row)
+                known = self._meet(row)
                 if isinstance(row, Record):
-                    self._look_at(row, failed=failed)
+                    self._look_at(row, known)
         except InputFailed:
             return  # the run will come to it, and say so
         finally:
             source.close()
 
-    def _meet(self, row: Record | Unreadable) -> bool:
-        """Count the row as new or known; whether it failed when it was settled last."""
-        failed = self._journal.failed(row)
-        self.new += failed is None
-        if failed is not None:
-            self._known.add(identity(row))
-        return bool(failed)
+    def _meet(self, row: Record | Unreadable) -> Known | None:
+        """Count the row as new or known."""
+        known = self._journal.known(row)
+        self.new += known is None
+        if known is not None and known.last:
+            self._kept.add(identity(row))
+        return known
 
-    def _look_at(self, row: Record, *, failed: bool) -> None:
+    def _look_at(self, row: Record, known: Known | None) -> None:
         try:
             digest = self._prepare(row).fingerprint
         except RowError:
             return  # it fails before anybody is asked
-        at_hand = self._journal.holds(digest) or self._cache.get(digest) is not None
-        if not at_hand or (failed and self._finished):
+        if self._cache.get(digest) is not None:
+            return
+        answered = self._journal.holds(digest)
+        self.edited += known is not None and row.key is not None and not answered
+        if not answered or (known is not None and known.failed and self._finished):
             self._asked.add(digest)
 
     def survey(self, changed: list[str], total: int | None, *, everything: bool) -> Survey:
@@ -178,9 +176,11 @@ class _Count:
             return Survey(changed, total=0, asked=0, cost=Decimal(0))
         total = self.rows if self.whole else total or self.rows
         share = Decimal(total) / self.rows
-        asked, new = round(len(self._asked) * share), round(self.new * share)
-        gone = max(0, self._journal.rows() - round(len(self._known) * share)) if everything else 0
+        asked, new, edited = (round(n * share) for n in (len(self._asked), self.new, self.edited))
+        gone = max(0, self._journal.last_rows() - round(len(self._kept) * share)) if everything else 0
+        if not set(CONFIG).isdisjoint(changed):  # all are asked something else
+            edited = 0
         totals = self._journal.totals
-        each = None if totals.cost is None or not totals.answers else totals.cost / totals.answers
+        each = None if totals.cost is None or not totals.questions else totals.cost / totals.questions
         cost = None if each is None else each * asked
-        return Survey(changed, total - asked, total, asked, cost, new, gone, exact=self.whole)
+        return Survey(changed, total - asked, total, asked, cost, new, gone, edited, exact=self.whole)

@@ -303,7 +303,7 @@ def test_a_run_that_has_begun_says_so(tmp_path: Path):
         "limit": 2,
     }
     assert said.selection == {"limit": 2, "sample": None, "seed": 0, "key": None, "first": None}
-    assert said.hashes.keys() == {*CONFIG, "input"}
+    assert said.hashes.keys() == set(CONFIG)
     state.close()
 
 
@@ -432,7 +432,7 @@ def test_what_makes_another_question(tmp_path: Path, changed: dict[str, Any], na
 
 @pytest.mark.parametrize(
     ("changed", "name"),
-    [({"id": "openai http://y"}, "model"), ({"model": "n"}, "model"), ({"mode": "json"}, "params")],
+    [({"id": "openai http://y"}, "server"), ({"model": "n"}, "model"), ({"mode": "json"}, "params")],
     ids=lambda value: str(value),
 )
 def test_another_endpoint_is_another_question(tmp_path: Path, changed: dict[str, Any], name: str):
@@ -459,14 +459,13 @@ def test_what_makes_no_other_question(tmp_path: Path, changed: dict[str, Any]):
     assert hashes(tmp_path) == hashes(tmp_path, **changed)
 
 
-def test_another_input_is_noticed(tmp_path: Path):
-    """By its content, and not by its date."""
-    before = hashes(tmp_path)
-    os.utime(tmp_path / "in.jsonl", (0, 0))
-    assert hashes(tmp_path) == before
+async def test_what_has_changed_is_named(tmp_path: Path):
+    """Hashes by their names, the input by its content."""
+    ended(begun(tmp_path))
     write_rows(tmp_path / "in.jsonl", some_rows(4))
-    after = hashes(tmp_path)
-    assert {key for key in before if before[key] != after[key]} == {"input"}
+    second = begun(tmp_path, schema="name str")
+    assert await second.changed(Stop()) == ["schema", "input"]
+    second.close()
 
 
 def test_rows_done_under_another_question_are_not_done(tmp_path: Path):

@@ -41,18 +41,18 @@ def test_nothing_has_changed(survey: Survey, line: str):
             ],
         ),
         (
-            Survey(["input rows"], 8, 10, 2, Decimal(0), new=2, gone=3),
+            Survey(["input"], 8, 10, 2, Decimal(0), new=2, gone=3),
             [
                 "changed since the last run: input rows (2 new, 3 gone)",
                 "2 of 10 rows will be asked about, about $0",
             ],
         ),
         (
-            Survey(["input rows"], 9, 9, 0, Decimal(0), gone=1),
+            Survey(["input"], 9, 9, 0, Decimal(0), gone=1),
             ["changed since the last run: input rows (1 gone)", "0 of 9 rows will be asked about"],
         ),
         (
-            Survey(["input rows"], 9, 9, 1, None, new=1),
+            Survey(["input"], 9, 9, 1, None, new=1),
             [
                 "changed since the last run: input rows (1 new)",
                 "1 of 9 rows will be asked about, cost unknown",

@@ -14,6 +14,7 @@ from llmx.journal.folder import (
     run_folder,
     runs_home,
 )
+from llmx.journal.index import Known
 from llmx.journal.journal import Journal, NoJournal, identity
 from llmx.journal.lock import Lock
 from llmx.journal.manifest import InputFile, Manifest, read_manifest, write_manifest
@@ -21,6 +22,7 @@ from llmx.journal.manifest import InputFile, Manifest, read_manifest, write_mani
 __all__ = [
     "InputFile",
     "Journal",
+    "Known",
     "Lock",
     "Manifest",
     "NoJournal",

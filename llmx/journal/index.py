@@ -19,7 +19,7 @@ from typing import Any
 from llmx.journal.entries import count, dollars
 from llmx.journal.lines import Line, decode, encode
 
-__all__ = ["Index", "Place", "RowState", "Totals", "number"]
+__all__ = ["Index", "Known", "Place", "RowState", "Totals", "number"]
 
 COMMIT_EVERY = 1_000
 """Lines folded between two commits: as many are folded again after a crash."""
@@ -27,7 +27,7 @@ COMMIT_EVERY = 1_000
 BATCH = 50_000
 """Lines put into the tables together where many are caught up with: sorted, they touch each page once."""
 
-VERSION = 1
+VERSION = 2
 
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -41,8 +41,9 @@ CREATE TABLE rows (
 """
 
 _PUT_ROW = """
-INSERT INTO rows (id, config, done, failed) VALUES (?, ?, ?, ?)
+INSERT INTO rows (id, config, done, failed, session) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
+    session = excluded.session,
     failed = excluded.failed,
     config = excluded.config,
     done = CASE WHEN excluded.done > 0 THEN excluded.done WHEN config = excluded.config THEN done ELSE 0 END
@@ -75,6 +76,14 @@ class RowState:
     failed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a row that has been settled: whether it failed then, and whether the last session had it."""
+
+    failed: bool
+    last: bool
+
+
 @dataclass(slots=True)
 class Totals:
     """What the whole journal holds.
@@ -84,6 +93,7 @@ class Totals:
         session: how often a run was begun or resumed.
         config: the digest of what the last session asked.
         answers: paid ones; `cost` in US dollars, None when that of any is unknown.
+        questions: those of them that were no answers to a re-ask.
         damaged: lines that cannot be trusted.
         complete: the last session came to its end.
     """
@@ -92,6 +102,7 @@ class Totals:
     session: int = 0
     config: str = ""
     answers: int = 0
+    questions: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     cost: Decimal | None = Decimal(0)
@@ -122,7 +133,7 @@ class Index:
     covered: int = 0
     _uncommitted: int = 0
     _answers: list[tuple[int, int, int, int]] = field(default_factory=list, repr=False)
-    _rows: list[tuple[int, str, int, bool]] = field(default_factory=list, repr=False)
+    _rows: list[tuple[int, str, int, bool, int]] = field(default_factory=list, repr=False)
     _db: sqlite3.Connection = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -215,6 +226,7 @@ class Index:
         read, written, cost = count(usage["input"]), count(usage["output"]), dollars(usage["cost"])
         self._answers.append((number(entry["fp"]), at, size, totals.generation))
         totals.answers += 1
+        totals.questions += not entry.get("reask")
         totals.input_tokens += read
         totals.output_tokens += written
         totals.cost = None if totals.cost is None or cost is None else totals.cost + cost
@@ -222,7 +234,8 @@ class Index:
     def _fold_row(self, entry: Mapping[str, Any]) -> None:
         ok = entry["ok"] is True
         done = count(entry["n"]) if ok else 0
-        self._rows.append((number(entry["id"]), self.totals.config, done, not ok))
+        totals = self.totals
+        self._rows.append((number(entry["id"]), totals.config, done, not ok, totals.session))
 
     def _put(self) -> None:
         """Put what was taken into the tables; of two lines about the same, the later one holds."""
@@ -261,11 +274,16 @@ class Index:
         query = "SELECT TOTAL(done) FROM rows WHERE config = ?"
         return int(self._db.execute(query, (config,)).fetchone()[0])
 
-    def known(self, identity: str) -> bool | None:
-        """Whether a row, when it was settled last, failed; None when it never was."""
-        query = "SELECT failed FROM rows WHERE id = ? AND config IS NOT NULL"
+    def known(self, identity: str) -> Known | None:
+        """What is known of a row before a session begins; None when it never was settled."""
+        query = "SELECT failed, session FROM rows WHERE id = ? AND config IS NOT NULL"
         found = self._db.execute(query, (number(identity),)).fetchone()
-        return None if found is None else bool(found[0])
+        return None if found is None else Known(bool(found[0]), found[1] == self.totals.session)
+
+    def last_rows(self) -> int:
+        """How many different rows the last session has settled."""
+        query = "SELECT COUNT(*) FROM rows WHERE session = ? AND config IS NOT NULL"
+        return int(self._db.execute(query, (self.totals.session,)).fetchone()[0])
 
     def rows(self) -> int:
         """How many different rows have been settled, under whatever config."""

@@ -19,7 +19,7 @@ from llmx._version import __version__
 from llmx.environment import private
 from llmx.errors import LlmxError, OutputFailed, UsageError
 from llmx.journal.entries import answer_entry, caps_of, completion_of, cost_of, identity, now, row_entry
-from llmx.journal.index import Index, Place, RowState, Totals
+from llmx.journal.index import Index, Known, Place, RowState, Totals
 from llmx.journal.lines import decode, encode, scan
 from llmx.journal.sync import GroupSync
 from llmx.system import OURS, system
@@ -146,9 +146,13 @@ class Journal:
         """Whether a request has been answered."""
         return self._index.place(fingerprint) is not None
 
-    def failed(self, row: Record | Unreadable) -> bool | None:
-        """Whether a row, when it was settled last, failed; None when it never was, whatever was asked then."""
+    def known(self, row: Record | Unreadable) -> Known | None:
+        """What is known of a row that has been settled, whatever was asked then; None of another."""
         return self._index.known(identity(row))
+
+    def last_rows(self) -> int:
+        """How many different rows the last session has settled."""
+        return self._index.last_rows()
 
     def rows(self) -> int:
         """How many different rows have been settled, whatever was asked then."""

@@ -41,7 +41,7 @@ class Manifest(BaseModel):
         llmx: the version that wrote it.
         state: "running" also when the process was killed and nobody has gone on.
         command: the options as given, as the library takes them; paths as the user wrote them, relative to `cwd`.
-        hashes: hex digests of what makes a question: schema, prompt, model, params; and of input and prices.
+        hashes: hex digests of what makes a question: schema, prompt, model, server, params; and of input and prices.
         started, ended: ISO 8601, UTC.
         rows: counts of the last session: settled, total, ok, failed, cached, coalesced, resumed, written.
         usage: tokens that were paid for, by kind, in all sessions together.

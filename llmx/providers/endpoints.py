@@ -14,14 +14,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from llmx.detached import Progress, detached
 from llmx.environment import Environment
 from llmx.errors import UsageError
 from llmx.pricing import price
 from llmx.providers.addresses import given_address, server_address
 from llmx.providers.catalog import CATALOG, CatalogEntry, ModelName, parse_model
 from llmx.providers.codec import Codec, handlers_for, modes_of, wire_model
-from llmx.providers.detached import detached
-from llmx.providers.index_client import Progress
 from llmx.providers.keys import api_key
 from llmx.providers.modes import Mode, Plan, caps_by_completion, choose
 from llmx.providers.posting import PostingProvider, check_proxies

@@ -21,12 +21,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit, urlunsplit
 
+from llmx.detached import Progress
 from llmx.providers.index_settings import IndexSettings
 
-__all__ = ["FetchFailed", "IndexClient", "Progress"]
-
-Progress = Callable[[int, int | None], None]
-"""Called with bytes done, and bytes in all where that is known."""
+__all__ = ["FetchFailed", "IndexClient"]
 
 SIMPLE = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 SECONDS = 60.0

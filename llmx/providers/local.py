@@ -20,11 +20,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from llmx.detached import Progress
 from llmx.environment import Environment, is_file
 from llmx.errors import LlmxError, RequestRejected, RowRefused, ServerError, UnknownModel, UsageError
 from llmx.providers.cores import free_cores
 from llmx.providers.grammar import PROBE_SIGN, probe, schema_grammar
-from llmx.providers.index_client import Progress
 from llmx.providers.spans import span_grammar
 from llmx.providers.weights import ensure_weights
 from llmx.text import nearest

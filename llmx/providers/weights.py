@@ -23,9 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TextIO
 
+from llmx.detached import Progress
 from llmx.environment import Environment
 from llmx.errors import UsageError
-from llmx.providers.index_client import FetchFailed, IndexClient, Progress
+from llmx.providers.index_client import FetchFailed, IndexClient
 from llmx.providers.index_settings import IndexSettings, index_settings
 from llmx.providers.installers import installer_commands, installer_variables, run_installer
 

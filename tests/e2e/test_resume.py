@@ -109,7 +109,7 @@ def test_a_run_that_goes_on_costs_what_one_would(tmp_path: Path):
     [
         (11, ["input rows (1 new)", "1 of 11 rows will be asked about, cost unknown"], 1),
         (9, ["input rows (1 gone)", "0 of 9 rows will be asked about"], 0),
-        (TEN[::-1], ["input rows", "0 of 10 rows will be asked about"], 0),
+        (TEN[::-1], ["input rows (none is new or gone)", "0 of 10 rows will be asked about"], 0),
         (EDITED, ["input rows (1 new, 1 gone)", "1 of 10 rows will be asked about, cost unknown"], 1),
     ],
     ids=["added", "removed", "reordered", "edited"],
@@ -126,7 +126,7 @@ def test_an_edited_row_with_a_key_is_the_same_row(tmp_path: Path):
     """It is neither new nor gone, and asked about again."""
     _, two = twice(tmp_path, {"key": "id"}, rows=(10, EDITED))
     assert told(two) == [
-        "changed since the last run: input rows",
+        "changed since the last run: input rows (1 edited)",
         "1 of 10 rows will be asked about, cost unknown",
     ]
     assert (calls(two), two.figures.resumed) == (1, 9)
@@ -144,7 +144,7 @@ def test_another_key_makes_no_row_new(tmp_path: Path):
 @pytest.mark.parametrize(
     ("first", "second", "said", "asked"),
     [
-        (SAME, [*SAME, SAME[0]], ["input rows", "0 of 4 rows will be asked about"], 0),
+        (SAME, [*SAME, SAME[0]], ["input rows (none is new or gone)", "0 of 4 rows will be asked about"], 0),
         (
             SAME,
             [*SAME, *[{"text": "b"}] * 3],

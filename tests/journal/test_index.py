@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from llmx.journal import index as module
-from llmx.journal.index import Index, Place, RowState, Totals, number
+from llmx.journal.index import Index, Known, Place, RowState, Totals, number
 from llmx.journal.lines import Line
 
 
@@ -137,6 +137,7 @@ def test_totals_add_up(index: Index):
         session=2,
         config="d",
         answers=2,
+        questions=2,
         input_tokens=4,
         output_tokens=2,
         cost=Decimal("0.03"),
@@ -187,7 +188,7 @@ def test_a_row_that_failed(index: Index):
     """Its end is known, and it is not done."""
     fold(index, start(), row(ok=False))
     assert index.meet(a_digest("r")) == RowState(seen=1, done=0, failed=True)
-    assert (index.known(a_digest("r")), index.done("c")) == (True, 0)
+    assert (index.known(a_digest("r")), index.done("c")) == (Known(True, True), 0)
 
 
 def test_a_row_that_failed_and_then_was_good(index: Index):

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmx.errors import InvalidAnswer, LlmxError, OutputFailed, UnreadableRow, UsageError
-from llmx.journal import Journal, NoJournal, identity
+from llmx.journal import Journal, Known, NoJournal, identity
 from llmx.journal.lines import encode
 from llmx.system import System, installed
 from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
@@ -422,7 +422,7 @@ def test_rows_that_are_done_are_counted(opened: Open):
     journal.settle(good(a_row(n=2)))
     journal.settle(bad(a_row(n=3)))
     assert (journal.done("c"), journal.done("d"), journal.rows()) == (2, 0, 3)
-    assert [journal.failed(a_row(n=n)) for n in (1, 3, 4)] == [False, True, None]
+    assert [journal.known(a_row(n=n)) for n in (1, 3, 4)] == [Known(False, True), Known(True, True), None]
 
 
 def test_rows_that_are_alike_are_each_one(opened: Open, path: Path):
@@ -461,7 +461,7 @@ def test_a_row_that_ends_otherwise_is_written_again(opened: Open):
     journal.end(complete=True)
     journal.begin("c")
     journal.settle(good(attempts=0))
-    assert (journal.done("c"), journal.failed(a_row())) == (1, False)
+    assert (journal.done("c"), journal.known(a_row())) == (1, Known(False, True))
 
 
 def test_a_row_that_was_good_and_fails_is_written_again(opened: Open):
@@ -472,7 +472,7 @@ def test_a_row_that_was_good_and_fails_is_written_again(opened: Open):
     journal.end(complete=True)
     journal.begin("d")
     journal.settle(bad(attempts=0))
-    assert (journal.done("c"), journal.done("d"), journal.failed(a_row())) == (0, 0, True)
+    assert (journal.done("c"), journal.done("d"), journal.known(a_row())) == (0, 0, Known(True, True))
 
 
 # Who a row is

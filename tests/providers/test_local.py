@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
+from llmx.detached import Progress
 from llmx.environment import Environment
 from llmx.errors import RequestRejected, RowRefused, UnknownModel, UsageError
 from llmx.providers import local
-from llmx.providers.index_client import Progress
 from llmx.providers.local import MODEL, LocalProvider, local_model
 from llmx.types import Request
 

@@ -13,11 +13,12 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import TypeVar
 
-from llmx.providers.index_client import Progress
-
-__all__ = ["GRACE_SECONDS", "detached"]
+__all__ = ["GRACE_SECONDS", "Progress", "detached", "in_thread"]
 
 T = TypeVar("T")
+
+Progress = Callable[[int, int | None], None]
+"""Called with what is done and, where it is known, how much there is."""
 
 GRACE_SECONDS = 0.5
 """What a cancelled caller gives the thread to put its files in order."""
@@ -49,7 +50,7 @@ async def detached(work: Callable[[Progress], T], progress: Progress) -> T:
         if not abandoned.is_set():
             progress(done, total)
 
-    outcome = _in_thread(lambda: work(step))
+    outcome = in_thread(lambda: work(step))
     try:
         return await asyncio.wrap_future(outcome)
     except asyncio.CancelledError:
@@ -59,7 +60,7 @@ async def detached(work: Callable[[Progress], T], progress: Progress) -> T:
         raise
 
 
-def _in_thread(work: Callable[[], T]) -> Future[T]:
+def in_thread(work: Callable[[], T]) -> Future[T]:
     """What `work` comes to, in a daemon thread of its own."""
     outcome: Future[T] = Future()
     outcome.set_running_or_notify_cancel()  # from here on a cancelled waiter does not cancel it

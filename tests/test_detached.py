@@ -9,10 +9,9 @@ from collections.abc import Iterator
 import pytest
 from fakes import settle_down, until
 
+import llmx.detached as module
+from llmx.detached import Progress, detached
 from llmx.errors import UsageError
-from llmx.providers import detached as module
-from llmx.providers.detached import detached
-from llmx.providers.index_client import Progress
 
 
 class Work:
