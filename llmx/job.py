@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from llmx.report.summary import Figures
 from llmx.schemas import list_fields, written_fields
 from llmx.settings import Settings
 from llmx.state import NoState, State, open_state
-from llmx.survey import survey
+from llmx.survey import Survey, survey
 from llmx.text import plural
 from llmx.types import Record, Unreadable
 
@@ -101,7 +102,7 @@ async def execute(
             past=state.past,
         ) as parts:
             done = await _introduce(plan, parts, state, talk, stop)
-            outputs = _open_outputs(plan, state, stop)
+            outputs = _begun(plan, state, stop)
             figures(RunStarted(plan.source.total(), parts.endpoint.label, parts.concurrency, done))
             async with talk.showing(figures):
                 complete = await _run(plan, parts, outputs, figures, stop)
@@ -123,6 +124,9 @@ def _warnings(plan: Plan, state: State | NoState, outputs: Outputs | None) -> It
         yield f"{plural(found, 'answer')} in the journal could not be trusted, and the rows were asked about again"
     if doubles := state.journal.doubles:
         yield f"{plural(doubles, 'row')} with a {plan.settings.key!r} that an earlier row has, too"
+    if state.fewer and outputs is not None and outputs.rows_left:
+        now, before = state.fewer
+        yield f"{plan.settings.output!r} is of {plural(now, 'row')} now, and was of {before:,}"
 
 
 def _end(
@@ -172,19 +176,31 @@ async def _introduce(plan: Plan, parts: Engine, state: State | NoState, talk: Ta
         talk.say(line)
     if damaged := state.journal.damaged:
         talk.say(f"warning: {plural(damaged, 'line')} of the journal cannot be trusted and will not be used")
-    if found and found.changed and found.cost is not None and found.cost > plan.settings.confirm_above:
+    if found and _is_worth_asking(found, plan.settings.confirm_above):
         await _confirm(talk, stop)
-    state.begin()
     return found.done if found else 0
+
+
+def _is_worth_asking(found: Survey, limit: Decimal) -> bool:
+    """Whether a changed run may cost more than a person has agreed to; of an unknown cost, any is more than 0."""
+    if not found.changed or found.asked == 0:
+        return False
+    return limit == 0 if found.cost is None else found.cost > limit
 
 
 async def _confirm(talk: Talk, stop: Stop) -> None:
     """Raises UsageError when a person would rather not spend the money."""
-    with stop.interruptible():
-        agreed = await detached(lambda progress: talk.confirmed("go on? [y/N] "), lambda done, total: None)
+    try:
+        with stop.interruptible():
+            agreed = await detached(
+                lambda progress: talk.confirmed("go on? [y/N] "), lambda done, total: None
+            )
+    except Stopped:
+        talk.say("")  # the question's line has no end yet
+        raise
     if not agreed:
         hint = "--confirm-above USD, the cost up to which nobody is asked"
-        raise UsageError("not confirmed: nobody was asked about anything", hint=hint)
+        raise UsageError("not confirmed: nothing was sent", hint=hint)
 
 
 async def _run(plan: Plan, parts: Engine, outputs: Outputs, figures: Figures, stop: Stop) -> bool:
@@ -230,6 +246,17 @@ def _report(
     return Report(figures, stop.reasons, left, written, errors, code, lost=state.journal.lost)
 
 
+def _begun(plan: Plan, state: State | NoState, stop: Stop) -> Outputs:
+    """The outputs, once the system has let us open them all and note that the run has begun."""
+    outputs = _open_outputs(plan, state, stop)
+    try:
+        state.begin()
+    except LlmxError:
+        outputs.finish(complete=False)
+        raise
+    return outputs
+
+
 def _open_outputs(plan: Plan, state: State | NoState, stop: Stop) -> Outputs:
     settings, env = plan.settings, plan.env
     results = open_sink(
@@ -240,7 +267,11 @@ def _open_outputs(plan: Plan, state: State | NoState, stop: Stop) -> Outputs:
         csv_safe=settings.csv_safe,
     )
     errors = errors_path(settings.output, settings.errors, env)
-    return Outputs(results, errors or state.errors, env=env, stop=stop, ours=errors is None)
+    try:
+        return Outputs(results, errors or state.errors, env=env, stop=stop, ours=errors is None)
+    except LlmxError:
+        results.abandon()
+        raise
 
 
 PRECEDENCE = (1, 130, 129, 143, 2, 4, 5, 7, 141)

@@ -7,6 +7,7 @@ calls in flight still end and their answers are still cached.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -39,6 +40,7 @@ def check_outputs(settings: Settings, env: Environment) -> None:
         UsageError: a folder is missing, a name is an input or another output, or errors are no JSON Lines.
     """
     check_output(settings.output, settings.inputs, env=env, format=settings.output_format)
+    _check_failed_rows(settings, env)
     beside = {"--summary": settings.summary}
     if (errors := errors_path(settings.output, settings.errors, env)) is not None:
         beside["--errors"] = os.path.relpath(errors, env.cwd)
@@ -50,6 +52,17 @@ def check_outputs(settings: Settings, env: Environment) -> None:
     if settings.errors is not None and _suffix(Path(settings.errors)) not in JSONL:
         stem = Path(settings.errors).with_suffix(".jsonl")
         raise UsageError(f"--errors {settings.errors!r}: failed rows are JSON Lines", hint=f"--errors {stem}")
+
+
+def _check_failed_rows(settings: Settings, env: Environment) -> None:
+    """Refuse to put what comes of an output's failed rows in the place of all its rows."""
+    failed = errors_path(settings.output, None, env)
+    inputs = [env.cwd / name for name in settings.inputs if name != "-"]
+    if failed is not None and any(same_file(failed, path) for path in inputs):
+        problem = (
+            f"{failed.name!r} has the failed rows of {settings.output!r}, which they alone would replace"
+        )
+        raise UsageError(problem, hint=f"llmx retry {shlex.quote(settings.output)}")
 
 
 def _check_beside(option: str, name: str, inputs: Sequence[str], taken: set[Path], env: Environment) -> None:
@@ -105,11 +118,16 @@ class Outputs:
 
     Args:
         results: already open: what is wrong with its path is said before the first call.
-        errors: opened at the first failed row; None to drop failed rows.
+        errors: opened at the first failed row; of a file it is tried at once, so that what is wrong with it is
+            said before anything is paid for. None to drop failed rows.
         ours: whether it is a file of the run's own folder, which is nobody else's business.
 
     Attributes:
         written: good outcomes whose rows all went where they belong.
+
+    Raises:
+        UsageError: another run is writing the errors.
+        OutputFailed: the system refuses to open them.
     """
 
     def __init__(
@@ -117,10 +135,12 @@ class Outputs:
     ) -> None:
         self._results = results
         self._errors_path = errors
-        self._errors: Sink | None = None
         self._ours = ours
         self._env = env
         self._stop = stop
+        self._errors: Sink | None = None
+        if errors is not None and not is_stream(errors):
+            self._open_errors(errors).abandon()
         self._broken = False
         self.written = 0
 

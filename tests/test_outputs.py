@@ -121,8 +121,32 @@ def test_an_input_is_never_the_errors_file(name: str, env: Environment) -> None:
     """It would be overwritten, or removed by a run without failures."""
     (env.cwd / "out.errors.jsonl").write_text("{}\n")
     settings = Settings.of({"schema": "x", "inputs": [name], "output": "out.jsonl"})
-    with pytest.raises(UsageError, match="also an input"):
+    with pytest.raises(UsageError, match="has the failed rows of") as caught:
         check_outputs(settings, env)
+    assert caught.value.hint == "llmx retry out.jsonl"
+
+
+def test_failed_rows_alone_never_replace_all_rows(env: Environment) -> None:
+    """Under another name for those that fail again, too."""
+    (env.cwd / "out.errors.jsonl").write_text("{}\n")
+    given = {"schema": "x", "inputs": ["out.errors.jsonl"], "output": "out.jsonl", "errors": "more.jsonl"}
+    with pytest.raises(UsageError, match="which they alone would replace"):
+        check_outputs(Settings.of(given), env)
+
+
+@pytest.mark.parametrize("length", [248, 300])
+def test_a_name_that_is_too_long(length: int, env: Environment) -> None:
+    """With what is put behind it while it is written."""
+    with pytest.raises(UsageError, match="File name too long"):
+        check_outputs(Settings.of({"schema": "x", "output": "x" * length, "errors": "e.jsonl"}), env)
+
+
+def test_a_name_whose_errors_have_one_that_is_too_long(env: Environment) -> None:
+    """The way out is a name for those."""
+    settings = Settings.of({"schema": "x", "output": "x" * 239 + ".jsonl"})
+    with pytest.raises(UsageError, match=r"^--errors: .*File name too long") as caught:
+        check_outputs(settings, env)
+    assert caught.value.hint == "--errors PATH, under another name"
 
 
 @pytest.mark.parametrize("name", ["out.jsonl.partial", "out.errors.jsonl.partial"])
@@ -205,10 +229,18 @@ def test_a_pipe_for_errors_is_not_taken_for_a_stale_file(env: Environment) -> No
     assert (env.cwd / "pipe").is_fifo()
 
 
-def test_errors_that_another_run_is_writing_stop_this_one(make: Any, env: Environment) -> None:
-    """They are opened when rows have been paid for: that is no error of the command line any more."""
+def test_errors_that_another_run_is_writing_are_refused(make: Any, env: Environment) -> None:
+    """Before anything is paid for."""
     other = open_sink("out.errors.jsonl", env=env)
+    with pytest.raises(UsageError, match="is writing"):
+        make()
+    other.abandon()
+
+
+def test_errors_that_another_run_has_begun_meanwhile_stop_this_one(make: Any, env: Environment) -> None:
+    """Rows have been paid for: that is no error of the command line any more."""
     outputs, stop = make()
+    other = open_sink("out.errors.jsonl", env=env)
     outputs.write(BAD)
     outputs.finish(complete=True)
     assert isinstance(stop.reason, OutputFailed)

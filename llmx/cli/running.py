@@ -9,7 +9,7 @@ import shlex
 import signal
 import stat
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -131,17 +131,20 @@ async def _run(planned: Plan, terminal: Terminal, argv: Sequence[str], past: Run
     stop = Stop(figures.stopped)
     job = execute(planned, stop=stop, figures=figures, talk=terminal, clock=clock, past=past)
     task = asyncio.create_task(job)
-    _on_signals(task, stop)
+    _on_signals(task, stop, lambda: terminal.draining(figures))
     report = await task
     _conclude(planned, report, terminal, argv)
     return report.exit_code
 
 
-def _on_signals(task: asyncio.Task[Report], stop: Stop) -> None:
+def _on_signals(task: asyncio.Task[Report], stop: Stop, say: Callable[[], None]) -> None:
+    """The first signal stops the run, which is said; the next one ends it at once."""
+
     def receive(number: int) -> None:
         if stop.reason is not None:
             task.cancel()
         stop.set(Interrupted(number))
+        say()
 
     for number in SIGNALS:
         if signal.getsignal(number) is signal.SIG_IGN:  # as under nohup, or in a shell's background
@@ -183,7 +186,8 @@ def _tell_reasons(report: Report, planned: Plan, terminal: Terminal, argv: Seque
         if first.hint:
             terminal.say(f"hint: {first.hint}")
     if report.lost:
-        terminal.say(f"lost: {plural(report.lost, 'answer')} that arrived could not be kept")
+        cached = "" if settings.cache == "off" else "; the cache has those that fit the schema"
+        terminal.say(f"lost: {plural(report.lost, 'answer')} could not be put into the journal{cached}")
     if report.written < report.figures.ok:
         terminal.say(f"written: {report.written:,} of {report.figures.ok:,} ok")
     if report.rows_left is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from llmx.environment import Environment
@@ -34,7 +35,15 @@ def check_output(path: str, inputs: Sequence[str], *, env: Environment, format: 
         if kind == "parquet" and env.stdout.isatty():
             raise UsageError("Parquet is not for a terminal", hint="-o FILE, or `| COMMAND`")
         return
-    target = check_place(path, env)
+    try:
+        target = check_place(path, env)
+        for other in _on_the_way(target, kind):  # their names are longer than its own
+            with suppress(FileNotFoundError):
+                other.lstat()
+    except OSError as error:
+        raise UsageError(
+            f"the output {shown(path)!r}: {error.strerror}", hint="-o FILE, elsewhere"
+        ) from error
     for name in inputs:
         if name == "-":
             continue

@@ -62,14 +62,17 @@ class Terminal:
             return
         from rich.text import Text
 
-        self._live.console.print(Text(harmless(text)))
+        self._live.console.print(Text(harmless(text)), soft_wrap=True)  # a command must stay one line
 
     def confirmed(self, question: str) -> bool:
         """Whether a person types yes; True where there is nobody to ask. Blocks."""
         if self._keyboard is None or not self._is_terminal:
             return True
         print(question, end="", file=self._stderr, flush=True)
-        return self._keyboard.readline().strip().lower() in (b"y", b"yes")
+        answer = self._keyboard.readline()
+        if not answer.endswith(b"\n"):  # Ctrl-D
+            self.say("")
+        return answer.strip().lower() in (b"y", b"yes")
 
     def downloading(self, done: int, total: int | None) -> None:
         """Bytes of a download so far; drawn as a bar on a terminal, told at its start elsewhere."""
@@ -104,9 +107,17 @@ class Terminal:
         console = Console(file=self._stderr, force_terminal=True)
         with Live(
             console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
-        ) as self._live:
-            yield
-        self._live = None
+        ) as live:
+            self._live = live
+            try:
+                yield
+            finally:
+                self._live = None
+
+    def draining(self, figures: Figures) -> None:
+        """Say that the run is stopping and has calls in flight; where a block is drawn, it does."""
+        if self._live is None and figures.in_flight:
+            self.say(waiting(figures))
 
     def _draw(self, figures: Figures) -> None:
         if self._live is not None:
@@ -220,7 +231,8 @@ def _cost(figures: Figures) -> str:
 def waiting(figures: Figures) -> str:
     """What the run waits on: the end of the calls in flight, a pause, a limit of the user's, delays before retries."""
     if figures.stopping:
-        return f"stopping ({figures.stopping}): waiting for the calls in flight"
+        calls = plural(figures.in_flight, "call")
+        return f"stopping ({figures.stopping}): waiting for {calls} in flight; Ctrl-C stops at once"
     left = figures.paused_until - figures.clock.now()
     if left > 0:
         return f"paused {left:.0f} s by the server (429)"

@@ -273,7 +273,7 @@ def test_a_default_errors_file_that_is_the_input(llmx: Llmx, mock: Mock, rows: P
     """`out.errors.jsonl -o out.jsonl` would end by deleting its own input."""
     rows.rename(llmx.cwd / "out.errors.jsonl")
     done = llmx("extract", "out.errors.jsonl", "-s", "name, age int", *mock.openai, "-o", "out.jsonl")
-    assert_refused(done, "--errors: the output 'out.errors.jsonl' is also an input", "--errors PATH")
+    assert_refused(done, "the failed rows of 'out.jsonl'", "llmx retry out.jsonl")
     assert (llmx.cwd / "out.errors.jsonl").exists()
 
 

@@ -48,7 +48,8 @@ def test_no(llmx: Llmx, paid: Mock, answer: str) -> None:
     screen.expect(QUESTION)
     screen.type(answer)
     assert (screen.wait(), paid.calls) == (2, 10)
-    assert "error: not confirmed: nobody was asked about anything" in screen.text
+    assert "error: not confirmed: nothing was sent" in screen.text
+    assert screen.text.index("\r\n", screen.text.index(QUESTION)) < screen.text.index("error: not confirmed")
     assert "hint: --confirm-above USD, the cost up to which nobody is asked" in screen.text
     assert (llmx.cwd / "out.jsonl").read_bytes() == before
     assert llmx(*RUN, *paid.openai).code == 0
@@ -61,6 +62,7 @@ def test_ctrl_c_is_no(llmx: Llmx, paid: Mock) -> None:
     screen.expect(QUESTION)
     screen.type("\x03")
     assert (screen.wait(), paid.calls) == (130, 10)
+    assert "\r\ninterrupted" in screen.text
 
 
 def test_at_or_under_the_limit_nobody_is_asked(llmx: Llmx, paid: Mock) -> None:
@@ -68,6 +70,17 @@ def test_at_or_under_the_limit_nobody_is_asked(llmx: Llmx, paid: Mock) -> None:
     screen = llmx.on_screen(*RUN, *paid.openai, *CHANGED, "--confirm-above", "10")
     assert (screen.wait(), paid.calls) == (0, 20)
     assert QUESTION not in screen.text
+
+
+def test_a_cost_that_nobody_knows_may_be_any(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """`--confirm-above 0` asks about every change that calls somebody."""
+    llmx(*RUN, *mock.openai)
+    screen = llmx.on_screen(*RUN, *mock.openai, *CHANGED, "--confirm-above", "0")
+    screen.expect(QUESTION)
+    screen.type("n\n")
+    assert (screen.wait(), mock.calls) == (2, 10)
+    screen = llmx.on_screen(*RUN, *mock.openai, "--confirm-above", "0", "-n", "9")
+    assert (screen.wait(), mock.calls) == (0, 10)
 
 
 def test_without_a_terminal_nobody_is_asked(llmx: Llmx, paid: Mock) -> None:

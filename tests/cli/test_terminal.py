@@ -67,6 +67,22 @@ def test_ctrl_c_drains_and_leaves_the_terminal_clean(
     assert screen.text.rstrip().splitlines()[-1].startswith("resume: llmx extract rows.jsonl")
 
 
+def test_ctrl_c_twice_leaves_the_terminal_clean(
+    llmx: Llmx, provider: Callable[[MockSettings], Mock], rows: Path
+) -> None:
+    """The block is gone, and the command that resumes is one line, however long it is."""
+    screen = llmx.on_screen(*RUN, *provider(MockSettings(hang_rate=1.0)).openai, "-o", "out.jsonl")
+    screen.expect("3 in flight")
+    screen.type("\x03")
+    screen.expect("Ctrl-C stops at once")
+    screen.type("\x03")
+    assert screen.wait() == 130
+    assert screen.text.count(HIDE) == screen.text.count(SHOW)
+    *_, resume = screen.text.rstrip().split("\r\n")
+    assert resume.startswith("resume: llmx extract rows.jsonl")
+    assert resume.endswith("/v1 -o out.jsonl")
+
+
 def test_rows_on_the_terminal_are_their_own_progress(llmx: Llmx, mock: Mock, rows: Path) -> None:
     """No block is drawn among rows, and no control code is sent."""
     screen = llmx.on_screen(*RUN, *mock.openai)

@@ -142,7 +142,8 @@ def test_waiting_for_the_end() -> None:
     """After Ctrl-C, that is what the calls in flight are waited for."""
     figures, _ = started()
     figures.stopped(Interrupted(2))
-    assert waiting(figures) == "stopping (interrupted): waiting for the calls in flight"
+    said = "stopping (interrupted): waiting for 0 calls in flight; Ctrl-C stops at once"
+    assert waiting(figures) == said
 
 
 def test_no_eta_without_rows() -> None:
