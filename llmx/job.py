@@ -124,9 +124,6 @@ def _warnings(plan: Plan, state: State | NoState, outputs: Outputs | None) -> It
         yield f"{plural(found, 'answer')} in the journal could not be trusted, and the rows were asked about again"
     if doubles := state.journal.doubles:
         yield f"{plural(doubles, 'row')} with a {plan.settings.key!r} that an earlier row has, too"
-    if state.fewer and outputs is not None and outputs.rows_left:
-        now, before = state.fewer
-        yield f"{plan.settings.output!r} is of {plural(now, 'row')} now, and was of {before:,}"
 
 
 def _end(

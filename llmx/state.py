@@ -76,7 +76,6 @@ class NoState:
     journal: NoJournal = field(default_factory=NoJournal)
     past: Journal | None = None
     errors: Path | None = None
-    fewer: tuple[int, int] | None = None
 
     def begin(self) -> None:
         """See `State.begin`."""
@@ -169,13 +168,6 @@ class State:
             self._write()
         except OutputFailed as error:
             stop.set(error)
-
-    @property
-    def fewer(self) -> tuple[int, int] | None:
-        """Rows now and before, where a run that has ended has replaced the output of one with more rows."""
-        runs = (self.manifest, self.earlier)
-        now, before = (run.rows.get("settled") or 0 if run and run.state == "complete" else 0 for run in runs)
-        return (now, before) if self.manifest.state == "complete" and now < before else None
 
     def _write(self) -> None:
         try:

@@ -15,6 +15,7 @@ from llmx.caches import Cache
 from llmx.errors import InputFailed, RowError
 from llmx.journal import Journal, Known, identity
 from llmx.layers.stop import Stop
+from llmx.outputs import flows
 from llmx.planning import Plan, open_rows
 from llmx.report.summary import money
 from llmx.state import CONFIG, State
@@ -46,6 +47,7 @@ class Survey:
             that have their key still, but say something else.
         exact: not extrapolated.
         offline: nobody will be asked: those rows fail.
+        replaced: rows of the complete output that the run will replace.
     """
 
     changed: list[str] = field(default_factory=list)
@@ -58,10 +60,17 @@ class Survey:
     edited: int = 0
     exact: bool = True
     offline: bool = False
+    replaced: int = 0
 
     @property
     def lines(self) -> list[str]:
         """The survey for people; nothing for a run that is the first."""
+        fewer = self.total is not None and self.total < self.replaced
+        told = "input" in self.changed  # what is gone is said there
+        shrinks = f"the output is of {self.replaced:,} rows and will be of {self.total or 0:,}"
+        return [*self._done_or_changed(), *([shrinks] if fewer and not told else [])]
+
+    def _done_or_changed(self) -> list[str]:
         if not self.changed:
             of_total = "" if self.total is None else f" of {self.total:,}"
             return [f"resuming: {self.done:,}{of_total} rows done"] if self.done else []
@@ -114,6 +123,8 @@ async def survey(
     found = count.survey(
         changed, plan.source.total(), everything=plan.settings.limit is plan.settings.sample is None
     )
+    if earlier is not None and earlier.state == "complete" and not flows(plan.settings.output, plan.env):
+        found = replace(found, replaced=earlier.rows.get("settled") or 0)
     if earlier is not None and earlier.selection.get("key") != plan.settings.key:
         found = replace(found, new=0, gone=0, edited=0)  # no row goes by the name that it had
     return replace(found, cost=Decimal(0), offline=True) if plan.settings.offline else found
@@ -172,10 +183,8 @@ class _Count:
             self._asked.add(digest)
 
     def survey(self, changed: list[str], total: int | None, *, everything: bool) -> Survey:
-        if not self.rows:
-            return Survey(changed, total=0, asked=0, cost=Decimal(0))
         total = self.rows if self.whole else total or self.rows
-        share = Decimal(total) / self.rows
+        share = Decimal(total) / max(self.rows, 1)
         asked, new, edited = (round(n * share) for n in (len(self._asked), self.new, self.edited))
         gone = max(0, self._journal.last_rows() - round(len(self._kept) * share)) if everything else 0
         if not set(CONFIG).isdisjoint(changed):  # all are asked something else

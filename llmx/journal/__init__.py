@@ -15,9 +15,10 @@ from llmx.journal.folder import (
     runs_home,
 )
 from llmx.journal.index import Known
-from llmx.journal.journal import Journal, NoJournal, identity
+from llmx.journal.journal import Journal, identity
 from llmx.journal.lock import Lock
 from llmx.journal.manifest import InputFile, Manifest, read_manifest, write_manifest
+from llmx.journal.recent import NoJournal
 
 __all__ = [
     "InputFile",

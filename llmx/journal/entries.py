@@ -10,7 +10,7 @@ from typing import Any
 
 from llmx.providers.codec import CAPS
 from llmx.records import to_json
-from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
+from llmx.types import Completion, Outcome, Record, Request, Source, Unreadable, Usage
 
 __all__ = [
     "answer_entry",
@@ -75,14 +75,14 @@ def _usage_entry(usage: Usage) -> dict[str, Any]:
     }
 
 
-def completion_of(entry: Mapping[str, Any]) -> Completion | None:
+def completion_of(entry: Mapping[str, Any], *, source: Source) -> Completion | None:
     """The answer that a line holds; it costs nothing a second time."""
     text, model, finish, body = (entry.get(name) for name in ("text", "model", "finish", "body"))
     if not (isinstance(text, str) and isinstance(model, str) and isinstance(body, dict)):
         return None
     if finish not in ("stop", "length", "refusal", "other"):
         return None
-    return Completion(text=text, usage=Usage(), model=model, finish=finish, body=body, source="journal")
+    return Completion(text=text, usage=Usage(), model=model, finish=finish, body=body, source=source)
 
 
 def cost_of(entry: Mapping[str, Any]) -> Decimal | None:

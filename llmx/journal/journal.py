@@ -25,7 +25,7 @@ from llmx.journal.sync import GroupSync
 from llmx.system import OURS, system
 from llmx.types import Completion, Outcome, Record, Request, Unreadable
 
-__all__ = ["Journal", "NoJournal", "identity"]
+__all__ = ["Journal", "identity"]
 
 
 VERSION = 1
@@ -33,22 +33,6 @@ VERSION = 1
 
 READ_AHEAD = 2**20
 """Bytes of the journal that are read at a time."""
-
-
-class NoJournal:
-    """Keeps nothing: `--no-store`, and the library."""
-
-    lost = doubles = distrusted = 0
-
-    def answer(self, request: Request) -> Completion | None:
-        """See `Journal.answer`."""
-        return None
-
-    def keep(self, request: Request, completion: Completion) -> None:
-        """See `Journal.keep`."""
-
-    def settle(self, outcome: Outcome) -> None:
-        """See `Journal.settle`."""
 
 
 class Journal:
@@ -77,6 +61,7 @@ class Journal:
         self._fresh = fresh
         self._doubted = False
         self._opened = self._closed = False
+        self._begun_at: int | None = None
         if not fresh:
             self._open()
 
@@ -170,6 +155,7 @@ class Journal:
         if self._fresh:
             self._set_aside()
             self._open()
+        self._begun_at = self._end
         self._append({"t": "start", "config": config, "time": now(), "llmx": __version__, "pid": os.getpid()})
 
     def answer(self, request: Request) -> Completion | None:
@@ -190,8 +176,12 @@ class Journal:
         if "caps" in entry and entry["caps"] != caps_of(request):
             return None  # it was cut, by another limit than that of today
         request.tally.outdated += outdated
+        if (
+            self._begun_at is not None and place.at > self._begun_at
+        ):  # a row that is alike has paid for it just now
+            return completion_of(entry, source="coalesced")
         request.tally.replayed[request.fingerprint] = cost_of(entry)
-        return completion_of(entry)
+        return completion_of(entry, source="journal")
 
     def _from_the_journal(self, request: Request) -> Completion | None:
         """The answer, when what the index says of it is not so: the line is damaged, or, once at most, the index."""

@@ -208,7 +208,15 @@ def test_a_limit_and_then_all(tmp_path: Path):
 def test_all_and_then_a_limit(tmp_path: Path):
     """Nobody is asked, and the output has what was asked for."""
     _, two = twice(tmp_path, {}, {"limit": 5})
-    assert (calls(two), told(two), two.ids) == (0, ["resuming: 5 of 5 rows done"], list(range(5)))
+    said = ["resuming: 5 of 5 rows done", "the output is of 10 rows and will be of 5"]
+    assert (calls(two), told(two), two.ids) == (0, said, list(range(5)))
+
+
+def test_all_and_then_none(tmp_path: Path):
+    """An input that a mistake has emptied."""
+    _, two = twice(tmp_path, rows=(10, 0))
+    said = ["changed since the last run: input rows (10 gone)", "0 of 0 rows will be asked about"]
+    assert two.said == said
 
 
 def test_rows_of_other_inputs_are_not_counted(tmp_path: Path):

@@ -63,6 +63,15 @@ def test_identical_rows_in_flight_share_a_call_without_a_cache(tmp_path: Path) -
     assert run.stats["calls"] == 1
 
 
+@pytest.mark.parametrize("no_store", [False, True])
+def test_identical_rows_that_come_later_share_a_call_without_a_cache(tmp_path: Path, no_store: bool) -> None:
+    """The journal has the answer, or the memory; the row has cost nothing, and nobody had it before."""
+    run = rehearse(tmp_path, SAME[:8], cache="off", concurrency=1, no_store=no_store, meta=True)
+    assert (len(run.rows), run.stats["calls"]) == (8, 1)
+    assert (run.figures.coalesced, run.figures.resumed) == (7, 0)
+    assert [row["_llmx"]["attempts"] for row in run.rows] == [1, *[0] * 7]
+
+
 def test_identical_rows_share_a_failure(tmp_path: Path) -> None:
     """A row that fails, fails for its twins too, and each has an error row of its own."""
     mock = MockSettings(malformed_rate=1.0, latency=Latency(0.5, 0.5))

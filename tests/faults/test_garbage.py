@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from rehearsal import rehearse, some_rows
 
 from llmx.errors import LlmxError, OutputFailed, UsageError
-from llmx.journal import Journal, Lock, read_manifest
+from llmx.journal import Journal, Known, Lock, read_manifest
 from llmx.journal.lines import encode
 from llmx.journal.lock import owner
 from llmx.mock import MockSettings
@@ -86,9 +86,9 @@ def use(path: Path) -> None:
         answer = journal.answer(request)
         assert answer is not None
         assert answer.text == '{"a": 1}'
-        assert (journal.done("config"), journal.failed(row), journal.holds(request.fingerprint)) == (
+        assert (journal.done("config"), journal.known(row), journal.holds(request.fingerprint)) == (
             1,
-            False,
+            Known(failed=False, last=True),
             True,
         )
         journal.end(complete=True)

@@ -269,10 +269,10 @@ def test_the_index_of_another_journal_is_begun_anew(index: Index):
         "[]",
         "{}",
         '{"journal":"j","version":99,"covered":0,"totals":{"cost":null}}',
-        '{"journal":"j","version":1,"covered":0,"totals":{"cost":"much"}}',
-        '{"journal":"j","version":1,"covered":0,"totals":null}',
-        '{"journal":"j","version":1,"covered":0,"totals":{"cost":null,"later":1}}',
-        '{"journal":"j","version":1,"covered":null,"totals":{"cost":null}}',
+        '{"journal":"j","version":2,"covered":0,"totals":{"cost":"much"}}',
+        '{"journal":"j","version":2,"covered":0,"totals":null}',
+        '{"journal":"j","version":2,"covered":0,"totals":{"cost":null,"later":1}}',
+        '{"journal":"j","version":2,"covered":null,"totals":{"cost":null}}',
     ],
 )
 def test_an_index_that_does_not_say_what_it_should_is_begun_anew(index: Index, state: str):

@@ -822,9 +822,23 @@ def test_a_journal_that_cannot_be_opened(tmp_path: Path):
 # Nothing kept
 
 
-def test_no_journal_keeps_nothing():
-    """`--no-store`, and the library."""
-    journal = NoJournal()
-    journal.keep(ask(), an_answer())
+def test_no_journal_remembers_the_last_answers():
+    """Rows that are alike are one call with `--no-store`, too, unless too many come in between."""
+    journal = NoJournal(most=2)
     journal.settle(good())
-    assert (journal.answer(ask()), journal.lost) == (None, 0)
+    for fingerprint in (F, G):
+        journal.keep(ask(fingerprint), an_answer())
+    found = journal.answer(ask(F))
+    assert found is not None
+    assert (found.source, found.usage, journal.lost) == ("coalesced", Usage(), 0)
+    journal.keep(ask("0" * 64), an_answer())
+    assert journal.answer(ask(F)) is None
+    assert journal.answer(ask(G)) is not None
+
+
+def test_no_journal_has_no_answer_that_was_cut_for_another_limit():
+    """As a journal has none."""
+    journal = NoJournal()
+    journal.keep(ask(body={"max_tokens": 5}), an_answer(finish="length"))
+    assert journal.answer(ask(body={"max_tokens": 10})) is None
+    assert journal.answer(ask(body={"max_tokens": 5})) is not None
