@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from llmx.detached import in_thread
@@ -37,6 +38,12 @@ class Inputs:
             file.sha256 = known.get((file.path, file.size, file.modified))
         unknown = [file for file in self.files if file.size is not None and file.sha256 is None]
         self._hashed = in_thread(lambda: _hash(unknown))
+
+    def await_digests(self, seconds: float) -> bool:
+        """Whether all digests are there, or come while one waits. Blocks."""
+        with suppress(TimeoutError):
+            self._hashed.result(seconds)
+        return all(file.sha256 for file in self.files if file.size is not None)
 
     async def changed(self, stop: Stop) -> bool:
         """Whether the content is another than in the session before. Raises Stopped, for it may take a while."""

@@ -18,7 +18,7 @@ from llmx.detached import detached
 from llmx.engine import Engine, Talk, connected, engine, keyless, preparer
 from llmx.errors import InputFailed, LlmxError, RowError, Stopped, UsageError
 from llmx.events import RunEnded, RunStarted
-from llmx.journal import RunFolder
+from llmx.journal import Manifest
 from llmx.layers.stop import Stop
 from llmx.outputs import Outputs, errors_path
 from llmx.pipeline import run
@@ -28,7 +28,7 @@ from llmx.records import open_sink
 from llmx.report.summary import Figures
 from llmx.schemas import list_fields, written_fields
 from llmx.settings import Settings
-from llmx.state import NoState, State, open_state
+from llmx.state import NoState, Retried, State, open_state
 from llmx.survey import Survey, survey
 from llmx.text import plural
 from llmx.types import Record, Unreadable
@@ -60,6 +60,8 @@ class Report:
         errors_path: the file of failed rows, None when there are none.
         exit_code: see docs/errors.md.
         lost: answers that arrived and could not be kept.
+        manifest: what is noted of the run, earlier sessions included; None when nothing is kept.
+        run: the name it goes by in `llmx runs` and `llmx retry`, as seen from its folder.
     """
 
     figures: Figures
@@ -69,22 +71,24 @@ class Report:
     errors_path: Path | None
     exit_code: int
     lost: int = 0
+    manifest: Manifest | None = None
+    run: str = ""
 
 
 async def execute(
-    plan: Plan, *, stop: Stop, figures: Figures, talk: Talk, clock: Clock, past: RunFolder | None = None
+    plan: Plan, *, stop: Stop, figures: Figures, talk: Talk, clock: Clock, retried: Retried | None = None
 ) -> Report:
     """Run rows to files. The caller shows `figures` and throws `stop` on signals.
 
     Cancelled after a stop, it ends at once, with its files in order.
 
     Args:
-        past: another run, whose answers may be of use.
+        retried: the run whose failed rows these are.
 
     Raises:
         LlmxError: what was found before the first call, or what no row could survive.
     """
-    state = open_state(plan, stop, past)
+    state = open_state(plan, stop, retried)
     outputs: Outputs | None = None
     complete = False
     try:
@@ -101,7 +105,7 @@ async def execute(
             journal=state.journal,
             past=state.past,
         ) as parts:
-            done = await _introduce(plan, parts, state, talk, stop)
+            done = await _introduce(plan, parts, state, talk, stop, retried)
             outputs = _begun(plan, state, stop)
             figures(RunStarted(plan.source.total(), parts.endpoint.label, parts.concurrency, done))
             async with talk.showing(figures):
@@ -157,7 +161,9 @@ def _columns(plan: Plan) -> dict[str, bool]:
     return plan.shape.columns(plan.source.columns, written_fields(plan.schema), list_fields(plan.schema))
 
 
-async def _introduce(plan: Plan, parts: Engine, state: State | NoState, talk: Talk, stop: Stop) -> int:
+async def _introduce(
+    plan: Plan, parts: Engine, state: State | NoState, talk: Talk, stop: Stop, retried: Retried | None
+) -> int:
     """What a person should know, and may have to agree to, before the first call; how many rows are done."""
     if parts.endpoint.note:
         talk.say(f"note: {parts.endpoint.note}")
@@ -169,6 +175,8 @@ async def _introduce(plan: Plan, parts: Engine, state: State | NoState, talk: Ta
         return 0
     state.identify(parts.endpoint)
     found = await survey(plan, state, parts.prepare, parts.cache, stop)
+    if retried is not None:
+        state.check_same(retried, found.changed if found else [])
     for line in found.lines if found else ():
         talk.say(line)
     if damaged := state.journal.damaged:
@@ -240,7 +248,9 @@ def _report(
     code = _exit_code(stop.reasons, figures, plan.settings)
     left, errors = (outputs.rows_left, outputs.errors_path) if outputs else (None, None)
     written = outputs.written if outputs else 0
-    return Report(figures, stop.reasons, left, written, errors, code, lost=state.journal.lost)
+    lost = state.journal.lost
+    kept = (state.manifest, state.name) if isinstance(state, State) else (None, "")
+    return Report(figures, stop.reasons, left, written, errors, code, lost, *kept)
 
 
 def _begun(plan: Plan, state: State | NoState, stop: Stop) -> Outputs:

@@ -53,6 +53,22 @@ class Run:
         """Where its command was given."""
         return Path(self.manifest.cwd) if self.manifest else self.folder.path
 
+    @property
+    def command(self) -> dict[str, Any]:
+        """Its options, with the address that a variable may have given; none when nobody knows."""
+        if self.manifest is None:
+            return {}
+        server = {"base_url": self.manifest.server} if self.manifest.server else {}
+        return {**self.manifest.command, **server}
+
+    def check_idle(self) -> None:
+        """Raises UsageError while somebody is writing it."""
+        if self.owner is not None:
+            who = f" (pid {self.owner})" if self.owner else ""
+            raise UsageError(
+                f"the run of {self.name!r} is going on{who}", hint="wait for it to end, or stop it"
+            )
+
     def is_of_another(self, output: Path) -> bool:
         """Whether it writes another file: in a state folder, outputs of one name take turns."""
         if self.manifest is None or Path(self.manifest.output).name != output.name:
@@ -86,9 +102,10 @@ class Run:
         """
         if self.manifest is None:
             return None
-        options = {name: value for name, value in self.manifest.command.items() if name != without}
+        options = {name: value for name, value in self.command.items() if name != without}
         there = "" if self.cwd == cwd else f"cd {shlex.quote(str(self.cwd))} && "
-        return there + shlex.join(["llmx", *as_argv(options)])
+        rows = "… | " if "-" in options.get("inputs", []) else ""
+        return there + rows + shlex.join(["llmx", *as_argv(options)])
 
 
 def find_runs(env: Environment, state_dir: Path | None = None) -> list[Run]:
@@ -98,11 +115,12 @@ def find_runs(env: Environment, state_dir: Path | None = None) -> list[Run]:
     return sorted((run for run in found if run), key=lambda run: run.folder.modified())
 
 
-def find_run(name: str, env: Environment, state_dir: Path | None = None) -> Run:
+def find_run(name: str, env: Environment, state_dir: Path | None = None, *, whole: bool = False) -> Run:
     """One run.
 
     Args:
         name: its output, its folder, or, of standard output, its name below llmx's home or the beginning of it.
+        whole: the beginning of a name is none.
 
     Raises:
         UsageError: there is none, or there are several.
@@ -112,11 +130,12 @@ def find_run(name: str, env: Environment, state_dir: Path | None = None) -> Run:
         if run is not None and not (state_dir and run.is_of_another(env.cwd / name)):
             return run
     runs = find_runs(env, state_dir)
-    begun = [run for run in runs if run.name.startswith(name)]
+    begun = [] if whole else [run for run in runs if run.name.startswith(name)]
     if len(begun) == 1:
         return begun[0]
     close = nearest(name, [run.name for run in runs])
-    hint = f"did you mean {close!r}?" if close else "llmx runs list"
+    elsewhere = "" if state_dir else "; --state-dir DIR, if it is kept elsewhere"
+    hint = f"did you mean {close!r}?" if close else f"llmx runs list{elsewhere}"
     raise UsageError(f"no run of {name!r}" if not begun else f"several runs begin with {name!r}", hint=hint)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from typing import Any
 
 from llmx._version import __version__
 from llmx.environment import private
-from llmx.errors import OutputFailed
+from llmx.errors import OutputFailed, UsageError
 from llmx.inputs import Inputs
 from llmx.journal import (
     Journal,
@@ -45,10 +45,16 @@ from llmx.report.summary import Figures
 from llmx.settings import as_options
 from llmx.types import Usage
 
-__all__ = ["CONFIG", "NoState", "State", "open_state"]
+__all__ = ["CONFIG", "NAMES", "NoState", "Retried", "State", "open_state"]
 
 CONFIG = ("schema", "prompt", "model", "server", "params")
 """The hashes that all requests of a run share; an input or a price that changes makes no other question."""
+
+NAMES = {"params": "parameters", "input": "input rows"}
+"""What is said for hashes that are not called by their names."""
+
+DIGEST_SECONDS = 1.0
+"""How long a run that has ended waits for its inputs' digests: they are for people, the next run can do without."""
 
 PACING = frozenset(
     {"concurrency", "rpm", "tpm", "retries", "timeout", "patience", "max_wait", "fresh", "offline"}
@@ -118,6 +124,16 @@ class State:
         """Where failed rows go that have no place beside their output."""
         return self.folder.errors
 
+    def check_same(self, retried: Retried, changed: Sequence[str]) -> None:
+        """Raises UsageError where rows that are retried would be asked something else, or all rows would be."""
+        now = self.manifest.hashes
+        names = [name for name in CONFIG if retried.hashes.get(name, now[name]) != now[name]]
+        if retried.folder == self.folder and "input" in changed:
+            names.append("input")
+        if names:
+            what = ", ".join(NAMES.get(name, name) for name in names)
+            raise UsageError(f"a retry asks what was asked, but changed since: {what}", hint=retried.again)
+
     async def changed(self, stop: Stop) -> list[str]:
         """What is not as it was in the session before: names of hashes, "input", "llmx's version". Raises Stopped."""
         if (earlier := self.earlier) is None:
@@ -130,6 +146,12 @@ class State:
         return names if earlier.llmx == self.manifest.llmx else [*names, "llmx's version"]
 
     @property
+    def name(self) -> str:
+        """What `llmx runs` calls it."""
+        output = self.plan.settings.output
+        return self.folder.path.name if flows(output, self.plan.env) else output
+
+    @property
     def config(self) -> str:
         """One digest of all that makes a question."""
         return _digest([self.manifest.hashes.get(name) for name in CONFIG])[:16]
@@ -139,6 +161,7 @@ class State:
         self.endpoint = endpoint
         self.manifest.hashes |= _hashes(self.plan, endpoint)
         self.manifest.model = endpoint.label
+        self.manifest.server = endpoint.given
 
     def begin(self) -> None:
         """Rows are about to flow. Raises OutputFailed."""
@@ -160,7 +183,7 @@ class State:
         manifest.answers = totals.answers
         manifest.usage = {"input": totals.input_tokens, "output": totals.output_tokens}
         manifest.cost = None if totals.cost is None else str(totals.cost)
-        if all(file.sha256 for file in self.inputs.files if file.size is not None):
+        if self.inputs.await_digests(DIGEST_SECONDS):
             manifest.hashes["input"] = _digest([[file.sha256 for file in manifest.inputs], _first(self.plan)])
         if self.endpoint is not None:  # here and not before: reading price lists takes half a second
             manifest.hashes["prices"] = _digest(_prices(self.endpoint))
@@ -183,11 +206,25 @@ class State:
         self.held.close()
 
 
-def open_state(plan: Plan, stop: Stop, past: RunFolder | None = None) -> State | NoState:
-    """Lock the run's folder and open its journal, and those of another run whose answers may be of use.
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """A finished run whose failed rows are to be asked about again: in its own folder, or in another run's.
+
+    Args:
+        hashes: of what it asked.
+        again: the command that asks about all its rows.
+    """
+
+    folder: RunFolder
+    hashes: Mapping[str, str]
+    again: str
+
+
+def open_state(plan: Plan, stop: Stop, retried: Retried | None = None) -> State | NoState:
+    """Lock the run's folder and open its journal, and those of the run that is retried, if it is another.
 
     Raises:
-        UsageError: another run is writing the same output, or the other run is going on.
+        UsageError: another run is writing the same output, or the one that is retried is going on.
         OutputFailed: the system refuses.
     """
     settings, env = plan.settings, plan.env
@@ -196,7 +233,8 @@ def open_state(plan: Plan, stop: Stop, past: RunFolder | None = None) -> State |
     forget_old(env.home, now=time.time())
     folder = _folder(plan)
     with ExitStack() as held, private():
-        answers = None if past is None else _past(past, stop, held)
+        other = None if retried is None or retried.folder == folder else retried.folder
+        answers = None if other is None else _past(other, stop, held)
         held.callback(folder.acquire(settings.output).close)
         return _opened(plan, folder, stop, answers, held)
 

@@ -18,7 +18,7 @@ from llmx.layers.stop import Stop
 from llmx.outputs import flows
 from llmx.planning import Plan, open_rows
 from llmx.report.summary import money
-from llmx.state import CONFIG, State
+from llmx.state import CONFIG, NAMES, State
 from llmx.types import Record, Request, Unreadable
 
 __all__ = ["Survey", "survey"]
@@ -28,9 +28,6 @@ SURVEYED = 100_000
 
 PAUSE_EVERY = 200
 """Rows between two chances for the event loop to hear a signal."""
-
-NAMES = {"params": "parameters", "input": "input rows"}
-"""What is said for the names that `State.changed` has."""
 
 
 @dataclass(frozen=True, slots=True)

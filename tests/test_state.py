@@ -56,6 +56,7 @@ def an_endpoint(**fields: Any) -> Endpoint:
         "label": "openai/m",
         "prices": None,
         "base_url": "http://x",
+        "given": "http://x",
     }
     return cast(Endpoint, SimpleNamespace(**{**base, **fields}))
 
@@ -309,12 +310,10 @@ def test_a_run_that_has_begun_says_so(tmp_path: Path):
 
 def test_the_input_is_noted(tmp_path: Path):
     """Where it was, how large, and a digest of it."""
-    state = begun(tmp_path)
-    (noted,) = manifest(state).inputs
+    (noted,) = ended(begun(tmp_path)).inputs
     data = (tmp_path / "in.jsonl").read_bytes()
     assert (noted.path, noted.size) == (str(tmp_path / "in.jsonl"), len(data))
     assert noted.sha256 == hashlib.sha256(data).hexdigest()
-    state.close()
 
 
 def test_standard_input_is_noted_as_such(tmp_path: Path):

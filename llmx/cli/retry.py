@@ -49,6 +49,7 @@ def retry(
     """
     from llmx.cli.running import run_settings
     from llmx.runs import as_argv, find_run
+    from llmx.state import Retried
 
     env: Environment = context.obj
     run = find_run(name, env, None if state_dir is None else env.cwd / state_dir)
@@ -56,11 +57,16 @@ def retry(
     if run.manifest is not None and run.manifest.rows.get("failed") == 0:
         typer.echo(f"the run of {run.name} has no failed rows: nothing to do", err=True)
         return 0
-    if output is None and _is_repeatable(run, env):
+    assert run.manifest is not None
+    retried = Retried(run.folder, run.manifest.hashes, run.command_from(env.cwd) or "")
+    obstacle = _obstacle(run, env)
+    if output is None and not obstacle:
         given = _in_place(run)
         argv = as_argv(given if run.cwd == env.cwd else _everywhere(given, run))
-        return run_settings(_settings(given), replace(env, cwd=run.cwd), argv)
-    return run_settings(_settings(_apart(run, env, output)), env, sys.argv[1:], past=run.folder)
+        return run_settings(_settings(given), replace(env, cwd=run.cwd), argv, retried)
+    if output is None:
+        typer.echo(f"{obstacle}: what comes of the failed rows goes to standard output", err=True)
+    return run_settings(_settings(_apart(run, env, output)), env, sys.argv[1:], retried)
 
 
 def _check(run: Run, env: Environment) -> None:
@@ -68,9 +74,7 @@ def _check(run: Run, env: Environment) -> None:
     if run.manifest is None:
         hint = f"llmx runs errors {run.name} | llmx extract - …"
         raise UsageError(f"nobody knows what was asked in the run {run.name!r}", hint=hint)
-    if run.state == "running":
-        who = f" (pid {run.owner})" if run.owner else ""
-        raise UsageError(f"the run of {run.name!r} is going on{who}", hint="wait for it to end")
+    run.check_idle()
     if run.state != "complete":
         hint = run.command_from(env.cwd) or ""
         raise UsageError(f"the run of {run.name!r} has not come to its end", hint=hint)
@@ -79,20 +83,24 @@ def _check(run: Run, env: Environment) -> None:
         raise UsageError(f"the run of {run.name!r} was --offline: nobody may be asked", hint=hint)
 
 
-def _is_repeatable(run: Run, env: Environment) -> bool:
-    """Whether the whole command can be given again: its input is still there, and its output a file."""
+def _obstacle(run: Run, env: Environment) -> str:
+    """Why the whole command cannot be given again, "" where it can: input and output are still there."""
     from llmx.outputs import flows
 
     assert run.manifest is not None
-    inputs = [Path(source.path) for source in run.manifest.inputs]
-    place = replace(env, cwd=run.cwd)
-    return not flows(run.manifest.output, place) and all(path.is_file() for path in inputs)
+    if flows(run.manifest.output, replace(env, cwd=run.cwd)):
+        return "the run's output was no file"
+    for path in (source.path for source in run.manifest.inputs):
+        if path == "-":
+            return "the run's input was standard input"
+        if not Path(path).is_file():
+            return f"the run's input {path!r} is not there any more"
+    return ""
 
 
 def _in_place(run: Run) -> dict[str, Any]:
     """The same command: all that is done is replayed, what failed is asked about again."""
-    assert run.manifest is not None
-    return {name: value for name, value in run.manifest.command.items() if name != "fresh"}
+    return {name: value for name, value in run.command.items() if name != "fresh"}
 
 
 def _apart(run: Run, env: Environment, output: str | None) -> dict[str, Any]:
@@ -111,11 +119,7 @@ def _apart(run: Run, env: Environment, output: str | None) -> dict[str, Any]:
     if errors is None:
         raise UsageError(f"the failed rows of the run {run.name!r} are not there any more")
     dropped = {"inputs", "input_format", "limit", "sample", "seed", "output", "errors", "summary", "fresh"}
-    kept = {
-        name: _anchored(name, value, run)
-        for name, value in run.manifest.command.items()
-        if name not in dropped
-    }
+    kept = {name: _anchored(name, value, run) for name, value in run.command.items() if name not in dropped}
     return {**kept, "inputs": [str(errors)], "input_format": "jsonl", "output": output or "-"}
 
 

@@ -1,32 +1,31 @@
-"""What `llmx extract` does once its options are known: signals, talk on stderr, the summary, the exit code."""
+"""What `llmx extract` does once its options are known: signals, and who talks to whom."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
-import shlex
 import signal
 import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import typer
 
+from llmx.cli.conclusion import conclude
 from llmx.clock import SystemClock
 from llmx.environment import Environment
-from llmx.errors import Interrupted, OutputFailed, PipeClosed, UsageError
+from llmx.errors import Interrupted, UsageError
 from llmx.job import Report, execute, first_request
-from llmx.journal import RunFolder
 from llmx.layers.stop import Stop
 from llmx.planning import Plan, plan
 from llmx.records.terminal import visible
 from llmx.report.progress import Terminal
-from llmx.report.summary import Figures, figures_as_json, figures_as_lines
+from llmx.report.summary import Figures
 from llmx.settings import Settings
-from llmx.text import nearest, plural
+from llmx.state import Retried
+from llmx.text import nearest
 
 __all__ = ["run_command", "run_settings"]
 
@@ -47,13 +46,13 @@ def run_command(given: Mapping[str, Any], context: typer.Context) -> int:
 
 
 def run_settings(
-    settings: Settings, env: Environment, argv: Sequence[str], past: RunFolder | None = None
+    settings: Settings, env: Environment, argv: Sequence[str], retried: Retried | None = None
 ) -> int:
     """Run a job; returns its exit code.
 
     Args:
         argv: what to run to go on with it, without the program's name.
-        past: another run, whose answers may be of use.
+        retried: the run whose failed rows these are.
     """
     if env.stdout.closed and (settings.output == "-" or settings.dry_run):
         raise UsageError("standard output is closed", hint="-o FILE")
@@ -61,7 +60,7 @@ def run_settings(
     terminal = _terminal(settings, env)
     if settings.dry_run:
         return asyncio.run(_dry_run(planned, terminal))
-    return asyncio.run(_run(planned, terminal, argv, past))
+    return asyncio.run(_run(planned, terminal, argv, retried))
 
 
 def _said(context: typer.Context) -> dict[str, str]:
@@ -125,15 +124,15 @@ async def _dry_run(planned: Plan, terminal: Terminal) -> int:
     return 0
 
 
-async def _run(planned: Plan, terminal: Terminal, argv: Sequence[str], past: RunFolder | None) -> int:
+async def _run(planned: Plan, terminal: Terminal, argv: Sequence[str], retried: Retried | None) -> int:
     clock = SystemClock()
     figures = Figures(clock)
     stop = Stop(figures.stopped)
-    job = execute(planned, stop=stop, figures=figures, talk=terminal, clock=clock, past=past)
+    job = execute(planned, stop=stop, figures=figures, talk=terminal, clock=clock, retried=retried)
     task = asyncio.create_task(job)
     _on_signals(task, stop, lambda: terminal.draining(figures))
     report = await task
-    _conclude(planned, report, terminal, argv)
+    conclude(planned, report, terminal, argv)
     return report.exit_code
 
 
@@ -150,95 +149,3 @@ def _on_signals(task: asyncio.Task[Report], stop: Stop, say: Callable[[], None])
         if signal.getsignal(number) is signal.SIG_IGN:  # as under nohup, or in a shell's background
             continue
         asyncio.get_running_loop().add_signal_handler(number, receive, number)
-
-
-def _conclude(planned: Plan, report: Report, terminal: Terminal, argv: Sequence[str]) -> None:
-    """The summary; quiet when the reader of our rows is gone, for it is mostly a person's `head`."""
-    figures, settings = report.figures, planned.settings
-    if settings.summary is not None:
-        _write_summary(planned, report)
-    if any(isinstance(reason, PipeClosed) for reason in report.reasons):
-        _detach_stdout(planned.env)
-        return
-    if figures.settled or figures.calls:
-        for line in figures_as_lines(figures):
-            terminal.say(line)
-    elif not report.reasons:
-        terminal.say("0 rows: nothing to do")
-    if (failed := _failed_rows(report, planned.env)) is not None:
-        terminal.say(f"failed rows: {failed}")
-    elif figures.failed and settings.no_store:
-        terminal.say("failed rows are not kept (--no-store); --errors PATH keeps them")
-    if report.reasons:
-        _tell_reasons(report, planned, terminal, argv)
-    elif figures.failed and report.exit_code == 0:
-        terminal.say(f"warning: {plural(figures.failed, 'row')} failed, within --max-failures")
-
-
-def _tell_reasons(report: Report, planned: Plan, terminal: Terminal, argv: Sequence[str]) -> None:
-    first = report.reasons[0]
-    settings = planned.settings
-    kept = not (settings.no_store and settings.cache == "off")
-    if isinstance(first, Interrupted):
-        terminal.say(f"{first}{'; what has been answered is kept' if kept else ''}")
-    else:
-        terminal.say(f"error: {first}")
-        if first.hint:
-            terminal.say(f"hint: {first.hint}")
-    if report.lost:
-        cached = "" if settings.cache == "off" else "; the cache has those that fit the schema"
-        terminal.say(f"lost: {plural(report.lost, 'answer')} could not be put into the journal{cached}")
-    if report.written < report.figures.ok:
-        terminal.say(f"written: {report.written:,} of {report.figures.ok:,} ok")
-    if report.rows_left is not None:
-        terminal.say(f"rows so far: {_short(report.rows_left, planned.env)}")
-    if first.exit_code == 2:  # the command itself is wrong
-        return
-    if settings.no_store:
-        terminal.say("the same command starts from the first row, since nothing is kept (--no-store)")
-    else:
-        terminal.say(f"resume: {shlex.join(['llmx', *_resuming(argv)])}")
-
-
-def _resuming(argv: Sequence[str]) -> list[str]:
-    """The same command, but for what would start it over."""
-    return [word for word in argv if word != "--fresh"]
-
-
-def _failed_rows(report: Report, env: Environment) -> str | None:
-    """The file of failed rows."""
-    return None if report.errors_path is None else _short(report.errors_path, env)
-
-
-def _short(path: Path, env: Environment) -> str:
-    return str(path.relative_to(env.cwd)) if path.is_relative_to(env.cwd) else str(path)
-
-
-def _write_summary(planned: Plan, report: Report) -> None:
-    path = planned.env.cwd / str(planned.settings.summary)
-    document = {
-        **figures_as_json(report.figures),
-        "exit_code": report.exit_code,
-        "stopped": str(report.reasons[0]) if report.reasons else None,
-        "schema": planned.schema.name,
-        "output": planned.settings.output,
-        "written": report.written,
-        "errors_file": _failed_rows(report, planned.env),
-    }
-    try:
-        # What is no UTF-8 in a name is escaped.
-        path.write_text(
-            json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8", "backslashreplace"
-        )
-    except OSError as error:
-        raise OutputFailed(
-            f"cannot write the summary {planned.settings.summary!r}: {error.strerror}"
-        ) from error
-
-
-def _detach_stdout(env: Environment) -> None:
-    """Point stdout elsewhere, or the interpreter complains at exit about what it cannot flush."""
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), env.stdout.fileno())
-    except (OSError, ValueError):
-        return

@@ -36,7 +36,7 @@ StateDir = Annotated[
         help="Where the runs are kept, if not in .llmx.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON, one object a line.")]
 
 
 @runs.command("list")
@@ -100,7 +100,11 @@ def clean(
 ) -> None:
     """Forget what is kept of runs: their answers are paid for again unless the cache has them. Outputs stay."""
     env: Environment = context.obj
-    found = [_found(name, env, state_dir) for name in names] if names else _old(env, state_dir, older_than)
+    found = (
+        [_found(name, env, state_dir, whole=True) for name in names]
+        if names
+        else _old(env, state_dir, older_than)
+    )
     chosen = list({run.folder: run for run in found}.values())
     freed = sum(_forget(run, env, dry_run=dry_run) for run in chosen)
     what = "would be forgotten" if dry_run else "forgotten"
@@ -111,10 +115,10 @@ def _place(state_dir: Path | None, env: Environment) -> Path | None:
     return None if state_dir is None else env.cwd / state_dir
 
 
-def _found(name: str, env: Environment, state_dir: Path | None) -> Run:
+def _found(name: str, env: Environment, state_dir: Path | None, *, whole: bool = False) -> Run:
     from llmx.runs import find_run
 
-    return find_run(name, env, _place(state_dir, env))
+    return find_run(name, env, _place(state_dir, env), whole=whole)
 
 
 def _old(env: Environment, state_dir: Path | None, older_than: str) -> list[Run]:
@@ -160,6 +164,7 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 def _forget(run: Run, env: Environment, *, dry_run: bool) -> int:
     """Remove one; returns its size in bytes. Raises UsageError when it is going on."""
     size = run.folder.size()
+    run.check_idle()
     if not dry_run:
         run.folder.forget(run.name)
     _tell(env, f"{run.name} ({run.state}, {size / 1e6:,.1f} MB)")
@@ -207,14 +212,15 @@ def _cost(run: Run) -> str:
 
 def _facts(run: Run, env: Environment) -> list[tuple[str, str]]:
     """What there is to say of a run, line by line."""
+    from llmx.report.summary import spent_as_line
+
     manifest = run.manifest
     facts = [("run", run.name), ("folder", str(run.folder.path)), ("state", _state(run))]
     if manifest is None:
         return facts
     facts += [("model", manifest.model), ("schema", _schema(manifest)), ("rows", _rows(run))]
     if manifest.answers:
-        tokens = f"{manifest.usage.get('input', 0):,} + {manifest.usage.get('output', 0):,} tokens"
-        facts.append(("answers", f"{manifest.answers:,} · {tokens} · {_cost(run)}"))
+        facts.append(("paid for", spent_as_line(manifest)))
     facts += [("input", f"{source.path}{_size(source.size)}") for source in manifest.inputs]
     facts.append(("started", f"{manifest.started}{f', ended {manifest.ended}' if manifest.ended else ''}"))
     if (failed := run.errors(env)) is not None:

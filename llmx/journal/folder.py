@@ -79,7 +79,7 @@ class RunFolder:
                 _make(self.path)
                 return Lock(self._lock, shown)
         except OSError as error:
-            hint = "--state-dir DIR, a folder that can be written to, or --no-store"
+            hint = "-o FILE or --state-dir DIR in a folder that can be written to, or --no-store"
             # What mkdir says of a file in a folder's place is true, and of no help.
             taken = isinstance(error, FileExistsError)
             reason = os.strerror(errno.ENOTDIR) if taken else error.strerror or error

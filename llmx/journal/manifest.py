@@ -41,6 +41,7 @@ class Manifest(BaseModel):
         llmx: the version that wrote it.
         state: "running" also when the process was killed and nobody has gone on.
         command: the options as given, as the library takes them; paths as the user wrote them, relative to `cwd`.
+        server: the address that the user gave, by an option or a variable; None for the provider's own.
         hashes: hex digests of what makes a question: schema, prompt, model, server, params; and of input and prices.
         started, ended: ISO 8601, UTC.
         rows: counts of the last session: settled, total, ok, failed, cached, coalesced, resumed, written.
@@ -62,6 +63,7 @@ class Manifest(BaseModel):
     errors: str | None = None
     schema_name: str = ""
     model: str = ""
+    server: str | None = None
     inputs: list[InputFile] = []
     selection: dict[str, Any] = {}
     hashes: dict[str, str] = {}

@@ -49,6 +49,7 @@ class Endpoint:
         mode: how structure is asked for: "json_schema", "tools", "json" or "md_json".
         name: the provider's name in the catalog.
         base_url: where calls go.
+        given: the address that the user gave, None for the provider's own.
         wire: the schema as it is sent, and what was changed in it.
         prices: the price list's id for `llmx.pricing`, None when there is none.
         concurrency: calls it can serve at a time, None when that is for the pipeline to find out.
@@ -66,6 +67,7 @@ class Endpoint:
     prices: str | None = None
     concurrency: int | None = None
     note: str = ""
+    given: str | None = None
 
     @property
     def label(self) -> str:
@@ -304,4 +306,5 @@ def _endpoint(wanted: _Wanted, provider: Provider, codec: Codec, plan: Plan, url
         base_url=url,
         wire=plan.wire,
         prices=entry.prices,
+        given=None if entry.wire == "local" else given_address(entry, wanted.base_url, wanted.env.variables),
     )

@@ -24,6 +24,7 @@ from llmx.events import (
     RunStarted,
     Throttled,
 )
+from llmx.journal import Manifest
 from llmx.text import plural
 from llmx.types import Outcome, Usage
 
@@ -35,6 +36,8 @@ __all__ = [
     "figures_as_json",
     "figures_as_lines",
     "money",
+    "spent_as_json",
+    "spent_as_line",
 ]
 
 
@@ -303,6 +306,27 @@ def money(cost: Decimal | None) -> str:
     if cost < Decimal("0.0001"):
         return "<$0.0001"
     return f"${cost:,.2f}" if cost >= 1 else f"${cost:.4f}"
+
+
+def spent_as_line(manifest: Manifest) -> str:
+    """What all sessions of a run have paid for: answers, tokens and money."""
+    tokens = f"{manifest.usage.get('input', 0):,} + {manifest.usage.get('output', 0):,} tokens"
+    return f"{plural(manifest.answers, 'answer')} · {tokens} · {money(_dollars(manifest))}"
+
+
+def spent_as_json(manifest: Manifest) -> dict[str, Any]:
+    """The same for machines; the cost is null when it is unknown."""
+    cost = _dollars(manifest)
+    return {
+        "sessions": manifest.sessions,
+        "answers": manifest.answers,
+        "tokens": manifest.usage,
+        "cost": None if cost is None else float(cost),
+    }
+
+
+def _dollars(manifest: Manifest) -> Decimal | None:
+    return None if manifest.cost is None else Decimal(manifest.cost)
 
 
 def duration(seconds: float) -> str:

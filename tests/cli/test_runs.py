@@ -150,7 +150,7 @@ def test_show(llmx: Llmx, failed: Mock) -> None:
     shown = facts(llmx("runs", "show", "out.jsonl"))
     started = shown.pop("started")
     assert re.fullmatch(r"\S+\+00:00, ended \S+\+00:00", started)
-    assert re.fullmatch(r"8 · [\d,]+ \+ [\d,]+ tokens · cost unknown", shown.pop("answers"))
+    assert re.fullmatch(r"8 answers · [\d,]+ \+ [\d,]+ tokens · cost unknown", shown.pop("paid for"))
     url = failed.openai[-1]
     assert shown == {
         "run": "out.jsonl",
@@ -231,7 +231,10 @@ def test_show_a_name_that_no_run_has(llmx: Llmx, failed: Mock) -> None:
 def test_show_where_there_are_none(llmx: Llmx) -> None:
     """Where to look."""
     done = llmx("runs", "show", "out.jsonl")
-    assert (done.code, done.err) == (2, "error: no run of 'out.jsonl'\nhint: llmx runs list\n")
+    assert (done.code, done.err) == (
+        2,
+        "error: no run of 'out.jsonl'\nhint: llmx runs list; --state-dir DIR, if it is kept elsewhere\n",
+    )
 
 
 # runs errors
@@ -258,7 +261,7 @@ def test_errors_of_standard_output(llmx: Llmx, failing: Mock, rows: Path) -> Non
     done = llmx(*RUN, *failing.openai, *ONE_BY_ONE)
     name = kept_for_stdout(llmx)
     kept = runs_home(Path(llmx.env["LLMX_HOME"])) / name / "errors.jsonl"
-    assert done.err.endswith(f"failed rows: {kept}\n")
+    assert done.err.endswith(f"failed rows: {kept}\nagain: llmx retry {name}\n")
     assert [row["id"] for row in llmx("runs", "errors", name).rows] == [0, 1]
 
 
@@ -351,8 +354,8 @@ def test_clean_leaves_a_run_that_goes_on(llmx: Llmx, failed: Mock, argv: tuple[s
     lock.close()
     assert folder_of(llmx).journal.exists()
     if len(argv) == 1:
-        hint = "hint: wait for it to end, or give -o another name\n"
-        message = f"error: another run (pid {os.getpid()}) is writing 'out.jsonl'\n"
+        hint = "hint: wait for it to end, or stop it\n"
+        message = f"error: the run of 'out.jsonl' is going on (pid {os.getpid()})\n"
         assert (done.code, done.err) == (2, message + hint)
     else:
         assert (done.code, done.err) == (0, "0 runs forgotten, 0.0 MB\n")
@@ -591,6 +594,60 @@ def test_retry_where_the_input_is_gone(llmx: Llmx, failed: Mock, rows: Path) -> 
     rows.unlink()
     done = llmx("retry", "out.jsonl")
     assert (done.code, [row["id"] for row in done.rows]) == (0, [0, 1])
+    said = f"the run's input {str(rows)!r} is not there any more: what comes of the failed rows goes to standard output"
+    assert done.err.splitlines()[0] == said
+
+
+def test_retry_asks_the_same_server(llmx: Llmx, failing: Mock, rows: Path) -> None:
+    """That of a variable, too, which need not be set any more."""
+    llmx.env["OPENAI_API_KEY"] = "key-for-tests"
+    model = ("-m", "openai/mock", *ONE_BY_ONE, "-o", "out.jsonl")
+    assert llmx(*RUN, *model, OPENAI_BASE_URL=f"{failing.url}/v1").code == 3
+    assert f"--base-url {failing.url}/v1" in facts(llmx("runs", "show", "out.jsonl"))["again"]
+    done = llmx("retry", "out.jsonl", OPENAI_BASE_URL="http://127.0.0.1:9/v1")
+    assert (done.code, failing.calls, "changed" in done.err) == (0, 12, False), done.err
+
+
+@pytest.mark.parametrize("argv", [(), ("-o", "more.jsonl")], ids=["in place", "apart"])
+def test_retry_asks_no_other_question(llmx: Llmx, failing: Mock, rows: Path, argv: tuple[str, ...]) -> None:
+    """A prompt that was edited would ask about all rows: that is another command."""
+    (llmx.cwd / "prompt.txt").write_text("Who? {{ text }}")
+    command = (*RUN, *failing.openai, *ONE_BY_ONE, "-o", "out.jsonl", "-p", "@prompt.txt")
+    assert llmx(*command).code == 3
+    (llmx.cwd / "prompt.txt").write_text("Who is it? {{ text }}")
+    done = llmx("retry", "out.jsonl", *argv)
+    assert (done.code, failing.calls) == (2, 10)
+    *_, error, hint = done.err.splitlines()
+    assert error == "error: a retry asks what was asked, but changed since: prompt"
+    assert shlex.split(hint)[1:4] == ["llmx", "extract", "rows.jsonl"]
+
+
+def test_retry_asks_about_no_other_rows(llmx: Llmx, failed: Mock, rows: Path) -> None:
+    """Nor about rows that are new in the input; those that failed can be asked about apart."""
+    write_rows(rows, some_rows(11))
+    done = llmx("retry", "out.jsonl")
+    assert (done.code, failed.calls) == (2, 10)
+    assert "changed since: input rows" in done.err
+    assert llmx("retry", "out.jsonl", "-o", "more.jsonl").code == 0
+
+
+def test_a_run_with_failed_rows_says_how_to_retry(llmx: Llmx, failing: Mock, rows: Path) -> None:
+    """By a command that can be run as it is, and what all sessions have paid for is said when there are several."""
+    done = llmx(*RUN, *failing.openai, *ONE_BY_ONE, "-o", "out.jsonl", "--state-dir", "state")
+    *_, again = done.err.splitlines()
+    assert again == f"again: llmx retry out.jsonl --state-dir {llmx.cwd / 'state'}"
+    assert "sessions" not in done.err
+    done = llmx(*shlex.split(again)[2:])
+    assert (done.code, failing.calls) == (0, 12)
+    assert any(line.startswith("all 2 sessions: 10 answers · ") for line in done.err.splitlines()), done.err
+
+
+def test_a_run_whose_rows_cannot_be_read_is_not_worth_a_retry(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """Asking again mends no line."""
+    with rows.open("a") as file:
+        file.write("no json\n")
+    done = llmx(*RUN, *mock.openai, "-o", "out.jsonl")
+    assert (done.code, "again:" in done.err) == (3, False)
 
 
 def test_retry_apart_keeps_the_question(llmx: Llmx, failing: Mock) -> None:
@@ -673,7 +730,7 @@ def test_retry_of_a_run_that_goes_on(llmx: Llmx, failed: Mock) -> None:
     lock.close()
     assert (done.code, done.err) == (
         2,
-        f"error: the run of 'out.jsonl' is going on (pid {os.getpid()})\nhint: wait for it to end\n",
+        f"error: the run of 'out.jsonl' is going on (pid {os.getpid()})\nhint: wait for it to end, or stop it\n",
     )
 
 

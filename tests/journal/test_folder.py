@@ -164,7 +164,7 @@ def test_it_cannot_be_made(tmp_path: Path):
     with pytest.raises(OutputFailed) as caught:
         RunFolder(path).acquire("x")
     assert str(caught.value) == f"cannot keep the run in {str(path)!r}: {os.strerror(errno.ENOTDIR)}"
-    assert caught.value.hint == "--state-dir DIR, a folder that can be written to, or --no-store"
+    assert caught.value.hint == "-o FILE or --state-dir DIR in a folder that can be written to, or --no-store"
 
 
 @pytest.mark.parametrize("place", [".llmx", ".llmx/out.jsonl"])
