@@ -22,6 +22,8 @@ from llmx.journal.journal import Journal
 from llmx.runs import Run, as_argv, find_run, find_runs
 from llmx.settings import Settings, as_options
 
+LOOK = "llmx runs list; --state-dir DIR, if it is kept elsewhere"
+
 
 @pytest.fixture
 def env(tmp_path: Path) -> Environment:
@@ -122,7 +124,7 @@ def test_a_beginning_that_several_have(env: Environment, make: Make):
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("oot.jsonl", "did you mean 'out.jsonl'?"), ("zzz", "llmx runs list"), ("-", "llmx runs list")],
+    [("oot.jsonl", "did you mean 'out.jsonl'?"), ("zzz", LOOK), ("-", LOOK)],
 )
 def test_a_name_that_no_run_has(env: Environment, make: Make, name: str, hint: str):
     """The nearest one, or where all are."""

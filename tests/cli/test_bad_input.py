@@ -364,4 +364,4 @@ def test_an_answer_that_stays_invalid(
     done = llmx("extract", *GOOD, *mock.openai, "-o", "out.jsonl", "--reasks", "0")
     assert done.code == 3
     assert "  10 × invalid_answer: " in done.err
-    assert done.err.endswith("failed rows: out.errors.jsonl\n")
+    assert done.err.endswith("failed rows: out.errors.jsonl\nagain: llmx retry out.jsonl\n")

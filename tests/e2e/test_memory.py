@@ -23,7 +23,7 @@ PROGRAM = textwrap.dedent("""
         env = Environment(cwd=Path(path).parent)
         sink = open_sink("out.jsonl", env=env)
         write = lambda outcome: sink.write(outcome.value)
-        await run(open_source([path], env=env), settle=settle, write=write, concurrency=100, ordered=True, stop=Stop())
+        await run(open_source([path], env=env), settle=settle, write=write, drained=sink.drained, concurrency=100, ordered=True, stop=Stop())
         sink.close()
 
     asyncio.run(main(sys.argv[1]))

@@ -15,9 +15,10 @@ from package_index import MODEL_BYTES, TINY, PackageIndex, serving
 from pydantic import BaseModel, create_model
 from scripted import KEYS, env_with
 
+from llmx import detached
 from llmx.environment import Environment
 from llmx.errors import AuthenticationFailed, UsageError
-from llmx.providers import DEFAULT_CAP, connect, detached
+from llmx.providers import DEFAULT_CAP, connect
 from llmx.providers.local import MODEL_NOTE
 from llmx.providers.weights import ensure_weights, weights_path
 from llmx.schemas import schema_of
