@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from llmx.cli.runs import StateDir
 from llmx.environment import Environment
 from llmx.errors import UsageError
 
@@ -32,16 +33,7 @@ def retry(
             help="Only what comes of the failed rows, into a file of its own.",
         ),
     ] = None,
-    state_dir: Annotated[
-        Path | None,
-        typer.Option(
-            "--state-dir",
-            metavar="DIR",
-            envvar="LLMX_STATE_DIR",
-            show_envvar=False,
-            help="Where the run is kept, if it is not in .llmx.",
-        ),
-    ] = None,
+    state_dir: StateDir = None,
 ) -> int:
     """Ask again about the failed rows of a run that came to its end, and put its output together anew.
 
