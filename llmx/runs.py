@@ -16,7 +16,7 @@ from typing import Any
 
 from llmx.environment import Environment
 from llmx.errors import UsageError
-from llmx.journal import Manifest, RunFolder, folders_in, read_manifest, run_folder, runs_home
+from llmx.journal import Manifest, RunFolder, folders_in, read_manifest, run_folder, runs_home, settled_so_far
 from llmx.outputs import errors_path, flows
 from llmx.records import partial_of
 from llmx.text import nearest
@@ -60,6 +60,13 @@ class Run:
             return {}
         server = {"base_url": self.manifest.server} if self.manifest.server else {}
         return {**self.manifest.command, **server}
+
+    @property
+    def so_far(self) -> tuple[int, int] | None:
+        """At least how many rows ended well and failed, of a run that has not said so itself."""
+        if self.manifest is None or self.manifest.rows:
+            return None
+        return settled_so_far(self.folder.index)
 
     def check_idle(self) -> None:
         """Raises UsageError while somebody is writing it."""

@@ -196,6 +196,8 @@ def _cells(run: Run) -> list[str]:
     manifest = run.manifest
     rows: dict[str, Any] = manifest.rows if manifest else {}
     counts = [f"{rows[name]:,}" if rows.get(name) is not None else "" for name in ("ok", "failed")]
+    if (so_far := run.so_far) is not None:
+        counts = [f"{n:,}+" for n in so_far]
     written = datetime.fromtimestamp(run.folder.modified()).strftime("%Y-%m-%d %H:%M")
     return [run.name, run.state, *counts, _cost(run), written, manifest.model if manifest else ""]
 
@@ -252,8 +254,10 @@ def _state(run: Run) -> str:
 
 def _rows(run: Run) -> str:
     rows = run.manifest.rows if run.manifest else {}
+    if (so_far := run.so_far) is not None:
+        return f"at least {sum(so_far):,}: {so_far[0]:,} ok, {so_far[1]:,} failed"
     if not rows:
-        return "not counted yet" if run.owner is not None else "not counted: the run did not get to its end"
+        return "not counted"
     total = f" of {rows['total']:,}" if rows.get("total") is not None else ""
     return (
         f"{rows.get('settled') or 0:,}{total}: {rows.get('ok') or 0:,} ok, {rows.get('failed') or 0:,} failed"

@@ -14,7 +14,7 @@ from llmx.journal.folder import (
     run_folder,
     runs_home,
 )
-from llmx.journal.index import Known
+from llmx.journal.index import Known, settled_so_far
 from llmx.journal.journal import Journal, identity
 from llmx.journal.lock import Lock
 from llmx.journal.manifest import InputFile, Manifest, read_manifest, write_manifest
@@ -35,5 +35,6 @@ __all__ = [
     "read_manifest",
     "run_folder",
     "runs_home",
+    "settled_so_far",
     "write_manifest",
 ]

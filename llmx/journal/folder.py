@@ -56,6 +56,11 @@ class RunFolder:
         return self.path / "manifest.json"
 
     @property
+    def index(self) -> Path:
+        """Where each answer stands in the journal."""
+        return self.path / "index.sqlite"
+
+    @property
     def errors(self) -> Path:
         """The failed rows of a run whose results went to standard output."""
         return self.path / "errors.jsonl"

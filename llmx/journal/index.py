@@ -19,7 +19,7 @@ from typing import Any
 from llmx.journal.entries import count, dollars
 from llmx.journal.lines import Line, decode, encode
 
-__all__ = ["Index", "Known", "Place", "RowState", "Totals", "number"]
+__all__ = ["Index", "Known", "Place", "RowState", "Totals", "number", "settled_so_far"]
 
 COMMIT_EVERY = 1_000
 """Lines folded between two commits: as many are folded again after a crash."""
@@ -47,6 +47,11 @@ ON CONFLICT (id) DO UPDATE SET
     failed = excluded.failed,
     config = excluded.config,
     done = CASE WHEN excluded.done > 0 THEN excluded.done WHEN config = excluded.config THEN done ELSE 0 END
+"""
+
+_SETTLED = """
+SELECT TOTAL(seen * (failed = 0)), TOTAL(seen * (failed <> 0)) FROM rows
+WHERE config IS NOT NULL AND session = (SELECT MAX(session) FROM rows)
 """
 
 _PRAGMAS = (
@@ -310,6 +315,22 @@ class Index:
         except sqlite3.Error:  # it is caught up with the next time
             self._uncommitted = 0
         self._db.close()
+
+
+def settled_so_far(path: Path) -> tuple[int, int] | None:
+    """Rows of the last session that ended well and that failed, from an index that somebody may be writing.
+
+    At least so many: what was folded since the last commit is not there yet. None when nobody knows.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            db.execute("PRAGMA trusted_schema=OFF")
+            if _definitions(db) != _OWN:
+                return None
+            ok, failed = db.execute(_SETTLED).fetchone()
+            return int(ok), int(failed)
+    except (sqlite3.Error, ValueError, TypeError, OverflowError):
+        return None
 
 
 def _definitions(db: sqlite3.Connection) -> set[str]:

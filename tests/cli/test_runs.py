@@ -188,9 +188,11 @@ def test_show_from_elsewhere(llmx: Llmx, failed: Mock) -> None:
             "stopped, exit code 130, interrupted, 2 sessions",
             "10 of 10: 8 ok, 2 failed",
         ),
-        (killed, "killed", "not counted: the run did not get to its end"),
+        (killed, "killed", "at least 10: 8 ok, 2 failed"),
+        (lambda folder: (killed(folder), folder.index.unlink()), "killed", "not counted"),
+        (lambda folder: (killed(folder), folder.index.write_text("x" * 4096)), "killed", "not counted"),
     ],
-    ids=["stopped", "killed"],
+    ids=["stopped", "killed", "without an index", "with a bad index"],
 )
 def test_show_a_run_that_did_not_end(
     llmx: Llmx, failed: Mock, change: Callable[[RunFolder], None], state: str, counted: str
