@@ -92,6 +92,7 @@ async def execute(
     outputs: Outputs | None = None
     complete = False
     try:
+        await state.catch_up(stop, talk.say)
         async with engine(
             plan.settings,
             plan.schema,

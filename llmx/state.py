@@ -6,10 +6,11 @@ here knows layers or providers: an endpoint is only looked at for what identifie
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -83,6 +84,9 @@ class NoState:
     past: Journal | None = None
     errors: Path | None = None
 
+    async def catch_up(self, stop: Stop, say: Callable[[str], None]) -> None:
+        """See `State.catch_up`."""
+
     def begin(self) -> None:
         """See `State.begin`."""
 
@@ -155,6 +159,14 @@ class State:
     def config(self) -> str:
         """One digest of all that makes a question."""
         return _digest([self.manifest.hashes.get(name) for name in CONFIG])[:16]
+
+    async def catch_up(self, stop: Stop, say: Callable[[str], None]) -> None:
+        """Read what the journal's index does not know yet. Raises OutputFailed, and Stopped, for it may take a while."""
+        for step, _ in enumerate(self.journal.catching_up()):
+            if step == 0:
+                say("reading the journal of the run, whose index is not there or not complete")
+            await asyncio.sleep(0)
+            stop.check()
 
     def identify(self, endpoint: Endpoint) -> None:
         """The endpoint is known: note what will be asked."""
@@ -257,7 +269,7 @@ def _opened(plan: Plan, folder: RunFolder, stop: Stop, past: Journal | None, hel
         raise _failed(folder, error) from error
     manifest = _manifest(plan, inputs)
     new = not folder.journal.exists()
-    journal = Journal(folder.journal, on_failure=stop.set, fresh=plan.settings.fresh)
+    journal = Journal(folder.journal, on_failure=stop.set, fresh=plan.settings.fresh, catch_up=False)
     return State(plan, folder, journal, earlier, inputs, manifest, new, held.pop_all(), past)
 
 

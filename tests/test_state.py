@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import hashlib
 import io
@@ -17,7 +18,7 @@ from rehearsal import some_rows, write_rows
 
 from llmx._version import __version__
 from llmx.environment import Environment
-from llmx.errors import Interrupted, OutputFailed, UsageError
+from llmx.errors import Interrupted, OutputFailed, Stopped, UsageError
 from llmx.journal import Manifest, read_manifest
 from llmx.layers.stop import Stop
 from llmx.planning import plan
@@ -44,6 +45,8 @@ def options(folder: Path, **given: Any) -> tuple[Settings, Environment]:
 def opened(folder: Path, stop: Stop | None = None, **given: Any) -> State:
     state = open_state(plan(*options(folder, **given)), stop or Stop())
     assert isinstance(state, State)
+    for _ in state.journal.catching_up():
+        pass
     return state
 
 
@@ -476,3 +479,26 @@ def test_rows_done_under_another_question_are_not_done(tmp_path: Path):
     second = begun(tmp_path, schema="name str")
     assert second.journal.done(second.config) == 0
     second.close()
+
+
+async def test_a_long_journal_is_read_bit_by_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A signal ends it, what was read is kept, and the next run goes on there; the person is told once."""
+    monkeypatch.setattr("llmx.journal.index.BATCH", 10)
+    first = begun(tmp_path)
+    for n in range(100):
+        first.journal.settle(Outcome(Record(n, {"id": n}), value=1, attempts=1))
+    first.close()
+    first.folder.index.unlink()
+    said: list[str] = []
+    stop = Stop(lambda reason: said.append(str(reason)))
+    second = open_state(plan(*options(tmp_path)), stop)
+    asyncio.get_running_loop().call_soon(stop.set, Interrupted(2))
+    with pytest.raises(Stopped):
+        await second.catch_up(stop, said.append)
+    assert said == ["reading the journal of the run, whose index is not there or not complete", "interrupted"]
+    second.close()
+    third = open_state(plan(*options(tmp_path)), Stop())
+    await third.catch_up(Stop(), said.append)
+    assert isinstance(third, State)
+    assert third.journal.rows() == 100
+    third.close()

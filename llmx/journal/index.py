@@ -8,7 +8,7 @@ to is checked again when it is read.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
@@ -177,12 +177,13 @@ class Index:
         if self._uncommitted >= COMMIT_EVERY:
             self.commit()
 
-    def fold_all(self, lines: Iterable[Line]) -> None:
-        """Take in many lines, of a journal that somebody else has written."""
+    def fold_all(self, lines: Iterable[Line]) -> Iterator[None]:
+        """Take in many lines, of a journal that somebody else has written, a batch at each step."""
         for line in lines:
             self._take_any(line.entry, line.at, line.size)
             if self._uncommitted >= BATCH:
                 self.commit()
+                yield
         self.commit()
 
     def _take_any(self, entry: Mapping[str, Any] | None, at: int, size: int) -> None:

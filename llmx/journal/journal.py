@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,8 @@ class Journal:
     Args:
         path: of the file, made with mode 0600; its index is beside it. Its owner holds the run's lock.
         on_failure: told, once, when the disk takes no more: no further call should be made.
+        fresh: what is there is set aside when the run begins.
+        catch_up: read what the index does not know yet, at once; else `catching_up` is to be exhausted first.
 
     Attributes:
         lost: answers that arrived and could not be written.
@@ -53,7 +55,14 @@ class Journal:
         OutputFailed: the system refuses to open it.
     """
 
-    def __init__(self, path: Path, *, on_failure: Callable[[LlmxError], None], fresh: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        on_failure: Callable[[LlmxError], None],
+        fresh: bool = False,
+        catch_up: bool = True,
+    ) -> None:
         self.path = path
         self.lost = self.doubles = self.damaged = self.distrusted = 0
         self._on_failure = on_failure
@@ -63,11 +72,17 @@ class Journal:
         self._opened = self._closed = False
         self._begun_at: int | None = None
         if not fresh:
-            self._open()
+            self._open(catch_up=catch_up)
 
-    def _open(self) -> None:
+    def _open(self, *, catch_up: bool = True) -> None:
         with private():  # the index's files, which SQLite makes
             self._open_private()
+        try:
+            if catch_up:
+                self._catch_up()
+        except BaseException:
+            self.close()
+            raise
 
     def _open_private(self) -> None:
         try:
@@ -75,7 +90,6 @@ class Journal:
             try:
                 self._end = _cut_torn_tail(self._file)
                 self._index = Index(self.path.with_name("index.sqlite"), self._identify())
-                self._catch_up()
             except BaseException:
                 os.close(self._file)
                 raise
@@ -109,14 +123,32 @@ class Journal:
             raise UsageError(f"the run in {str(self.path.parent)!r} is by a newer llmx", hint=hint)
         return str(named.get("id", ""))
 
-    def _catch_up(self) -> None:
-        """Fold the lines that the index does not know yet: those of a run that was killed, or all."""
-        if not self._index.journal or self._index.covered > self._end:
-            self._index.begin_anew()
-        known = self._index.totals.damaged
-        with self.path.open("rb", buffering=READ_AHEAD) as file:
-            self._index.fold_all(scan(file, self._index.covered))
-        self.damaged = self._index.totals.damaged - known
+    def _catch_up(self, *, anew: bool = False) -> None:
+        for _ in self.catching_up(anew=anew):
+            pass
+
+    def catching_up(self, *, anew: bool = False) -> Iterator[None]:
+        """Fold the lines that the index does not know yet, a batch at each step: those of a run that was killed, or all.
+
+        A million lines take some 20 s. Whoever stops in between goes on there the next time.
+
+        Args:
+            anew: fold all lines again.
+
+        Raises:
+            OutputFailed: the system refuses.
+        """
+        if not self._opened:
+            return
+        try:
+            if anew or not self._index.journal or self._index.covered > self._end:
+                self._index.begin_anew()
+            known = self._index.totals.damaged
+            with self.path.open("rb", buffering=READ_AHEAD) as file:
+                yield from self._index.fold_all(scan(file, self._index.covered))
+            self.damaged = self._index.totals.damaged - known
+        except (OSError, sqlite3.Error) as error:
+            raise _failure(self.path, error) from error
 
     @property
     def totals(self) -> Totals:
@@ -188,10 +220,9 @@ class Journal:
         if not self._doubted:
             self._doubted = True
             try:
-                self._index.begin_anew()
-                self._catch_up()
-            except (OSError, sqlite3.Error) as error:
-                self._fail(error)
+                self._catch_up(anew=True)
+            except OutputFailed as failure:
+                self._tell(failure)
                 return None
             if (found := self.answer(request)) is not None:
                 return found
@@ -274,9 +305,12 @@ class Journal:
         self._end = os.fstat(self._file).st_size
 
     def _fail(self, error: OSError | sqlite3.Error) -> None:
+        self._tell(_failure(self.path, error))
+
+    def _tell(self, failure: OutputFailed) -> None:
         if not self._failed:
             self._failed = True
-            self._on_failure(_failure(self.path, error))
+            self._on_failure(failure)
 
 
 def _cut_torn_tail(file: int) -> int:
