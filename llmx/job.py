@@ -107,7 +107,7 @@ async def execute(
             past=state.past,
         ) as parts:
             done = await _introduce(plan, parts, state, talk, stop, retried)
-            outputs = _begun(plan, state, stop)
+            outputs = await _begun(plan, state, stop)
             figures(RunStarted(plan.source.total(), parts.endpoint.label, parts.concurrency, done))
             async with talk.showing(figures):
                 complete = await _run(plan, parts, outputs, figures, stop)
@@ -129,6 +129,8 @@ def _warnings(plan: Plan, state: State | NoState, outputs: Outputs | None) -> It
         yield f"{plural(found, 'answer')} in the journal could not be trusted, and the rows were asked about again"
     if doubles := state.journal.doubles:
         yield f"{plural(doubles, 'row')} with a {plan.settings.key!r} that an earlier row has, too"
+    if state.emptied and outputs is not None and outputs.rows_left:
+        yield f"{plan.settings.output!r} had {plural(state.emptied, 'row')} and has none now"
 
 
 def _end(
@@ -229,7 +231,7 @@ async def _run(plan: Plan, parts: Engine, outputs: Outputs, figures: Figures, st
     finally:
         plan.source.close()
         figures(RunEnded(complete))
-        outputs.finish(complete=complete)
+        await outputs.finish(complete=complete)
     return complete
 
 
@@ -254,13 +256,13 @@ def _report(
     return Report(figures, stop.reasons, left, written, errors, code, lost, *kept)
 
 
-def _begun(plan: Plan, state: State | NoState, stop: Stop) -> Outputs:
+async def _begun(plan: Plan, state: State | NoState, stop: Stop) -> Outputs:
     """The outputs, once the system has let us open them all and note that the run has begun."""
     outputs = _open_outputs(plan, state, stop)
     try:
         state.begin()
     except LlmxError:
-        outputs.finish(complete=False)
+        await outputs.finish(complete=False)
         raise
     return outputs
 
@@ -276,7 +278,14 @@ def _open_outputs(plan: Plan, state: State | NoState, stop: Stop) -> Outputs:
     )
     errors = errors_path(settings.output, settings.errors, env)
     try:
-        return Outputs(results, errors or state.errors, env=env, stop=stop, ours=errors is None)
+        return Outputs(
+            results,
+            errors or state.errors,
+            env=env,
+            stop=stop,
+            ours=errors is None,
+            stale=settings.errors is None or state.had_errors_at(errors),
+        )
     except LlmxError:
         results.abandon()
         raise

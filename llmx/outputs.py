@@ -6,14 +6,16 @@ calls in flight still end and their answers are still cached.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from llmx.environment import Environment, private
-from llmx.errors import LlmxError, OutputFailed, PipeClosed, UsageError
+from llmx.errors import LlmxError, OutputFailed, PipeClosed, Stopped, UsageError
+from llmx.journal import STATE
 from llmx.layers.stop import Stop
 from llmx.records import (
     Sink,
@@ -29,6 +31,9 @@ from llmx.types import Outcome
 
 __all__ = ["Outputs", "check_outputs", "errors_path", "flows"]
 
+GRACE_SECONDS = 1.0
+"""What the reader of a run that was stopped has for the rows that wait for it: a line should not be cut."""
+
 COMPRESSED = {".gz", ".zst"}
 JSONL = {"", ".jsonl", ".ndjson", ".json"}
 
@@ -41,6 +46,7 @@ def check_outputs(settings: Settings, env: Environment) -> None:
     """
     check_output(settings.output, settings.inputs, env=env, format=settings.output_format)
     _check_failed_rows(settings, env)
+    _check_apart(settings, env)
     beside = {"--summary": settings.summary}
     if (errors := errors_path(settings.output, settings.errors, env)) is not None:
         beside["--errors"] = os.path.relpath(errors, env.cwd)
@@ -52,6 +58,22 @@ def check_outputs(settings: Settings, env: Environment) -> None:
     if settings.errors is not None and _suffix(Path(settings.errors)) not in JSONL:
         stem = Path(settings.errors).with_suffix(".jsonl")
         raise UsageError(f"--errors {settings.errors!r}: failed rows are JSON Lines", hint=f"--errors {stem}")
+
+
+def _check_apart(settings: Settings, env: Environment) -> None:
+    """Refuse outputs in the folders where runs are kept: a journal could be overwritten."""
+    named = {"-o": settings.output, "--errors": settings.errors, "--summary": settings.summary}
+    for option, name in named.items():
+        if name is not None and name != "-" and _is_kept_there(env.cwd / name, settings, env):
+            problem = f"{option}: {name!r} is in a folder where runs are kept"
+            raise UsageError(problem, hint=f"{option} PATH, elsewhere")
+
+
+def _is_kept_there(path: Path, settings: Settings, env: Environment) -> bool:
+    folder = path.parent.resolve()
+    state_dir = None if settings.state_dir is None else (env.cwd / settings.state_dir).resolve()
+    own = state_dir is not None and folder == state_dir / Path(settings.output).name
+    return own or STATE in folder.parts or folder.is_relative_to(env.home.resolve() / "runs")
 
 
 def _check_failed_rows(settings: Settings, env: Environment) -> None:
@@ -121,6 +143,7 @@ class Outputs:
         errors: opened at the first failed row; of a file it is tried at once, so that what is wrong with it is
             said before anything is paid for. None to drop failed rows.
         ours: whether it is a file of the run's own folder, which is nobody else's business.
+        stale: whether a file of that name is of an earlier run of this output, and goes when no row fails.
 
     Attributes:
         written: good outcomes whose rows all went where they belong.
@@ -131,18 +154,26 @@ class Outputs:
     """
 
     def __init__(
-        self, results: Sink, errors: Path | None, *, env: Environment, stop: Stop, ours: bool = False
+        self,
+        results: Sink,
+        errors: Path | None,
+        *,
+        env: Environment,
+        stop: Stop,
+        ours: bool = False,
+        stale: bool = True,
     ) -> None:
         self._results = results
         self._errors_path = errors
         self._ours = ours
+        self._stale = stale
         self._env = env
         self._stop = stop
         self._errors: Sink | None = None
         if errors is not None and not is_stream(errors):
             self._open_errors(errors).abandon()
         self._broken = False
-        self.written = 0
+        self.written = self._waiting = 0
 
     @property
     def rows_left(self) -> Path | None:
@@ -157,7 +188,13 @@ class Outputs:
     @property
     def warnings(self) -> list[str]:
         """What the user should know of the results, complete after `finish`."""
-        return self._results.warnings
+        path = self._errors_path
+        if self._stale or path is None or self._errors is not None or not path.is_file():
+            return self._results.warnings
+        return [
+            *self._results.warnings,
+            f"{str(path)!r} is of no earlier run of this output: it stays as it is",
+        ]
 
     def write(self, outcome: Outcome) -> None:
         """Write one outcome where it belongs."""
@@ -165,11 +202,22 @@ class Outputs:
             self._guard(lambda: self._write(outcome))
 
     async def drained(self) -> None:
-        """Return when whoever reads has taken what was written: other tasks go on meanwhile."""
-        for sink in (self._results, self._errors):
-            if sink is not None and not self._broken:
-                with self._guarded():
+        """Return when whoever reads has taken what was written, or the run is stopped; other tasks go on meanwhile."""
+        with suppress(Stopped):
+            for sink in self._open():
+                with self._guarded(), self._stop.interruptible():
                     await sink.drained()
+        self._count()
+
+    def _open(self) -> list[Sink]:
+        sinks = (self._results, self._errors)
+        return [] if self._broken else [sink for sink in sinks if sink is not None]
+
+    def _count(self) -> None:
+        """Rows are written when all that came before them has been taken."""
+        if self._results.taken:
+            self.written += self._waiting
+            self._waiting = 0
 
     def _write(self, outcome: Outcome) -> None:
         if outcome.error is not None:
@@ -177,7 +225,7 @@ class Outputs:
             return
         for row in outcome.rows:
             self._results.write(row)
-        self.written += 1
+        self._waiting += 1
 
     def _write_error(self, outcome: Outcome, error: LlmxError) -> None:
         if self._errors_path is None:
@@ -213,13 +261,37 @@ class Outputs:
         self._broken = True
         self._stop.set(error)
 
-    def finish(self, *, complete: bool) -> None:
-        """Bring the files to their end: in place when the run is complete, else as `.partial`."""
+    async def finish(self, *, complete: bool) -> None:
+        """Bring the files to their end: in place when the run is complete, else as `.partial`.
+
+        A reader that takes nothing is waited for until the run is stopped, and then for `GRACE_SECONDS`; not at
+        all by a task that is being cancelled.
+        """
         for sink in (self._results, self._errors):
             if sink is not None:
-                self._guard(sink.close if complete and not self._broken else sink.abandon)
-        if complete and not self._broken and self._errors is None:
+                await self._finish(sink, complete=complete)
+        self._count()
+        if complete and not self._broken and self._errors is None and self._stale:
             self._guard(self._forget_errors)
+
+    async def _finish(self, sink: Sink, *, complete: bool) -> None:
+        ended = False
+        with suppress(Stopped), self._guarded():
+            if complete and not self._broken:
+                for _ in sink.ending():
+                    with self._stop.interruptible():
+                        await sink.drained()
+                ended = True
+                sink.close()
+        if not ended:
+            await self._give_up(sink)
+
+    async def _give_up(self, sink: Sink) -> None:
+        task = asyncio.current_task()
+        if not self._broken and not (task and task.cancelling()):
+            with self._guarded(), suppress(TimeoutError):
+                await asyncio.wait_for(sink.drained(), GRACE_SECONDS)
+        self._guard(sink.abandon)
 
     def _forget_errors(self) -> None:
         """What an earlier run left is no longer true. A device is no file that somebody has left."""

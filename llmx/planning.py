@@ -64,7 +64,7 @@ class Plan:
         settings, (system, *examples) = self.settings, self.prompt.prefix
         given = None if settings.system is None else system
         columns: Any = settings.input or {"all but": settings.key}
-        return [given, examples, self.template, columns if self.template is None else None]
+        return [given, examples, self.template, columns if self.prompt.row_is_shown else None]
 
     @property
     def doubt(self) -> str:

@@ -102,6 +102,7 @@ class Prompt:
 
     Attributes:
         used: the columns that the template uses, None without one.
+        row_is_shown: the template shows the row as a whole, or there is none.
 
     Raises:
         UsageError: the template is wrong, uses a column that is not there, or fails on an example.
@@ -120,10 +121,10 @@ class Prompt:
         _check_encodable(template or "", "--prompt")
         self._selection = selection
         self._template: Template | None = None
-        self._row_is_shown = True
+        self.row_is_shown = True
         self.used: list[str] | None = None
         if template is not None:
-            self._template, self.used, self._row_is_shown = compiled(
+            self._template, self.used, self.row_is_shown = compiled(
                 template, selection.chosen or columns, list(selection.of(dict.fromkeys(columns)))
             )
         self._prefix: list[Message] = [{"role": "system", "content": system}]
@@ -174,7 +175,7 @@ class Prompt:
         assert self._template is not None
         shown = self._selection.of(data)
         given = data if self._selection.chosen is None else shown
-        row = shown if self._row_is_shown else given
+        row = shown if self.row_is_shown else given
         text = rendered(self._template, {ROW: row, **given})
         if not text.strip():
             raise UnreadableRow("the prompt template makes nothing of this row")

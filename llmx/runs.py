@@ -77,7 +77,7 @@ class Run:
             )
 
     def is_of_another(self, output: Path) -> bool:
-        """Whether it writes another file: in a state folder, outputs of one name take turns."""
+        """Whether it writes another file: in a state folder, outputs of one name exclude each other."""
         if self.manifest is None or Path(self.manifest.output).name != output.name:
             return False
         return os.path.normpath(self.cwd / self.manifest.output) != os.path.normpath(output)

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -27,17 +27,13 @@ from llmx.journal import (
     Manifest,
     NoJournal,
     RunFolder,
-    folders_in,
     forget_old,
-    fresh_folder,
-    identity,
     read_manifest,
-    run_folder,
-    runs_home,
     write_manifest,
 )
 from llmx.layers.stop import Stop
-from llmx.outputs import flows
+from llmx.outputs import errors_path, flows
+from llmx.places import check_place, first_row, place_of
 from llmx.planning import Plan
 from llmx.pricing import price
 from llmx.providers import Endpoint
@@ -57,24 +53,6 @@ NAMES = {"params": "parameters", "input": "input rows"}
 DIGEST_SECONDS = 1.0
 """How long a run that has ended waits for its inputs' digests: they are for people, the next run can do without."""
 
-PACING = frozenset(
-    {"concurrency", "rpm", "tpm", "retries", "timeout", "patience", "max_wait", "fresh", "offline"}
-    | {"reasks", "max_output_tokens", "order", "meta", "keep", "prefix", "into", "explode"}
-    | {
-        "csv_safe",
-        "output_format",
-        "summary",
-        "errors",
-        "max_failures",
-        "confirm_above",
-        "cache",
-        "cache_ttl",
-        "key_file",
-        "dry_run",
-    }
-)
-"""Options that make a command no other run of standard output."""
-
 
 @dataclass(slots=True)
 class NoState:
@@ -83,6 +61,11 @@ class NoState:
     journal: NoJournal = field(default_factory=NoJournal)
     past: Journal | None = None
     errors: Path | None = None
+    emptied: int = 0
+
+    def had_errors_at(self, path: Path | None) -> bool:
+        """See `State.had_errors_at`: nobody knows."""
+        return False
 
     async def catch_up(self, stop: Stop, say: Callable[[str], None]) -> None:
         """See `State.catch_up`."""
@@ -131,8 +114,12 @@ class State:
     def check_same(self, retried: Retried, changed: Sequence[str]) -> None:
         """Raises UsageError where rows that are retried would be asked something else, or all rows would be."""
         now = self.manifest.hashes
+        self.manifest.retry = retried.folder == self.folder
+        if self.manifest.retry and not self.journal.totals.session:
+            problem = "the journal of that run is gone: all its rows would be asked about"
+            raise UsageError(problem, hint=retried.again)
         names = [name for name in CONFIG if retried.hashes.get(name, now[name]) != now[name]]
-        if retried.folder == self.folder and "input" in changed:
+        if self.manifest.retry and "input" in changed:
             names.append("input")
         if names:
             what = ", ".join(NAMES.get(name, name) for name in names)
@@ -154,6 +141,14 @@ class State:
         """What `llmx runs` calls it."""
         output = self.plan.settings.output
         return self.folder.path.name if flows(output, self.plan.env) else output
+
+    def had_errors_at(self, path: Path | None) -> bool:
+        """Whether the session before this one had its failed rows there."""
+        earlier = self.earlier
+        if earlier is None or path is None:
+            return False
+        place = replace(self.plan.env, cwd=Path(earlier.cwd))
+        return errors_path(earlier.output, earlier.errors, place) == path
 
     @property
     def config(self) -> str:
@@ -193,16 +188,29 @@ class State:
         manifest.rows = {**figures.rows, "written": written}
         manifest.calls = figures.calls
         manifest.answers = totals.answers
+        earlier = self.earlier or Manifest()
+        manifest.lost = earlier.lost + self.journal.lost
+        manifest.maybe_billed = earlier.maybe_billed + figures.maybe_billed
         manifest.usage = {"input": totals.input_tokens, "output": totals.output_tokens}
         manifest.cost = None if totals.cost is None else str(totals.cost)
         if self.inputs.await_digests(DIGEST_SECONDS):
-            manifest.hashes["input"] = _digest([[file.sha256 for file in manifest.inputs], _first(self.plan)])
+            manifest.hashes["input"] = _digest(
+                [[file.sha256 for file in manifest.inputs], first_row(self.plan)]
+            )
         if self.endpoint is not None:  # here and not before: reading price lists takes half a second
             manifest.hashes["prices"] = _digest(_prices(self.endpoint))
         try:
             self._write()
         except OutputFailed as error:
             stop.set(error)
+
+    @property
+    def emptied(self) -> int:
+        """Good rows of the session before, where this one has come to its end without any."""
+        earlier = self.earlier
+        if earlier is None or self.manifest.state != "complete" or self.manifest.rows.get("written"):
+            return 0
+        return (earlier.state == "complete" and earlier.rows.get("written")) or 0
 
     def _write(self) -> None:
         try:
@@ -242,20 +250,20 @@ def open_state(plan: Plan, stop: Stop, retried: Retried | None = None) -> State 
     settings, env = plan.settings, plan.env
     if settings.no_store:
         return NoState()
-    forget_old(env.home, now=time.time())
-    folder = _folder(plan)
+    folder = place_of(plan)
     with ExitStack() as held, private():
         other = None if retried is None or retried.folder == folder else retried.folder
         answers = None if other is None else _past(other, stop, held)
         held.callback(folder.acquire(settings.output).close)
+        forget_old(env.home, now=time.time())  # not those that we hold
         return _opened(plan, folder, stop, answers, held)
 
 
 def _past(folder: RunFolder, stop: Stop, held: ExitStack) -> Journal | None:
     """The journal of another run, None when there is none."""
+    held.callback(folder.acquire(folder.path.name).close)
     if not folder.journal.exists():
         return None
-    held.callback(folder.acquire(folder.path.name).close)
     journal = Journal(folder.journal, on_failure=stop.set)
     held.callback(journal.close)
     return journal
@@ -268,6 +276,7 @@ def _opened(plan: Plan, folder: RunFolder, stop: Stop, past: Journal | None, hel
     except OSError as error:
         raise _failed(folder, error) from error
     manifest = _manifest(plan, inputs)
+    check_place(plan, folder)
     new = not folder.journal.exists()
     journal = Journal(folder.journal, on_failure=stop.set, fresh=plan.settings.fresh, catch_up=False)
     return State(plan, folder, journal, earlier, inputs, manifest, new, held.pop_all(), past)
@@ -277,49 +286,11 @@ def _failed(folder: RunFolder, error: OSError) -> OutputFailed:
     return OutputFailed(f"cannot keep the run in {str(folder.path)!r}: {error.strerror or error}")
 
 
-def _folder(plan: Plan) -> RunFolder:
-    """Where the run is kept: by its output's name, or, of standard output, where the same command has left off."""
-    settings, env = plan.settings, plan.env
-    if not flows(settings.output, env):
-        state_dir = None if settings.state_dir is None else env.cwd / settings.state_dir
-        return run_folder(env.cwd / settings.output, state_dir)
-    left = None if settings.fresh else _left_off(plan)
-    if left is not None:
-        return left
-    if settings.state_dir is not None:
-        return RunFolder(env.cwd / settings.state_dir / fresh_folder(env.home).path.name)
-    return fresh_folder(env.home)
-
-
-def _left_off(plan: Plan) -> RunFolder | None:
-    """The newest run of the same command that nobody is writing and in which something is left to do.
-
-    Of an input that can be read only once, its first row tells whether it is the same.
-    """
-    settings, env, first = plan.settings, plan.env, _first(plan)
-    wanted = _asked(as_options(settings))
-    parent = runs_home(env.home) if settings.state_dir is None else env.cwd / settings.state_dir
-    for folder in reversed(list(folders_in(parent))):
-        manifest = read_manifest(folder.manifest)
-        if manifest is None or manifest.cwd != str(env.cwd) or _asked(manifest.command) != wanted:
-            continue
-        if manifest.selection.get("first") != first:
-            continue
-        left = manifest.exit_code != 0 or manifest.rows.get("failed")  # some may fail within --max-failures
-        return folder if left and folder.owner() is None else None
-    return None
-
-
-def _asked(command: Mapping[str, Any]) -> dict[str, Any]:
-    """A command without what makes it no other job."""
-    return {name: value for name, value in command.items() if name not in PACING}
-
-
 def _manifest(plan: Plan, inputs: Inputs) -> Manifest:
     """What is known of a session before it has an endpoint."""
     settings = plan.settings
     chosen = {name: getattr(settings, name) for name in ("limit", "sample", "seed", "key")}
-    selection = {**chosen, "first": _first(plan)}
+    selection = {**chosen, "first": first_row(plan)}
     return Manifest(
         llmx=__version__,
         pid=os.getpid(),
@@ -332,11 +303,6 @@ def _manifest(plan: Plan, inputs: Inputs) -> Manifest:
         selection=selection,
         started=_now(),
     )
-
-
-def _first(plan: Plan) -> str | None:
-    """Digest of the first row of an input that can be read only once."""
-    return None if plan.source.first is None else identity(plan.source.first)
 
 
 def _hashes(plan: Plan, endpoint: Endpoint) -> dict[str, str]:

@@ -163,7 +163,7 @@ class Completion:
 
     Args:
         text: the answer's JSON text: the message's text, or the tool call's arguments. Not validated.
-        usage: of this call alone; its cost is None when the model's price is unknown.
+        usage: of the call that it is the answer to; its cost is None when the model's price is unknown.
         model: the model that answered, as it named itself.
         finish: why it stopped.
         body: the provider's whole response as parsed JSON, {} for an answer out of the cache.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,13 @@ class Sink:
         self.warnings: list[str] = []
         self.ended = ""
         self.rows_left: Path | None = None
+        self.taken = True
+
+    async def drained(self) -> None:
+        """All is taken."""
+
+    def ending(self) -> Iterator[None]:
+        yield from ()
 
     def write(self, row: Any) -> None:
         if self.error is not None:
@@ -57,6 +65,11 @@ class Sink:
 
     def abandon(self) -> None:
         self.ended = "abandoned"
+
+
+def end(outputs: Outputs, *, complete: bool) -> None:
+    """The end of a run."""
+    asyncio.run(outputs.finish(complete=complete))
 
 
 @pytest.fixture
@@ -184,7 +197,7 @@ def test_a_good_row_goes_to_the_results(make: Any, env: Environment) -> None:
     """With its columns and its fields."""
     outputs, _ = make()
     outputs.write(GOOD)
-    outputs.finish(complete=True)
+    end(outputs, complete=True)
     assert read_rows(env.cwd / "out.jsonl") == [{"id": 1, "name": "Ada", "age": 36}]
     assert outputs.errors_path is None
 
@@ -193,7 +206,7 @@ def test_a_failed_row_goes_to_the_errors(make: Any, env: Environment) -> None:
     """With what is known of its end."""
     outputs, _ = make()
     outputs.write(BAD)
-    outputs.finish(complete=True)
+    end(outputs, complete=True)
     error = {
         "type": "invalid_answer",
         "message": "no",
@@ -217,7 +230,7 @@ def test_a_complete_run_forgets_earlier_errors(make: Any, env: Environment) -> N
     """Both the complete and the partial ones."""
     for name in ("out.errors.jsonl", "out.errors.jsonl.partial"):
         (env.cwd / name).write_text("{}\n")
-    make()[0].finish(complete=True)
+    end(make()[0], complete=True)
     assert list(env.cwd.glob("*errors*")) == []
 
 
@@ -225,8 +238,38 @@ def test_a_pipe_for_errors_is_not_taken_for_a_stale_file(env: Environment) -> No
     """`--errors /dev/null` as root would be the end of it."""
     os.mkfifo(env.cwd / "pipe")
     outputs = Outputs(Sink(), env.cwd / "pipe", env=env, stop=Stop())
-    outputs.finish(complete=True)
+    end(outputs, complete=True)
     assert (env.cwd / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize("option", ["output", "errors", "summary"])
+@pytest.mark.parametrize("name", [".llmx/out.jsonl/journal.jsonl", "home/runs/r/errors.jsonl"])
+def test_no_output_lies_where_runs_are_kept(option: str, name: str, env: Environment) -> None:
+    """It would be their end."""
+    (env.cwd / name).parent.mkdir(parents=True)
+    given = {"schema": "x", "output": "out.jsonl", option: name}
+    with pytest.raises(UsageError, match="where runs are kept"):
+        check_outputs(Settings.of(given), env)
+
+
+def test_a_state_dir_has_no_outputs_in_the_runs_own_folder(env: Environment) -> None:
+    """Beside it there may be some."""
+    (env.cwd / "s" / "out.jsonl").mkdir(parents=True)
+    given = {"schema": "x", "output": "out.jsonl", "state_dir": "s"}
+    check_outputs(Settings.of({**given, "errors": "s/errors.jsonl"}), env)
+    with pytest.raises(UsageError, match="where runs are kept"):
+        check_outputs(Settings.of({**given, "errors": "s/out.jsonl/journal.jsonl"}), env)
+
+
+def test_errors_of_somebody_else_stay(env: Environment) -> None:
+    """A run without failures removes what an earlier run of its own has left, and says so of other files."""
+    notes = env.cwd / "notes.jsonl"
+    notes.write_text("{}\n")
+    outputs = Outputs(open_sink("out.jsonl", env=env), notes, env=env, stop=Stop(), stale=False)
+    outputs.write(GOOD)
+    end(outputs, complete=True)
+    assert notes.read_text() == "{}\n"
+    assert outputs.warnings == [f"{str(notes)!r} is of no earlier run of this output: it stays as it is"]
 
 
 def test_errors_that_another_run_is_writing_are_refused(make: Any, env: Environment) -> None:
@@ -242,7 +285,7 @@ def test_errors_that_another_run_has_begun_meanwhile_stop_this_one(make: Any, en
     outputs, stop = make()
     other = open_sink("out.errors.jsonl", env=env)
     outputs.write(BAD)
-    outputs.finish(complete=True)
+    end(outputs, complete=True)
     assert isinstance(stop.reason, OutputFailed)
     assert "is writing" in str(stop.reason)
     other.abandon()
@@ -254,7 +297,7 @@ def test_a_column_that_came_late_is_not_overwritten(make: Any, env: Environment)
     outputs, stop = make()
     for outcome in (late, GOOD):
         outputs.write(outcome)
-    outputs.finish(complete=True)
+    end(outputs, complete=True)
     (row,) = read_rows(env.cwd / "out.errors.jsonl")
     error = row.pop("_error")
     assert row == {"id": 7, "age": "old"}
@@ -270,14 +313,14 @@ def test_outputs_know_where_the_results_are(complete: bool, name: str, make: Any
     """For whoever tells it."""
     outputs, _ = make()
     outputs.write(GOOD)
-    outputs.finish(complete=complete)
+    end(outputs, complete=complete)
     assert outputs.rows_left == env.cwd / name
 
 
 def test_a_stopped_run_keeps_earlier_errors(make: Any, env: Environment) -> None:
     """They are true of the output that is still there."""
     (env.cwd / "out.errors.jsonl").write_text("{}\n")
-    make()[0].finish(complete=False)
+    end(make()[0], complete=False)
     assert (env.cwd / "out.errors.jsonl").exists()
 
 
@@ -286,7 +329,7 @@ def test_a_stopped_run_leaves_partial_files(make: Any, env: Environment) -> None
     outputs, _ = make()
     outputs.write(GOOD)
     outputs.write(BAD)
-    outputs.finish(complete=False)
+    end(outputs, complete=False)
     assert not (env.cwd / "out.jsonl").exists()
     assert len(read_rows(env.cwd / "out.jsonl.partial")) == 1
     assert outputs.errors_path == env.cwd / "out.errors.jsonl.partial"
@@ -323,7 +366,7 @@ def test_after_a_failed_write_the_run_is_not_complete(make: Any) -> None:
     sink = Sink(BrokenPipeError())
     outputs, _ = make(sink)
     outputs.write(GOOD)
-    outputs.finish(complete=True)
+    end(outputs, complete=True)
     assert sink.ended == "abandoned"
 
 
@@ -340,7 +383,7 @@ def test_errors_in_a_runs_own_folder_are_private(env: Environment) -> None:
     path = env.cwd / "errors.jsonl"
     outputs = Outputs(Sink(), path, env=env, stop=Stop(), ours=True)
     outputs.write(BAD)
-    outputs.finish(complete=True)
+    end(outputs, complete=True)
     assert path.stat().st_mode & 0o077 == 0
 
 
@@ -348,5 +391,5 @@ def test_failed_rows_may_be_dropped(env: Environment) -> None:
     """Of a run that keeps nothing, nowhere."""
     outputs = Outputs(Sink(), None, env=env, stop=Stop())
     outputs.write(BAD)
-    outputs.finish(complete=True)
+    end(outputs, complete=True)
     assert outputs.errors_path is None

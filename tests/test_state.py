@@ -422,6 +422,7 @@ def test_a_disk_that_fails_throws_the_stop(tmp_path: Path):
         ({"prompt": "{{ text }}"}, "prompt"),
         ({"system": "Be brief."}, "prompt"),
         ({"input": "text"}, "prompt"),
+        ({"prompt": "{{ row }}", "input": "text"}, "prompt"),
         ({"temperature": 0.5}, "params"),
     ],
     ids=lambda value: str(value),

@@ -38,7 +38,7 @@ def _tell(planned: Plan, report: Report, terminal: Terminal, argv: Sequence[str]
         terminal.say("0 rows: nothing to do")
     if manifest is not None and manifest.sessions > 1 and manifest.ended is not None:
         terminal.say(f"all {manifest.sessions} sessions: {spent_as_line(manifest)}")
-    if (failed := _failed_rows(report, planned.env)) is not None:
+    if (failed := _failed_rows(report)) is not None:
         terminal.say(f"failed rows: {failed}")
     elif figures.failed and planned.settings.no_store:
         terminal.say("failed rows are not kept (--no-store); --errors PATH keeps them")
@@ -62,7 +62,7 @@ def _retry(planned: Plan, report: Report) -> str:
     name = report.run if here or planned.settings.output == "-" else str(planned.env.cwd / report.run)
     state_dir = planned.settings.state_dir
     place = [] if state_dir is None else ["--state-dir", str(planned.env.cwd / state_dir)]
-    return shlex.join(["llmx", "retry", name, *place])
+    return shlex.join(["llmx", "retry", *place, *(["--"] if name.startswith("-") else []), name])
 
 
 def _tell_reasons(report: Report, planned: Plan, terminal: Terminal, argv: Sequence[str]) -> None:
@@ -80,8 +80,8 @@ def _tell_reasons(report: Report, planned: Plan, terminal: Terminal, argv: Seque
         terminal.say(f"lost: {plural(report.lost, 'answer')} could not be put into the journal{cached}")
     if report.written < report.figures.ok:
         terminal.say(f"written: {report.written:,} of {report.figures.ok:,} ok")
-    if report.rows_left is not None:
-        terminal.say(f"rows so far: {_short(report.rows_left, planned.env)}")
+    if report.rows_left is not None and report.rows_left.exists():
+        terminal.say(f"rows so far: {_short(report.rows_left)}")
     if first.exit_code == 2:  # the command itself is wrong
         return
     if settings.no_store:
@@ -95,13 +95,15 @@ def _resuming(argv: Sequence[str]) -> list[str]:
     return [word for word in argv if word != "--fresh"]
 
 
-def _failed_rows(report: Report, env: Environment) -> str | None:
+def _failed_rows(report: Report) -> str | None:
     """The file of failed rows."""
-    return None if report.errors_path is None else _short(report.errors_path, env)
+    return None if report.errors_path is None else _short(report.errors_path)
 
 
-def _short(path: Path, env: Environment) -> str:
-    return str(path.relative_to(env.cwd)) if path.is_relative_to(env.cwd) else str(path)
+def _short(path: Path) -> str:
+    """As it may be given where the command was, which need not be the run's folder."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def _write_summary(planned: Plan, report: Report) -> None:
@@ -113,7 +115,7 @@ def _write_summary(planned: Plan, report: Report) -> None:
         "schema": planned.schema.name,
         "output": planned.settings.output,
         "written": report.written,
-        "errors_file": _failed_rows(report, planned.env),
+        "errors_file": _failed_rows(report),
         "all_sessions": None if report.manifest is None else spent_as_json(report.manifest),
     }
     try:

@@ -40,22 +40,21 @@ def retry(
     Where the run's input or output was a pipe, what comes of the failed rows goes to standard output, or to -o.
     """
     from llmx.cli.running import run_settings
-    from llmx.runs import as_argv, find_run
+    from llmx.runs import find_run
     from llmx.state import Retried
 
     env: Environment = context.obj
     run = find_run(name, env, None if state_dir is None else env.cwd / state_dir)
     _check(run, env)
-    if run.manifest is not None and run.manifest.rows.get("failed") == 0:
+    if run.state == "complete" and run.manifest is not None and run.manifest.rows.get("failed") == 0:
         typer.echo(f"the run of {run.name} has no failed rows: nothing to do", err=True)
         return 0
     assert run.manifest is not None
     retried = Retried(run.folder, run.manifest.hashes, run.command_from(env.cwd) or "")
     obstacle = _obstacle(run, env)
     if output is None and not obstacle:
-        given = _in_place(run)
-        argv = as_argv(given if run.cwd == env.cwd else _everywhere(given, run))
-        return run_settings(_settings(given), replace(env, cwd=run.cwd), argv, retried)
+        place = replace(env, cwd=run.cwd)
+        return run_settings(_settings(_in_place(run)), place, sys.argv[1:], retried)
     if output is None:
         typer.echo(f"{obstacle}: what comes of the failed rows goes to standard output", err=True)
     return run_settings(_settings(_apart(run, env, output)), env, sys.argv[1:], retried)
@@ -67,7 +66,7 @@ def _check(run: Run, env: Environment) -> None:
         hint = f"llmx runs errors {run.name} | llmx extract - …"
         raise UsageError(f"nobody knows what was asked in the run {run.name!r}", hint=hint)
     run.check_idle()
-    if run.state != "complete":
+    if run.state != "complete" and not run.manifest.retry:
         hint = run.command_from(env.cwd) or ""
         raise UsageError(f"the run of {run.name!r} has not come to its end", hint=hint)
     if run.manifest.command.get("offline"):
@@ -107,18 +106,17 @@ def _apart(run: Run, env: Environment, output: str | None) -> dict[str, Any]:
         and same_file(env.cwd / output, run.cwd / run.manifest.output)
     ):
         raise UsageError(f"-o: {output!r} is the run's own output", hint=f"llmx retry {run.name}, without -o")
+    inputs = [Path(source.path) for source in run.manifest.inputs]
+    if output is not None and any(same_file(env.cwd / output, path) for path in inputs):
+        raise UsageError(
+            f"-o: {output!r} is the run's input", hint=f"llmx retry {run.name} -o FILE, another one"
+        )
     errors = run.errors(env)
     if errors is None:
         raise UsageError(f"the failed rows of the run {run.name!r} are not there any more")
     dropped = {"inputs", "input_format", "limit", "sample", "seed", "output", "errors", "summary", "fresh"}
     kept = {name: _anchored(name, value, run) for name, value in run.command.items() if name not in dropped}
     return {**kept, "inputs": [str(errors)], "input_format": "jsonl", "output": output or "-"}
-
-
-def _everywhere(given: dict[str, Any], run: Run) -> dict[str, Any]:
-    """The same options for a command that may be given in any folder."""
-    inputs = [str(run.cwd / path) for path in given.get("inputs", [])]
-    return {**{name: _anchored(name, value, run) for name, value in given.items()}, "inputs": inputs}
 
 
 def _anchored(name: str, value: Any, run: Run) -> Any:

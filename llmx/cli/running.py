@@ -140,10 +140,12 @@ def _on_signals(task: asyncio.Task[Report], stop: Stop, say: Callable[[], None])
     """The first signal stops the run, which is said; the next one ends it at once."""
 
     def receive(number: int) -> None:
-        if stop.reason is not None:
-            task.cancel()
+        first = stop.reason is None
         stop.set(Interrupted(number))
-        say()
+        if first:
+            say()
+        else:
+            task.cancel()
 
     for number in SIGNALS:
         if signal.getsignal(number) is signal.SIG_IGN:  # as under nohup, or in a shell's background

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,9 +18,10 @@ from llmx.text import harmless, plural
 
 if TYPE_CHECKING:
     from llmx.journal import Manifest
+    from llmx.records import Sink
     from llmx.runs import Run
 
-__all__ = ["runs"]
+__all__ = ["StateDir", "runs"]
 
 runs = typer.Typer(name="runs", help="What is kept of earlier runs.", no_args_is_help=True)
 
@@ -79,10 +81,7 @@ def errors(context: typer.Context, name: Name, state_dir: StateDir = None) -> No
     if path is None:
         _tell(env, f"no failed rows are kept of {run.name}")
         return
-    sink = open_sink("-", env=env)
-    for row in _rows_of(path):
-        sink.write(row)
-    sink.close()
+    asyncio.run(_copy(_rows_of(path), open_sink("-", env=env)))
 
 
 @runs.command()
@@ -109,6 +108,13 @@ def clean(
     freed = sum(_forget(run, env, dry_run=dry_run) for run in chosen)
     what = "would be forgotten" if dry_run else "forgotten"
     _tell(env, f"{plural(len(chosen), 'run')} {what}, {freed / 1e6:,.1f} MB")
+
+
+async def _copy(rows: Iterable[dict[str, Any]], sink: Sink) -> None:
+    for row in rows:
+        sink.write(row)
+        await sink.drained()
+    sink.close()
 
 
 def _place(state_dir: Path | None, env: Environment) -> Path | None:
@@ -173,7 +179,9 @@ def _forget(run: Run, env: Environment, *, dry_run: bool) -> int:
 
 def _show(env: Environment, text: str) -> None:
     text = harmless(text) if env.stdout.isatty() else text
-    typer.echo(text.encode("utf-8", "backslashreplace").decode())  # a name need not be UTF-8
+    typer.echo(
+        text.encode("utf-8", "backslashreplace").decode(), color=True
+    )  # as it is; a name need not be UTF-8
 
 
 def _tell(env: Environment, text: str) -> None:
@@ -203,13 +211,9 @@ def _cells(run: Run) -> list[str]:
 
 
 def _cost(run: Run) -> str:
-    from decimal import Decimal
+    from llmx.report.summary import money, spent
 
-    from llmx.report.summary import money
-
-    if run.manifest is None or run.manifest.ended is None:
-        return ""
-    return money(None if run.manifest.cost is None else Decimal(run.manifest.cost))
+    return "" if run.manifest is None or run.manifest.ended is None else money(spent(run.manifest))
 
 
 def _facts(run: Run, env: Environment) -> list[tuple[str, str]]:

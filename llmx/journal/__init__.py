@@ -7,6 +7,7 @@ providers beyond the types. `lines` is the file format, `index` what is looked u
 from __future__ import annotations
 
 from llmx.journal.folder import (
+    STATE,
     RunFolder,
     folders_in,
     forget_old,
@@ -21,6 +22,7 @@ from llmx.journal.manifest import InputFile, Manifest, read_manifest, write_mani
 from llmx.journal.recent import NoJournal
 
 __all__ = [
+    "STATE",
     "InputFile",
     "Journal",
     "Known",

@@ -16,13 +16,15 @@ __all__ = [
     "answer_entry",
     "caps_of",
     "completion_of",
-    "cost_of",
     "count",
     "dollars",
     "identity",
     "now",
     "row_entry",
 ]
+
+
+_COUNTS = ("input", "output", "cached", "cache_write", "reasoning")
 
 
 def identity(row: Record | Unreadable) -> str:
@@ -76,21 +78,23 @@ def _usage_entry(usage: Usage) -> dict[str, Any]:
 
 
 def completion_of(entry: Mapping[str, Any], *, source: Source) -> Completion | None:
-    """The answer that a line holds; it costs nothing a second time."""
+    """The answer that a line holds, with the usage that it had: nobody pays that a second time."""
     text, model, finish, body = (entry.get(name) for name in ("text", "model", "finish", "body"))
     if not (isinstance(text, str) and isinstance(model, str) and isinstance(body, dict)):
         return None
     if finish not in ("stop", "length", "refusal", "other"):
         return None
-    return Completion(text=text, usage=Usage(), model=model, finish=finish, body=body, source=source)
+    return Completion(text=text, usage=_usage_of(entry), model=model, finish=finish, body=body, source=source)
 
 
-def cost_of(entry: Mapping[str, Any]) -> Decimal | None:
-    """What an answer cost when it came, in US dollars; None when unknown."""
+def _usage_of(entry: Mapping[str, Any]) -> Usage:
+    """What an answer had taken when it came; its cost is unknown where a line does not say so as ours do."""
     try:
-        return dollars(entry["usage"]["cost"])
+        said = entry["usage"]
+        read, written, cached, stored, reasoning = (count(said[name]) for name in _COUNTS)
+        return Usage(read, written, cached, stored, reasoning, dollars(said["cost"]))
     except (KeyError, TypeError, ValueError, ArithmeticError):
-        return None
+        return Usage(cost=None)
 
 
 def count(value: Any) -> int:

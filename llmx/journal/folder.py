@@ -21,7 +21,16 @@ from llmx.journal.lock import Lock, owner
 from llmx.journal.manifest import read_manifest
 from llmx.system import OURS, system
 
-__all__ = ["KEPT", "RunFolder", "folders_in", "forget_old", "fresh_folder", "run_folder", "runs_home"]
+__all__ = [
+    "KEPT",
+    "STATE",
+    "RunFolder",
+    "folders_in",
+    "forget_old",
+    "fresh_folder",
+    "run_folder",
+    "runs_home",
+]
 
 STATE = ".llmx"
 
@@ -87,7 +96,9 @@ class RunFolder:
             hint = "-o FILE or --state-dir DIR in a folder that can be written to, or --no-store"
             # What mkdir says of a file in a folder's place is true, and of no help.
             taken = isinstance(error, FileExistsError)
-            reason = os.strerror(errno.ENOTDIR) if taken else error.strerror or error
+            reason = os.strerror(errno.ENOTDIR) if taken else error.strerror or str(error)
+            if error.errno == errno.ELOOP:
+                reason, hint = "a link stands in its place, which is not followed", "--state-dir DIR"
             raise OutputFailed(f"cannot keep the run in {str(self.path)!r}: {reason}", hint=hint) from error
 
     def owner(self) -> int | None:

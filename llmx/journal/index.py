@@ -8,6 +8,7 @@ to is checked again when it is read.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
@@ -21,8 +22,8 @@ from llmx.journal.lines import Line, decode, encode
 
 __all__ = ["Index", "Known", "Place", "RowState", "Totals", "number", "settled_so_far"]
 
-COMMIT_EVERY = 1_000
-"""Lines folded between two commits: as many are folded again after a crash."""
+COMMIT_EVERY, COMMIT_SECONDS = 1_000, 1.0
+"""Lines folded, and time, between two commits: as many are folded again after a crash."""
 
 BATCH = 50_000
 """Lines put into the tables together where many are caught up with: sorted, they touch each page once."""
@@ -32,13 +33,16 @@ VERSION = 2
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE answers (
-    fingerprint INTEGER PRIMARY KEY, at INTEGER NOT NULL, size INTEGER NOT NULL, generation INTEGER NOT NULL
+    fingerprint INTEGER PRIMARY KEY, at INTEGER NOT NULL, size INTEGER NOT NULL, generation INTEGER NOT NULL,
+    claimed INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE rows (
     id INTEGER PRIMARY KEY, config TEXT, done INTEGER NOT NULL, failed INTEGER NOT NULL,
     session INTEGER NOT NULL DEFAULT 0, seen INTEGER NOT NULL DEFAULT 0
 );
 """
+
+_PUT_ANSWER = "INSERT OR REPLACE INTO answers (fingerprint, at, size, generation) VALUES (?, ?, ?, ?)"
 
 _PUT_ROW = """
 INSERT INTO rows (id, config, done, failed, session) VALUES (?, ?, ?, ?, ?)
@@ -137,6 +141,7 @@ class Index:
     totals: Totals = field(default_factory=Totals)
     covered: int = 0
     _uncommitted: int = 0
+    _committed_at: float = field(default_factory=time.monotonic)
     _answers: list[tuple[int, int, int, int]] = field(default_factory=list, repr=False)
     _rows: list[tuple[int, str, int, bool, int]] = field(default_factory=list, repr=False)
     _db: sqlite3.Connection = field(init=False, repr=False)
@@ -174,7 +179,7 @@ class Index:
         """Take in the journal's next line; `entry` is None when it is damaged."""
         self._take_any(entry, at, size)
         self._put()
-        if self._uncommitted >= COMMIT_EVERY:
+        if self._uncommitted >= COMMIT_EVERY or time.monotonic() - self._committed_at >= COMMIT_SECONDS:
             self.commit()
 
     def fold_all(self, lines: Iterable[Line]) -> Iterator[None]:
@@ -247,7 +252,7 @@ class Index:
         """Put what was taken into the tables; of two lines about the same, the later one holds."""
         if self._answers:
             self._answers.sort(key=_first)
-            self._db.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", self._answers)
+            self._db.executemany(_PUT_ANSWER, self._answers)
             self._answers.clear()
         if self._rows:
             self._rows.sort(key=_first)
@@ -262,6 +267,14 @@ class Index:
         if found is None or not all(isinstance(value, int) for value in found):
             return None
         return Place(*found)
+
+    def claim(self, fingerprint: str) -> bool:
+        """Whether a row is the first in this session to use an answer: what that cost is told of one row."""
+        query = (
+            "UPDATE answers SET claimed = :session WHERE fingerprint = :fingerprint AND claimed <> :session"
+        )
+        given = {"session": self.totals.session, "fingerprint": number(fingerprint)}
+        return self._db.execute(query, given).rowcount > 0
 
     def meet(self, identity: str) -> RowState:
         """Note that a row has come, in this session; what is known of it."""
@@ -308,6 +321,7 @@ class Index:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES ('state', ?)", (text,))
         self._db.commit()
         self._uncommitted = 0
+        self._committed_at = time.monotonic()
 
     def close(self) -> None:
         """Keep what was folded, and release the file."""
@@ -329,7 +343,7 @@ def settled_so_far(path: Path) -> tuple[int, int] | None:
             if _definitions(db) != _OWN:
                 return None
             ok, failed = db.execute(_SETTLED).fetchone()
-            return int(ok), int(failed)
+            return (int(ok), int(failed)) if ok or failed else None
     except (sqlite3.Error, ValueError, TypeError, OverflowError):
         return None
 

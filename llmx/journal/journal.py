@@ -10,7 +10,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,7 +18,7 @@ from uuid import uuid4
 from llmx._version import __version__
 from llmx.environment import private
 from llmx.errors import LlmxError, OutputFailed, UsageError
-from llmx.journal.entries import answer_entry, caps_of, completion_of, cost_of, identity, now, row_entry
+from llmx.journal.entries import answer_entry, caps_of, completion_of, identity, now, row_entry
 from llmx.journal.index import Index, Known, Place, RowState, Totals
 from llmx.journal.lines import decode, encode, scan
 from llmx.journal.sync import GroupSync
@@ -157,23 +157,36 @@ class Journal:
 
     def done(self, config: str) -> int:
         """How many rows were settled, and well, when the question was `config`."""
-        return self._index.done(config)
+        with self._reading():
+            return self._index.done(config)
 
     def holds(self, fingerprint: str) -> bool:
         """Whether a request has been answered."""
-        return self._index.place(fingerprint) is not None
+        with self._reading():
+            return self._index.place(fingerprint) is not None
 
     def known(self, row: Record | Unreadable) -> Known | None:
         """What is known of a row that has been settled, whatever was asked then; None of another."""
-        return self._index.known(identity(row))
+        with self._reading():
+            return self._index.known(identity(row))
 
     def last_rows(self) -> int:
         """How many different rows the last session has settled."""
-        return self._index.last_rows()
+        with self._reading():
+            return self._index.last_rows()
 
     def rows(self) -> int:
         """How many different rows have been settled, whatever was asked then."""
-        return self._index.rows()
+        with self._reading():
+            return self._index.rows()
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Raises OutputFailed where the disk does not let the index be read."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise _failure(self.path, error) from error
 
     def begin(self, config: str) -> None:
         """A run begins, or goes on; one that starts over does so here and not before.
@@ -196,6 +209,13 @@ class Journal:
         A row whose answers were of an earlier, finished run is noted in its tally: if none of them fits, it is
         worth asking again. A request with `anew` takes those of the present run only.
         """
+        try:
+            return self._answer(request)
+        except sqlite3.Error as error:
+            self._fail(error)
+            return None
+
+    def _answer(self, request: Request) -> Completion | None:
         place = self._index.place(request.fingerprint)
         if place is None:
             return None
@@ -208,26 +228,27 @@ class Journal:
         if "caps" in entry and entry["caps"] != caps_of(request):
             return None  # it was cut, by another limit than that of today
         request.tally.outdated += outdated
-        if (
-            self._begun_at is not None and place.at > self._begun_at
-        ):  # a row that is alike has paid for it just now
-            return completion_of(entry, source="coalesced")
-        request.tally.replayed[request.fingerprint] = cost_of(entry)
-        return completion_of(entry, source="journal")
+        if self._begun_at is not None and place.at > self._begun_at:
+            return completion_of(entry, source="coalesced")  # a row that is alike has paid for it just now
+        completion = completion_of(entry, source="journal")
+        if completion is not None and self._index.claim(request.fingerprint):
+            request.tally.replayed[request.fingerprint] = completion.usage.cost
+        return completion
 
     def _from_the_journal(self, request: Request) -> Completion | None:
         """The answer, when what the index says of it is not so: the line is damaged, or, once at most, the index."""
-        if not self._doubted:
-            self._doubted = True
-            try:
-                self._catch_up(anew=True)
-            except OutputFailed as failure:
-                self._tell(failure)
-                return None
-            if (found := self.answer(request)) is not None:
-                return found
-        self.distrusted += 1
-        return None
+        if self._doubted:
+            self.distrusted += 1
+            return None
+        self._doubted = True
+        known = self._index.totals.damaged
+        try:
+            self._catch_up(anew=True)
+        except OutputFailed as failure:
+            self._tell(failure)
+            return None
+        self.distrusted += self._index.totals.damaged - known  # the others will not be looked up any more
+        return self.answer(request)
 
     def keep(self, request: Request, completion: Completion) -> None:
         """Write a paid answer down. Never raises: the answer is there, and must be used."""
@@ -351,5 +372,5 @@ def _failure(path: Path, error: OSError | sqlite3.Error) -> OutputFailed:
 
 def _is_full(error: OSError | sqlite3.Error) -> bool:
     if isinstance(error, sqlite3.Error):
-        return error.sqlite_errorname == "SQLITE_FULL"
+        return getattr(error, "sqlite_errorname", "") == "SQLITE_FULL"  # only errors of SQLite itself have it
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -43,9 +43,12 @@ class Manifest(BaseModel):
         command: the options as given, as the library takes them; paths as the user wrote them, relative to `cwd`.
         server: the address that the user gave, by an option or a variable; None for the provider's own.
         hashes: hex digests of what makes a question: schema, prompt, model, server, params; and of input and prices.
+        retry: the session asks again about the failed rows of a run that had come to its end.
         started, ended: ISO 8601, UTC.
         rows: counts of the last session: settled, total, ok, failed, cached, coalesced, resumed, written.
         usage: tokens that were paid for, by kind, in all sessions together.
+        lost, maybe_billed: answers of all sessions that could not be kept, and calls that got none and may have been
+            billed; neither is part of usage and cost.
         cost: US dollars of all sessions, a decimal as text; None when unknown.
     """
 
@@ -70,9 +73,12 @@ class Manifest(BaseModel):
     started: str = ""
     ended: str | None = None
     sessions: int = 1
+    retry: bool = False
     rows: dict[str, int | None] = {}
     calls: int = 0
     answers: int = 0
+    lost: int = 0
+    maybe_billed: int = 0
     usage: dict[str, int] = {}
     cost: Annotated[str, Field(pattern=r"^\d+(\.\d+)?(E[+-]?\d{1,2})?$")] | None = "0"
 

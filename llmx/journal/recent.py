@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import replace
 
 from llmx.journal.entries import caps_of
-from llmx.types import Completion, Outcome, Request, Usage
+from llmx.types import Completion, Outcome, Request
 
 __all__ = ["NoJournal"]
 
@@ -32,7 +32,7 @@ class NoJournal:
     def keep(self, request: Request, completion: Completion) -> None:
         """See `Journal.keep`."""
         caps = caps_of(request) if completion.finish == "length" else None
-        again = replace(completion, usage=Usage(), source="coalesced")
+        again = replace(completion, source="coalesced")
         self._answers[request.fingerprint] = (again, caps)
         if len(self._answers) > self._most:
             self._answers.popitem(last=False)

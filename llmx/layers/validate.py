@@ -58,7 +58,7 @@ def validated(
         asked = True
         try:
             completion = await handler(request)
-            asked = completion.source != "journal"
+            asked = completion.source == "model"
             return completion
         except RowError as error:
             asked = not isinstance(error, NotStored)

@@ -7,7 +7,6 @@ the rows go as JSON Lines into `PATH.partial`, readable at any time, and become 
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -21,6 +20,9 @@ from llmx.records.values import to_json
 from llmx.system import system
 
 __all__ = ["ParquetSink"]
+
+COPIED = 2**16
+"""Bytes that are handed to a stream at a time."""
 
 
 class ParquetSink:
@@ -39,6 +41,7 @@ class ParquetSink:
         self._pyarrow = require_pyarrow()
         self._stream = stream
         self._shown = shown
+        self._ended = False
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         if stream is not None or place is None:
             self._folder = tempfile.TemporaryDirectory(prefix="llmx-")
@@ -55,11 +58,36 @@ class ParquetSink:
         """See `Sink.write`."""
         self._rows.write(to_json(dict(row)) + b"\n")
 
+    @property
+    def taken(self) -> bool:
+        """See `Sink.taken`: rows wait in a file until all are there."""
+        return self._stream is None or self._stream.taken
+
     async def drained(self) -> None:
-        """See `Sink.drained`: rows wait in a file until all are there."""
+        """See `Sink.drained`."""
+        if self._stream is not None:
+            await self._stream.drained()
+
+    def ending(self) -> Iterator[None]:
+        """See `Sink.ending`: the file is made of the rows, and handed to a stream bit by bit."""
+        if self._ended:
+            return
+        self._ended = True
+        self._complete()
+        if self._folder is not None and self._stream is not None:
+            with self._folder, self._rows.path.open("rb") as file:
+                while chunk := file.read(COPIED):
+                    self._stream.write(chunk)
+                    yield
 
     def close(self) -> None:
         """See `Sink.close`."""
+        for _ in self.ending():
+            pass
+        if self._stream is not None:
+            self._stream.close()
+
+    def _complete(self) -> None:
         built = building_of(self._rows.path)
         try:
             self._rows.begin()
@@ -70,21 +98,15 @@ class ParquetSink:
             built.unlink(missing_ok=True)
             self._rows.abandon()
             raise failed(self._shown, error) from error
-        self._finish(built)
+        self._rows.close_as(built)
         if texts:
             names = ", ".join(map(repr, texts))
             self.warnings.append(f"columns that hold values of several types were written as text: {names}")
 
-    def _finish(self, built: Path) -> None:
-        self._rows.close_as(built)
-        if self._folder is not None and self._stream is not None:
-            with self._folder, self._rows.path.open("rb") as file:
-                shutil.copyfileobj(file, self._stream)
-            self._stream.close()
-
     def abandon(self) -> None:
-        """See `Sink.abandon`; for a stream nothing is written."""
-        self._rows.abandon()
+        """See `Sink.abandon`; for a stream nothing is written, unless that has begun."""
+        if not self._ended:
+            self._rows.abandon()
         if self._folder is not None and self._stream is not None:
             self._folder.cleanup()
             self._stream.abandon()

@@ -5,7 +5,7 @@ A sink encodes rows and hands them to a target; it knows nothing of order, error
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ from llmx.records.delimited import DELIMITERS
 from llmx.records.formats import suffix_format
 from llmx.records.inputs import shown
 from llmx.records.outputs import check_output, check_place, is_stream, sink_format
-from llmx.records.targets import FileTarget, PackedTarget, StreamTarget, Target, failed
+from llmx.records.targets import FileTarget, PackedTarget, StreamTarget, Target, Through, failed
 from llmx.records.terminal import TerminalTarget
 from llmx.records.values import to_json
 
@@ -24,13 +24,12 @@ __all__ = ["Sink", "check_output", "open_sink"]
 
 
 class Sink(Protocol):
-    """Takes rows until it is told how the run ended.
+    """Takes rows until it is told how the run ended."""
 
-    Attributes:
-        warnings: what the user should know, one sentence each; complete after `close` or `abandon`.
-    """
-
-    warnings: list[str]
+    @property
+    def warnings(self) -> list[str]:
+        """What the user should know, one sentence each; complete after `close` or `abandon`."""
+        ...
 
     @property
     def rows_left(self) -> Path | None:
@@ -41,8 +40,17 @@ class Sink(Protocol):
         """Hand the row to the system. Raises OutputFailed; BrokenPipeError when stdout's reader has gone."""
         ...
 
+    @property
+    def taken(self) -> bool:
+        """Whether whoever reads has taken all that was written."""
+        ...
+
     async def drained(self) -> None:
         """Return when whoever reads has taken what was written. Raises like `write`."""
+        ...
+
+    def ending(self) -> Iterator[None]:
+        """Write what comes behind the last row; at each step `drained` may be awaited. `close` does it, too."""
         ...
 
     def close(self) -> None:
@@ -108,48 +116,30 @@ def _packed(path: str, target: Target) -> Target:
     return PackedTarget(target, compressor(compression)) if compression else target
 
 
-class _JsonlSink:
+class _JsonlSink(Through):
     """One object a line."""
 
     def __init__(self, target: Target) -> None:
-        self._target = target
+        super().__init__(target)
         self.warnings: list[str] = []
-
-    @property
-    def rows_left(self) -> Path | None:
-        """See `Sink.rows_left`."""
-        return self._target.rows_left
 
     def write(self, row: Mapping[str, Any]) -> None:
         """See `Sink.write`."""
         self._target.write(to_json(row if isinstance(row, dict) else dict(row)) + b"\n")
 
-    async def drained(self) -> None:
-        """See `Sink.drained`."""
-        await self._target.drained()
 
-    def close(self) -> None:
-        """See `Sink.close`."""
-        self._target.close()
-
-    def abandon(self) -> None:
-        """See `Sink.abandon`."""
-        self._target.abandon()
-
-
-class _DelimitedSink:
-    """A header and a line per row."""
+class _DelimitedSink(Through):
+    """A header and a line per row; without a row, the header is all there is."""
 
     def __init__(self, target: Target, encoder: DelimitedEncoder) -> None:
-        self._target = target
+        super().__init__(target)
         self._encoder = encoder
         self._started = False
-        self.warnings: list[str] = []
 
     @property
-    def rows_left(self) -> Path | None:
-        """See `Sink.rows_left`."""
-        return self._target.rows_left
+    def warnings(self) -> list[str]:
+        """See `Sink`."""
+        return self._encoder.warnings()
 
     def write(self, row: Mapping[str, Any]) -> None:
         """See `Sink.write`."""
@@ -157,18 +147,6 @@ class _DelimitedSink:
         self._target.write(header + self._encoder.encode(row))
         self._started = True
 
-    async def drained(self) -> None:
-        """See `Sink.drained`."""
-        await self._target.drained()
-
-    def close(self) -> None:
-        """See `Sink.close`; without a row, the header is all there is."""
+    def _end(self) -> None:
         if not self._started and (header := self._encoder.header({})):
             self._target.write(header)
-        self.warnings = self._encoder.warnings()
-        self._target.close()
-
-    def abandon(self) -> None:
-        """See `Sink.abandon`."""
-        self.warnings = self._encoder.warnings()
-        self._target.abandon()

@@ -10,6 +10,8 @@ import asyncio
 import os
 import select
 import stat
+import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -19,11 +21,10 @@ from llmx.records.compression import Compressor
 from llmx.records.partials import final_of, open_partial, partial_of
 from llmx.system import system
 
-__all__ = ["FileTarget", "PackedTarget", "StreamTarget", "Target", "failed"]
+__all__ = ["FileTarget", "PackedTarget", "StreamTarget", "Target", "Through", "failed"]
 
-_MOST = 2**20  # bytes that may wait for a reader
-
-_FLUSH_EVERY = 2**16  # bytes put into an archive between two points up to which it can be read
+FLUSH_BYTES, FLUSH_SECONDS = 2**16, 1.0
+"""What is put into an archive, and what passes, between two points up to which it can be read."""
 
 
 class Target(Protocol):
@@ -38,12 +39,21 @@ class Target(Protocol):
         """Hand `data` on. Raises OutputFailed, or BrokenPipeError when a reader has gone away."""
         ...
 
+    @property
+    def taken(self) -> bool:
+        """Whether whoever reads has taken all that was written."""
+        ...
+
     async def drained(self) -> None:
         """Return when whoever reads has taken what was written. Raises like `write`."""
         ...
 
+    def ending(self) -> Iterator[None]:
+        """Write what comes behind the last write; at each step `drained` may be awaited. `close` does it, too."""
+        ...
+
     def close(self) -> None:
-        """All is there: make it final."""
+        """All is there: make it final. Blocks as long as whoever reads has not taken all."""
         ...
 
     def abandon(self) -> None:
@@ -100,8 +110,17 @@ class FileTarget:
             self._take_back(len(data) - len(rest))
             raise failed(self._shown, error) from error
 
+    @property
+    def taken(self) -> bool:
+        """See `Target.taken`: it is the kernel's."""
+        return True
+
     async def drained(self) -> None:
-        """See `Target.drained`: it is the kernel's."""
+        """See `Target.drained`."""
+
+    def ending(self) -> Iterator[None]:
+        """See `Target.ending`."""
+        yield from ()
 
     def close(self) -> None:
         """See `Target.close`."""
@@ -158,8 +177,8 @@ class FileTarget:
 class StreamTarget:
     """stdout, or a pipe or device that a path names; it is never renamed and, if it is stdout, never closed.
 
-    A reader may be slow, or stop for a while as `less` does. What it has no room for waits here, a row as a rule
-    (`drained`), and never for longer than `_MOST` bytes: the event loop must go on meanwhile.
+    A reader may be slow, or stop for a while as `less` does. What it has no room for waits here until `drained`
+    has been awaited, which is to follow every write: the event loop must go on meanwhile.
     """
 
     def __init__(self, stream: BinaryIO, shown: str, *, owned: bool = False) -> None:
@@ -178,7 +197,12 @@ class StreamTarget:
     def write(self, data: bytes) -> None:
         """See `Target.write`."""
         self._pending += data
-        self._push(wait=len(self._pending) > _MOST)
+        self._push(wait=False)
+
+    @property
+    def taken(self) -> bool:
+        """See `Target.taken`."""
+        return not self._pending
 
     async def drained(self) -> None:
         """See `Target.drained`."""
@@ -208,17 +232,25 @@ class StreamTarget:
         poll.register(self._file, select.POLLOUT)
         return bool(poll.poll(timeout))
 
+    def ending(self) -> Iterator[None]:
+        """See `Target.ending`."""
+        if self._pending:
+            yield
+
     def close(self) -> None:
         """See `Target.close`."""
-        self._push(wait=True)
-        if self._owned:
-            self._stream.close()
+        self._let_go(wait=True)
 
     def abandon(self) -> None:
         """See `Target.abandon`; a reader that takes nothing is not waited for."""
-        self._push(wait=False)
-        if self._owned:
-            self._stream.close()
+        self._let_go(wait=False)
+
+    def _let_go(self, *, wait: bool) -> None:
+        try:
+            self._push(wait=wait)
+        finally:
+            if self._owned:
+                self._stream.close()
 
 
 def _descriptor(stream: Any) -> int | None:
@@ -242,45 +274,77 @@ async def _has_room(file: int) -> None:
         loop.remove_writer(file)
 
 
-class PackedTarget:
-    """Compresses on the way to another target, with a point every 64 KiB up to which it can be read."""
+class Through:
+    """Hands on to another target what it does not do itself."""
 
-    def __init__(self, target: Target, codec: Compressor) -> None:
+    def __init__(self, target: Target) -> None:
         self._target = target
-        self._codec = codec
-        self._unflushed = 0
-        self._begun = False
+        self._ended = False
 
     @property
     def rows_left(self) -> Path | None:
         """See `Target.rows_left`."""
         return self._target.rows_left
 
-    def write(self, data: bytes) -> None:
-        """See `Target.write`."""
-        self._begun = True
-        out = self._codec.compress(data)
-        self._unflushed += len(data)
-        if self._unflushed >= _FLUSH_EVERY:
-            self._unflushed = 0
-            out += self._codec.flush()
-        if out:
-            self._target.write(out)
+    @property
+    def taken(self) -> bool:
+        """See `Target.taken`."""
+        return self._target.taken
 
     async def drained(self) -> None:
         """See `Target.drained`."""
         await self._target.drained()
 
+    def ending(self) -> Iterator[None]:
+        """See `Target.ending`."""
+        if not self._ended:
+            self._ended = True
+            self._end()
+        yield from self._target.ending()
+
+    def _end(self) -> None:
+        """Write what comes behind the last write."""
+
     def close(self) -> None:
         """See `Target.close`."""
-        self._target.write(self._codec.finish())
+        for _ in self.ending():
+            pass
         self._target.close()
+
+    def abandon(self) -> None:
+        """See `Target.abandon`."""
+        self._target.abandon()
+
+
+class PackedTarget(Through):
+    """Compresses on the way to another target, with points up to which it can be read."""
+
+    def __init__(self, target: Target, codec: Compressor) -> None:
+        super().__init__(target)
+        self._codec = codec
+        self._unflushed = 0
+        self._flushed_at = time.monotonic()
+        self._begun = False
+
+    def write(self, data: bytes) -> None:
+        """See `Target.write`."""
+        self._begun = True
+        out = self._codec.compress(data)
+        self._unflushed += len(data)
+        if self._unflushed >= FLUSH_BYTES or time.monotonic() - self._flushed_at >= FLUSH_SECONDS:
+            self._unflushed, self._flushed_at = 0, time.monotonic()
+            out += self._codec.flush()
+        if out:
+            self._target.write(out)
+
+    def _end(self) -> None:
+        self._target.write(self._codec.finish())
 
     def abandon(self) -> None:
         """See `Target.abandon`: the archive gets its end, so that any tool reads it; if there is one."""
         try:
-            if self._begun:
-                self._target.write(self._codec.finish())
+            if self._begun and not self._ended:
+                self._end()
         finally:
             self._target.abandon()
 

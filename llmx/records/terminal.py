@@ -6,9 +6,8 @@ Only for people's eyes. Files and pipes get every byte as it is.
 from __future__ import annotations
 
 import unicodedata
-from pathlib import Path
 
-from llmx.records.targets import Target
+from llmx.records.targets import Through
 
 __all__ = ["TerminalTarget", "visible"]
 
@@ -32,33 +31,9 @@ def _seen(character: str) -> str:
     return "".join(f"\\u{units[start : start + 4]}" for start in range(0, len(units), 4))
 
 
-class TerminalTarget:
-    """Rows to a terminal, by way of another target.
-
-    Args:
-        target: takes what can be shown; it must be given whole characters.
-    """
-
-    def __init__(self, target: Target) -> None:
-        self._target = target
-
-    @property
-    def rows_left(self) -> Path | None:
-        """See `Target.rows_left`."""
-        return self._target.rows_left
+class TerminalTarget(Through):
+    """Rows to a terminal, by way of another target, which must be given whole characters."""
 
     def write(self, data: bytes) -> None:
         """See `Target.write`."""
         self._target.write(visible(data.decode("utf-8", "backslashreplace")).encode())
-
-    async def drained(self) -> None:
-        """See `Target.drained`."""
-        await self._target.drained()
-
-    def close(self) -> None:
-        """See `Target.close`."""
-        self._target.close()
-
-    def abandon(self) -> None:
-        """See `Target.abandon`."""
-        self._target.abandon()

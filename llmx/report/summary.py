@@ -36,6 +36,7 @@ __all__ = [
     "figures_as_json",
     "figures_as_lines",
     "money",
+    "spent",
     "spent_as_json",
     "spent_as_line",
 ]
@@ -311,22 +312,28 @@ def money(cost: Decimal | None) -> str:
 def spent_as_line(manifest: Manifest) -> str:
     """What all sessions of a run have paid for: answers, tokens and money."""
     tokens = f"{manifest.usage.get('input', 0):,} + {manifest.usage.get('output', 0):,} tokens"
-    return f"{plural(manifest.answers, 'answer')} · {tokens} · {money(_dollars(manifest))}"
+    beside = {"answer lost": manifest.lost, "call without an answer, perhaps billed": manifest.maybe_billed}
+    parts = [plural(manifest.answers, "answer"), tokens, money(spent(manifest))]
+    return " · ".join([*parts, *(f"and {plural(n, what)}" for what, n in beside.items() if n)])
 
 
 def spent_as_json(manifest: Manifest) -> dict[str, Any]:
     """The same for machines; the cost is null when it is unknown."""
-    cost = _dollars(manifest)
+    cost = spent(manifest)
     return {
         "sessions": manifest.sessions,
         "answers": manifest.answers,
         "tokens": manifest.usage,
+        "lost": manifest.lost,
+        "maybe_billed": manifest.maybe_billed,
         "cost": None if cost is None else float(cost),
     }
 
 
-def _dollars(manifest: Manifest) -> Decimal | None:
-    return None if manifest.cost is None else Decimal(manifest.cost)
+def spent(manifest: Manifest) -> Decimal | None:
+    """What is known to have been spent; None when that is nothing, and something may have been."""
+    cost = None if manifest.cost is None else Decimal(manifest.cost)
+    return None if not cost and (manifest.lost or manifest.maybe_billed) else cost
 
 
 def duration(seconds: float) -> str:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import random
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from commands import Llmx, Mock, wait_for
+from commands import Llmx, Mock, Running, wait_for
 from rehearsal import read_rows, some_rows, write_rows
+
+from llmx.mock import MockSettings
 
 RUN = ("extract", "rows.jsonl", "-s", "name, age int")
 
@@ -54,21 +60,52 @@ def test_what_was_in_flight_is_cached(llmx: Llmx, mock: Mock) -> None:
     assert mock.calls == 200 >= before
 
 
-def test_a_reader_that_stops_reading_holds_up_no_signal(llmx: Llmx, mock: Mock) -> None:
-    """As `less` does: the second Ctrl-C ends the run all the same, and what was answered is there the next time."""
-    write_rows(llmx.cwd / "rows.jsonl", [{"id": n, "text": "x" * 900} for n in range(2_000)])
+@contextmanager
+def stalled(llmx: Llmx, mock: Mock, *argv: str, calls: int) -> Iterator[Running]:
+    """A run whose reader takes nothing, as `less` does, after so many calls."""
     read, write = os.pipe()
     with Path(os.devnull).open("rb") as source, (llmx.cwd.parent / "stderr").open("wb") as err:
-        running = llmx.start((*RUN, *mock.openai), (source.fileno(), write, err.fileno()))
+        running = llmx.start((*RUN, *mock.openai, *argv), (source.fileno(), write, err.fileno()))
     os.close(write)
-    wait_for(lambda: mock.calls >= 1_000)
-    running.signal(signal.SIGINT)
-    time.sleep(0.2)  # or the two may come as one
-    running.signal(signal.SIGINT)
-    assert running.wait() == 130
+    wait_for(lambda: mock.calls >= calls)
+    time.sleep(0.3)
+    yield running
     os.close(read)
-    assert llmx(*RUN, *mock.openai).code == 0
-    assert mock.calls <= 2_000 + 32
+
+
+@pytest.mark.parametrize(
+    ("rows", "size", "argv", "calls"),
+    [(2_000, 900, (), 1_000), (40, 1_200_000, (), 33), (100, 10_000, ("--output-format", "parquet"), 100)],
+    ids=["many", "large", "parquet"],
+)
+def test_a_reader_that_stops_reading_holds_up_no_signal(
+    llmx: Llmx, mock: Mock, rows: int, size: int, argv: tuple[str, ...], calls: int
+) -> None:
+    """The first one ends the run: what was answered is there the next time, and nothing is paid twice."""
+    pad = random.Random(7).randbytes(size // 2).hex()
+    write_rows(llmx.cwd / "rows.jsonl", [{"id": n, "text": "x", "_pad": f"{n}{pad}"} for n in range(rows)])
+    with stalled(llmx, mock, *argv, "--input", "id", calls=calls) as running:
+        running.signal(signal.SIGINT)
+        assert running.wait() == 130
+    assert "perhaps billed" not in (llmx.cwd.parent / "stderr").read_text()
+    assert llmx(*RUN, *mock.openai, "--input", "id").code == 0
+    assert mock.calls == rows
+
+
+def test_a_stalled_reader_is_not_waited_for_after_a_second_signal(
+    llmx: Llmx, provider: Callable[[MockSettings], Mock]
+) -> None:
+    """Nor are calls; and no row counts as written that nobody has taken."""
+    mock = provider(MockSettings(hang_rate=0.01, seed=3))
+    write_rows(llmx.cwd / "rows.jsonl", [{"id": n, "text": "x" * 9_000} for n in range(200)])
+    with stalled(llmx, mock, calls=100) as running:
+        running.signal(signal.SIGINT)
+        time.sleep(0.2)  # or the two may come as one
+        running.signal(signal.SIGINT)
+        assert running.wait() == 130
+    said = re.search(r"written: (\d+) of", (llmx.cwd.parent / "stderr").read_text())
+    assert said is not None
+    assert int(said[1]) <= 65_536 // 9_000
 
 
 @pytest.mark.parametrize("argv", [("models",), ("schema", "show", "invoice"), ("schema", "list")])

@@ -454,24 +454,69 @@ def test_retry_of_a_state_dir(llmx: Llmx, failing: Mock, rows: Path) -> None:
 
 
 def test_a_retry_that_stops_says_how_to_go_on(llmx: Llmx, provider: Provider, rows: Path) -> None:
-    """By a command for the folder in which it was given."""
-    mock = provider(MockSettings(fail_first=2, quota_after=8))
+    """By itself: what it has paid for is there the next time, and so is the failed rows' file, from where it was given."""
+    mock = provider(MockSettings(fail_first=3, quota_after=8))
     llmx(*RUN, *mock.openai, *ONE_BY_ONE, "-o", "out.jsonl")
-    done = llmx("retry", "work/out.jsonl", cwd=llmx.cwd.parent)
-    said, _, resume = done.err.splitlines()[-1].partition(" llmx ")
-    assert (done.code, said) == (7, "resume:")
-    assert shlex.split(resume)[:2] == ["extract", str(llmx.cwd / "rows.jsonl")]
-    assert f"--output {llmx.cwd / 'out.jsonl'} " in resume
+    for _ in range(2):
+        done = llmx("retry", "work/out.jsonl", cwd=llmx.cwd.parent)
+        assert (done.code, done.err.splitlines()[-1]) == (7, "resume: llmx retry work/out.jsonl"), done.err
+
+
+def test_a_retry_that_was_stopped_goes_on(llmx: Llmx, failed: Mock, provider: Provider) -> None:
+    """The run had come to its end before."""
+    edited(folder_of(llmx), state="stopped", exit_code=130, retry=True)
+    assert llmx("retry", "out.jsonl").code == 0
+    assert json.loads(folder_of(llmx).manifest.read_text())["state"] == "complete"
+
+
+def test_retry_never_writes_over_the_input(llmx: Llmx, failed: Mock, rows: Path) -> None:
+    """Which another retry would need."""
+    before = rows.read_bytes()
+    done = llmx("retry", "out.jsonl", "-o", "rows.jsonl")
+    assert (done.code, failed.calls, rows.read_bytes()) == (2, 10, before)
+    assert "-o: 'rows.jsonl' is the run's input" in done.err
+
+
+def test_retry_of_a_run_whose_journal_is_gone(llmx: Llmx, failed: Mock) -> None:
+    """It would ask about all rows."""
+    for file in (folder_of(llmx).journal, folder_of(llmx).index):
+        file.unlink()
+    done = llmx("retry", "out.jsonl")
+    assert (done.code, failed.calls) == (2, 10)
+    assert "the journal of that run is gone" in done.err
+
+
+def test_retry_of_an_old_run_does_not_forget_it(llmx: Llmx, failing: Mock, rows: Path) -> None:
+    """Runs of standard output are kept for 30 days, and those that are in use for longer."""
+    assert llmx(*RUN, *failing.openai, *ONE_BY_ONE).code == 3
+    old = runs_home(Path(llmx.env["LLMX_HOME"])) / "20250101-101010-7"
+    (old.parent / kept_for_stdout(llmx)).rename(old)
+    for path in (old, *old.iterdir()):
+        os.utime(path, (0, 0))
+    done = llmx("retry", old.name)
+    assert (done.code, len(done.rows), old.exists()) == (0, 2, True), done.err
 
 
 def test_runs_of_one_name_in_a_state_dir(llmx: Llmx, mock: Mock, rows: Path) -> None:
-    """The folder is that of the one that came last, and is not taken for the other's."""
+    """They would have one folder: the second is refused, and the first is not taken for the other's."""
+    codes = []
     for name in ("a", "b"):
         (llmx.cwd / name).mkdir()
-        llmx(*RUN, *mock.openai, "-o", f"{name}/out.jsonl", "--state-dir", "state")
-    assert facts(llmx("runs", "show", "./b/out.jsonl", "--state-dir", "state"))["run"] == "b/out.jsonl"
-    done = llmx("retry", "a/out.jsonl", "--state-dir", "state")
-    assert (done.code, done.err.splitlines()[0]) == (2, "error: no run of 'a/out.jsonl'")
+        codes.append(llmx(*RUN, *mock.openai, "-o", f"{name}/out.jsonl", "--state-dir", "state").code)
+    assert codes == [0, 2]
+    assert facts(llmx("runs", "show", "./a/out.jsonl", "--state-dir", "state"))["run"] == "a/out.jsonl"
+    done = llmx("retry", "b/out.jsonl", "--state-dir", "state")
+    assert (done.code, done.err.splitlines()[0]) == (2, "error: no run of 'b/out.jsonl'")
+
+
+def test_a_tree_that_has_moved_with_its_state_dir(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """As from one CI job to the next."""
+    command = (*RUN, *mock.openai, "--cache", "off", "-o", "out.jsonl", "--state-dir", "state")
+    assert llmx(*command).code == 0
+    moved = llmx.cwd.rename(llmx.cwd.with_name("moved"))
+    llmx.cwd.mkdir()
+    assert llmx(*command, cwd=moved).code == 0
+    assert mock.calls == 10
 
 
 def test_retry_of_rows_that_fail_again(llmx: Llmx, provider: Provider, rows: Path) -> None:
@@ -637,7 +682,7 @@ def test_a_run_with_failed_rows_says_how_to_retry(llmx: Llmx, failing: Mock, row
     """By a command that can be run as it is, and what all sessions have paid for is said when there are several."""
     done = llmx(*RUN, *failing.openai, *ONE_BY_ONE, "-o", "out.jsonl", "--state-dir", "state")
     *_, again = done.err.splitlines()
-    assert again == f"again: llmx retry out.jsonl --state-dir {llmx.cwd / 'state'}"
+    assert again == f"again: llmx retry --state-dir {llmx.cwd / 'state'} out.jsonl"
     assert "sessions" not in done.err
     done = llmx(*shlex.split(again)[2:])
     assert (done.code, failing.calls) == (0, 12)

@@ -72,6 +72,23 @@ def test_identical_rows_that_come_later_share_a_call_without_a_cache(tmp_path: P
     assert [row["_llmx"]["attempts"] for row in run.rows] == [1, *[0] * 7]
 
 
+@pytest.mark.parametrize("no_store", [False, True])
+def test_a_reask_that_a_row_shares_is_counted_once(tmp_path: Path, no_store: bool) -> None:
+    """Those that are replayed for rows that are alike were made for the first."""
+    mock = MockSettings(malformed_until=1)
+    run = rehearse(tmp_path, SAME[:4], mock, cache="off", concurrency=1, no_store=no_store)
+    assert (run.stats["calls"], run.figures.reasks, len(run.rows)) == (2, 1, 4)
+
+
+def test_rows_that_are_alike_cost_once_after_a_resume_too(tmp_path: Path) -> None:
+    """The first of them has it."""
+    options = {"cache": "off", "concurrency": 1, "meta": True}
+    one = rehearse(tmp_path, SAME[:4], **options)
+    two = rehearse(tmp_path, SAME[:4], port=one.port, **options)
+    spent = [[row["_llmx"]["attempts"] for row in run.rows] for run in (one, two)]
+    assert spent == [[1, 0, 0, 0]] * 2
+
+
 def test_identical_rows_share_a_failure(tmp_path: Path) -> None:
     """A row that fails, fails for its twins too, and each has an error row of its own."""
     mock = MockSettings(malformed_rate=1.0, latency=Latency(0.5, 0.5))

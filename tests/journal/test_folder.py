@@ -174,7 +174,7 @@ def test_a_link_in_its_place_is_refused(folder: RunFolder, tmp_path: Path, place
     link = tmp_path / "work" / place
     link.parent.mkdir(exist_ok=True)
     link.symlink_to(tmp_path / "theirs")
-    with pytest.raises(OutputFailed, match=os.strerror(errno.ELOOP)):
+    with pytest.raises(OutputFailed, match="a link stands in its place"):
         folder.acquire("x")
     assert names(tmp_path / "theirs") == []
 

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from llmx.errors import InvalidAnswer, LlmxError, OutputFailed, UnreadableRow, UsageError
 from llmx.journal import Journal, Known, NoJournal, identity
+from llmx.journal.index import Index
 from llmx.journal.lines import encode
 from llmx.system import System, installed
 from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
@@ -164,11 +165,11 @@ def text_of(completion: Completion | None) -> str | None:
 
 
 def test_an_answer_is_found_again(opened: Open):
-    """As it was given, but for its cost, which was paid already."""
+    """As it was given, its usage included, which is in no sum any more."""
     journal = opened()
     journal.keep(ask(), an_answer(ADA, model="m-2026", body={"id": 7, "n": [1, None]}))
     assert journal.answer(ask()) == Completion(
-        ADA, Usage(), "m-2026", "stop", {"id": 7, "n": [1, None]}, "journal"
+        ADA, an_answer().usage, "m-2026", "stop", {"id": 7, "n": [1, None]}, "journal"
     )
 
 
@@ -819,6 +820,51 @@ def test_a_journal_that_cannot_be_opened(tmp_path: Path):
     assert caught.value.hint == "--state-dir DIR, or --no-store"
 
 
+def test_an_index_that_cannot_be_read_stops_the_run(opened: Open, monkeypatch: pytest.MonkeyPatch):
+    """A look-up raises nothing; what the survey counts is refused."""
+    told: list[LlmxError] = []
+    journal = opened()
+    journal._on_failure = told.append
+    journal.keep(ask(), an_answer())
+
+    def fails(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    for name in ("place", "known", "rows", "last_rows", "done"):
+        monkeypatch.setattr(Index, name, fails)
+    assert journal.answer(ask()) is None
+    assert [str(error).endswith("disk I/O error") for error in told] == [True]
+    for count in (journal.rows, journal.last_rows, lambda: journal.done("c"), lambda: journal.holds(F)):
+        with pytest.raises(OutputFailed):
+            count()
+
+
+def test_each_answer_that_cannot_be_trusted_is_counted(opened: Open, path: Path):
+    """The first makes the index anew, which then does not know the others any more."""
+    first = opened()
+    for fingerprint in (F, G, H):
+        first.keep(ask(fingerprint), an_answer(ADA))
+    first.close()
+    data = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([data[0], *(line.replace(b"Ada", b"Eve") for line in data[1:3]), *data[3:]]))
+    journal = opened()
+    assert [journal.answer(ask(fingerprint)) is None for fingerprint in (F, G, H)] == [True, True, False]
+    assert journal.distrusted == 2
+
+
+def test_what_an_answer_cost_is_told_of_one_row(opened: Open):
+    """Rows that are alike have it from the one that came first, in every session."""
+    first = opened()
+    first.begin("c")
+    first.keep(ask(), an_answer())
+    for _ in range(2):
+        first.begin("c")
+        rows = [ask(), ask()]
+        for request in rows:
+            first.answer(request)
+        assert [list(request.tally.replayed.values()) for request in rows] == [[Decimal("0.01")], []]
+
+
 # Nothing kept
 
 
@@ -830,7 +876,7 @@ def test_no_journal_remembers_the_last_answers():
         journal.keep(ask(fingerprint), an_answer())
     found = journal.answer(ask(F))
     assert found is not None
-    assert (found.source, found.usage, journal.lost) == ("coalesced", Usage(), 0)
+    assert (found.source, found.usage, journal.lost) == ("coalesced", an_answer().usage, 0)
     journal.keep(ask("0" * 64), an_answer())
     assert journal.answer(ask(F)) is None
     assert journal.answer(ask(G)) is not None

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from llmx.errors import OutputFailed, UsageError
+from llmx.records import targets as module
 from llmx.records.compression import compressor
 from llmx.records.targets import FileTarget, PackedTarget, StreamTarget, Target
 
@@ -253,6 +254,16 @@ def test_a_killed_runs_archive_is_good_up_to_64_kib_ago(tmp_path: Path) -> None:
 
     with gzip.open(file.partial) as archive:
         assert archive.read(2**16) == b"r" * 2**16
+    file.abandon()
+
+
+def test_an_archive_can_be_read_up_to_a_second_ago(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slowly rows come."""
+    monkeypatch.setattr(module, "FLUSH_SECONDS", 0.0)
+    file = FileTarget(tmp_path / "out.gz", "out.gz")
+    PackedTarget(file, compressor("gzip")).write(b"row\n")
+    with gzip.open(file.partial) as archive:
+        assert archive.read(4) == b"row\n"
     file.abandon()
 
 

@@ -23,6 +23,7 @@ from llmx.events import (
     RunEnded,
     RunStarted,
 )
+from llmx.journal import Manifest
 from llmx.report.summary import (
     Figures,
     Latencies,
@@ -30,6 +31,9 @@ from llmx.report.summary import (
     figures_as_json,
     figures_as_lines,
     money,
+    spent,
+    spent_as_json,
+    spent_as_line,
 )
 from llmx.types import Outcome, Record, Unreadable, Usage
 
@@ -256,3 +260,16 @@ def test_duration(seconds: float, text: str) -> None:
 def test_sixty_seconds_are_a_minute() -> None:
     """Rounding up does not write `60.0 s`."""
     assert duration(59.97) == "1m 00s"
+
+
+def test_what_all_sessions_have_spent() -> None:
+    """With what is in no sum; a cost of nothing is unknown when something may have been billed."""
+    paid = Manifest(sessions=2, answers=1, usage={"input": 1200, "output": 7}, cost="0.5")
+    assert spent_as_line(paid) == "1 answer · 1,200 + 7 tokens · $0.5000"
+    beside = paid.model_copy(update={"lost": 2, "maybe_billed": 1})
+    assert spent_as_line(beside).endswith(
+        "$0.5000 · and 2 answers lost · and 1 call without an answer, perhaps billed"
+    )
+    nothing = Manifest(maybe_billed=3)
+    assert (spent(nothing), spent(Manifest())) == (None, 0)
+    assert spent_as_json(nothing)["cost"] is None
