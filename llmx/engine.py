@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from llmx.caches import Cache, NoCache, ReadOnly
+from llmx.caches import Cache, NoCache
 from llmx.caches.fingerprint import fingerprint, rekeyed
 from llmx.clock import Clock
 from llmx.environment import Environment
@@ -162,8 +162,11 @@ def _open_cache(settings: Settings, env: Environment, warn: Callable[[str], None
         return NoCache()
     from llmx.caches.exact import ExactCache, cache_folder
 
-    cache = ExactCache(cache_folder(env.home), ttl=settings.cache_ttl, warn=warn)
-    return ReadOnly(cache) if settings.no_store else cache
+    if settings.no_store or settings.offline:
+        from llmx.caches.stored import StoredCache
+
+        return StoredCache(cache_folder(env.home), warn=warn)
+    return ExactCache(cache_folder(env.home), ttl=settings.cache_ttl, warn=warn)
 
 
 @dataclass(frozen=True, slots=True)

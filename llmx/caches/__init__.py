@@ -1,11 +1,11 @@
-"""Caches of answers: `Cache` is the seam, `exact` the one on disk, `NoCache` none at all."""
+"""Caches of answers: `Cache` is the seam, `exact` the one on disk, `stored` only reads it, `NoCache` is none."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Cache", "CachedAnswer", "NoCache", "ReadOnly"]
+__all__ = ["Cache", "CachedAnswer", "NoCache"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +44,3 @@ class NoCache:
 
     def close(self) -> None:
         """See `Cache.close`."""
-
-
-class ReadOnly:
-    """Another cache, to which nothing is added: `--no-store`."""
-
-    def __init__(self, cache: Cache) -> None:
-        self._cache = cache
-
-    def get(self, fingerprint: str) -> CachedAnswer | None:
-        """See `Cache.get`."""
-        return self._cache.get(fingerprint)
-
-    def put(self, fingerprint: str, answer: CachedAnswer) -> None:
-        """See `Cache.put`."""
-
-    def close(self) -> None:
-        """See `Cache.close`."""
-        self._cache.close()

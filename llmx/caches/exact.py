@@ -25,7 +25,7 @@ from llmx.caches.inspection import check_database
 from llmx.environment import private
 from llmx.errors import OutputFailed
 
-__all__ = ["CacheStats", "ExactCache", "TextDisk", "cache_folder"]
+__all__ = ["CacheStats", "ExactCache", "TextDisk", "answer_of", "cache_folder"]
 
 DAMAGED = f"{DBNAME}.damaged"
 
@@ -105,7 +105,7 @@ class ExactCache:
             text = None if self._broken else self._cache.get(fingerprint)
             if text is None:
                 return None
-            return _answer(text)
+            return answer_of(text)
         except (ValueError, KeyError, TypeError):
             return None  # not written by us: as good as absent, and overwritten by the next answer
         except (sqlite3.Error, Timeout, OSError) as error:
@@ -145,7 +145,8 @@ class ExactCache:
         self._cache.close()
 
 
-def _answer(text: str) -> CachedAnswer:
+def answer_of(text: str) -> CachedAnswer:
+    """What a value of ours holds. Raises ValueError, KeyError or TypeError: it is none."""
     fields = orjson.loads(text)
     answer = CachedAnswer(text=fields["text"], model=fields["model"])
     if not (isinstance(answer.text, str) and isinstance(answer.model, str)):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from diskcache.core import DEFAULT_SETTINGS, METADATA
 
-__all__ = ["check_database"]
+__all__ = ["check_connection", "check_database"]
 
 LOCK_SECONDS = 10.0
 
@@ -57,14 +57,19 @@ def check_database(file: Path) -> None:
     if not file.exists():
         return
     with closing(sqlite3.connect(file, timeout=LOCK_SECONDS)) as connection:
-        connection.execute("PRAGMA trusted_schema = OFF")
-        # What SQLite makes by itself (the index of a UNIQUE column) has no text.
-        found = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
-        for name, sql in found.fetchall():
-            if sql not in OBJECTS:
-                raise ValueError(f"{name!r} is none of its tables")
-        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'Settings'").fetchone():
-            _check_settings(connection)
+        check_connection(connection)
+
+
+def check_connection(connection: sqlite3.Connection) -> None:
+    """The same of a database that is open. Raises ValueError and sqlite3.Error."""
+    connection.execute("PRAGMA trusted_schema = OFF")
+    # What SQLite makes by itself (the index of a UNIQUE column) has no text.
+    found = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+    for name, sql in found.fetchall():
+        if sql not in OBJECTS:
+            raise ValueError(f"{name!r} is none of its tables")
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'Settings'").fetchone():
+        _check_settings(connection)
 
 
 def _check_settings(connection: sqlite3.Connection) -> None:

@@ -121,9 +121,9 @@ def poison(folder: Path, crater: Path, how: str) -> None:
         POISONS[how](db, pickle.dumps(Bomb(crater)), folder)
 
 
-def run(llmx: Llmx, mock: Mock) -> str:
+def run(llmx: Llmx, mock: Mock, *argv: str) -> str:
     """One run over one row; what it said."""
-    done = llmx("extract", "rows.jsonl", "-s", "name str", "--no-store", *mock.openai, OPENAI_API_KEY="k")
+    done = llmx("extract", "rows.jsonl", "-s", "name str", *argv, *mock.openai, OPENAI_API_KEY="k")
     assert "Traceback" not in done.err
     assert (done.code, len(done.rows)) == (0, 1)
     return done.err
@@ -137,11 +137,12 @@ def test_a_run_on_a_poisoned_cache(llmx: Llmx, mock: Mock, crater: Path, how: st
     assert llmx(*first, OPENAI_API_KEY="k").code == 0
     folder = Path(llmx.env["LLMX_HOME"]) / "cache"
     poison(folder, crater, how)
-    said = run(llmx, mock)
+    only_read, said = run(llmx, mock, "--no-store"), run(llmx, mock)
     assert not crater.exists()
     kept = how == "tag"  # it is never looked at: the answer is as it was
-    assert mock.calls == (1 if kept else 2)
+    assert mock.calls == (1 if kept else 3)
     set_aside = how not in IN_ROWS
+    assert ("is damaged and not used" in only_read) is set_aside
     assert ("is damaged; it is kept as cache.db.damaged" in said) is set_aside
     assert (folder / "cache.db.damaged").exists() is set_aside
 
