@@ -203,15 +203,11 @@ class Outputs:
 
     async def drained(self) -> None:
         """Return when whoever reads has taken what was written, or the run is stopped; other tasks go on meanwhile."""
-        with suppress(Stopped):
-            for sink in self._open():
-                with self._guarded(), self._stop.interruptible():
+        for sink in (self._results, self._errors):
+            if sink is not None and not sink.taken and not self._broken:
+                with suppress(Stopped), self._guarded(), self._stop.interruptible():
                     await sink.drained()
         self._count()
-
-    def _open(self) -> list[Sink]:
-        sinks = (self._results, self._errors)
-        return [] if self._broken else [sink for sink in sinks if sink is not None]
 
     def _count(self) -> None:
         """Rows are written when all that came before them has been taken."""
