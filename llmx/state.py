@@ -143,8 +143,8 @@ class State:
         return self.folder.path.name if flows(output, self.plan.env) else output
 
     def had_errors_at(self, path: Path | None) -> bool:
-        """Whether the session before this one had its failed rows there."""
-        earlier = self.earlier
+        """Whether the session before this one had its failed rows there; to be asked before this one begins."""
+        earlier = read_manifest(self.folder.manifest)  # of a run that starts over, too
         if earlier is None or path is None:
             return False
         place = replace(self.plan.env, cwd=Path(earlier.cwd))

@@ -170,6 +170,31 @@ def test_a_stale_errors_file_is_removed(
     assert not (llmx.cwd / "out.errors.jsonl").exists()
 
 
+@pytest.mark.parametrize("again", [(), ("--fresh",)], ids=["again", "fresh"])
+@pytest.mark.parametrize("output", [(), ("-o", "out.jsonl")], ids=["stdout", "file"])
+def test_errors_that_the_run_itself_has_left_are_removed(
+    llmx: Llmx,
+    provider: Callable[[MockSettings], Mock],
+    rows: Path,
+    output: tuple[str, ...],
+    again: tuple[str, ...],
+) -> None:
+    """By the name that the user gave; what is not its own stays, and that is said."""
+    mock = provider(MockSettings(fail_first=1))
+    command = (*RUN, *mock.openai, "--retries", "0", "-c", "1", *output)
+    errors, notes = llmx.cwd / "e.jsonl", llmx.cwd / "notes.jsonl"
+    assert llmx(*command, "--errors", "e.jsonl").code == 3
+    assert errors.exists()
+    assert llmx(*command, "--errors", "e.jsonl", *again).code == 0
+    assert errors.exists() is bool(
+        again and not output
+    )  # a run of standard output that starts over is another
+    notes.write_text("{}\n")
+    done = llmx(*command, "--errors", "notes.jsonl")
+    assert (done.code, notes.read_text()) == (0, "{}\n")
+    assert "is of no earlier run of this output: it stays as it is" in done.err
+
+
 def test_each_output_has_its_own_errors_file(
     llmx: Llmx, provider: Callable[[MockSettings], Mock], rows: Path
 ) -> None:
