@@ -265,15 +265,15 @@ class Outputs:
         """
         for sink in (self._results, self._errors):
             if sink is not None:
-                await self._finish(sink, complete=complete)
+                await self._finish(sink, complete=complete and self._stop.reason is None)
         self._count()
-        if complete and not self._broken and self._errors is None and self._stale:
+        if complete and self._stop.reason is None and self._errors is None and self._stale:
             self._guard(self._forget_errors)
 
     async def _finish(self, sink: Sink, *, complete: bool) -> None:
         ended = False
         with suppress(Stopped), self._guarded():
-            if complete and not self._broken:
+            if complete:
                 for _ in sink.ending():
                     with self._stop.interruptible():
                         await sink.drained()
