@@ -16,6 +16,7 @@ from typing import Any
 from llmx.clock import Clock
 from llmx.detached import detached
 from llmx.engine import Engine, Talk, connected, engine, keyless, preparer
+from llmx.environment import Environment
 from llmx.errors import InputFailed, LlmxError, RowError, Stopped, UsageError
 from llmx.events import RunEnded, RunStarted
 from llmx.journal import Manifest
@@ -24,7 +25,7 @@ from llmx.outputs import Outputs, errors_path
 from llmx.pipeline import run
 from llmx.planning import Plan
 from llmx.presenting import FlatRows, Presenter
-from llmx.records import open_sink
+from llmx.records import Sink, is_stream, open_sink
 from llmx.report.summary import Figures
 from llmx.schemas import list_fields, written_fields
 from llmx.settings import Settings
@@ -258,7 +259,7 @@ def _report(
 
 async def _begun(plan: Plan, state: State | NoState, stop: Stop) -> Outputs:
     """The outputs, once the system has let us open them all and note that the run has begun."""
-    outputs = _open_outputs(plan, state, stop)
+    outputs = await _open_outputs(plan, state, stop)
     try:
         state.begin()
     except LlmxError:
@@ -267,17 +268,19 @@ async def _begun(plan: Plan, state: State | NoState, stop: Stop) -> Outputs:
     return outputs
 
 
-def _open_outputs(plan: Plan, state: State | NoState, stop: Stop) -> Outputs:
+async def _open_outputs(plan: Plan, state: State | NoState, stop: Stop) -> Outputs:
     settings, env = plan.settings, plan.env
-    results = open_sink(
+    errors = errors_path(settings.output, settings.errors, env)
+    results = await _opened(
         settings.output,
+        stop,
         env=env,
         format=settings.output_format,
         columns=_columns(plan),
         csv_safe=settings.csv_safe,
     )
-    errors = errors_path(settings.output, settings.errors, env)
     try:
+        streams = errors is not None and is_stream(errors)
         return Outputs(
             results,
             errors or state.errors,
@@ -285,10 +288,19 @@ def _open_outputs(plan: Plan, state: State | NoState, stop: Stop) -> Outputs:
             stop=stop,
             ours=errors is None,
             stale=settings.errors is None or state.had_errors_at(errors),
+            errors_stream=await _opened(str(errors), stop, env=env, format="jsonl") if streams else None,
         )
-    except LlmxError:
+    except BaseException:
         results.abandon()
         raise
+
+
+async def _opened(path: str, stop: Stop, *, env: Environment, **options: Any) -> Sink:
+    """The sink of a path; that of a named pipe once somebody reads it. Raises Stopped when a signal comes first."""
+    if path == "-" or not is_stream(env.cwd / path):
+        return open_sink(path, env=env, **options)
+    with stop.interruptible():
+        return await detached(lambda progress: open_sink(path, env=env, **options), lambda done, total: None)
 
 
 PRECEDENCE = (1, 130, 129, 143, 2, 4, 5, 7, 141)

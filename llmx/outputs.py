@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
@@ -140,8 +140,9 @@ class Outputs:
 
     Args:
         results: already open: what is wrong with its path is said before the first call.
-        errors: opened at the first failed row; of a file it is tried at once, so that what is wrong with it is
-            said before anything is paid for. None to drop failed rows.
+        errors: a file is opened at the first failed row, and tried at once, so that what is wrong with it is said
+            before anything is paid for. None to drop failed rows.
+        errors_stream: where they go instead, open already: to open a pipe waits for its reader.
         ours: whether it is a file of the run's own folder, which is nobody else's business.
         stale: whether a file of that name is of an earlier run of this output, and goes when no row fails.
 
@@ -162,6 +163,7 @@ class Outputs:
         stop: Stop,
         ours: bool = False,
         stale: bool = True,
+        errors_stream: Sink | None = None,
     ) -> None:
         self._results = results
         self._errors_path = errors
@@ -169,7 +171,7 @@ class Outputs:
         self._stale = stale
         self._env = env
         self._stop = stop
-        self._errors: Sink | None = None
+        self._errors = errors_stream
         if errors is not None and not is_stream(errors):
             self._open_errors(errors).abandon()
         self._broken = False
@@ -199,13 +201,14 @@ class Outputs:
     def write(self, outcome: Outcome) -> None:
         """Write one outcome where it belongs."""
         if not self._broken:
-            self._guard(lambda: self._write(outcome))
+            with self._guarded():
+                self._write(outcome)
 
     async def drained(self) -> None:
         """Return when whoever reads has taken what was written, or the run is stopped; other tasks go on meanwhile."""
         for sink in (self._results, self._errors):
             if sink is not None and not sink.taken and not self._broken:
-                with suppress(Stopped), self._guarded(), self._stop.interruptible():
+                with suppress(Stopped), self._guarded(sink), self._stop.interruptible():
                     await sink.drained()
         self._count()
 
@@ -229,23 +232,22 @@ class Outputs:
         if self._errors is None:
             self._errors = self._open_errors(self._errors_path)
         spent, cost = outcome.all_attempts, outcome.all_cost
-        self._errors.write(error_row(outcome.record, error, raw=outcome.raw, attempts=spent, cost=cost))
+        with self._guarded(self._errors):
+            self._errors.write(error_row(outcome.record, error, raw=outcome.raw, attempts=spent, cost=cost))
 
     def _open_errors(self, path: Path) -> Sink:
         with private() if self._ours else nullcontext():  # elsewhere it is the user's umask that decides
             return open_sink(str(path), env=self._env, format="jsonl", columns=None)
 
-    def _guard(self, action: Callable[[], None]) -> None:
-        with self._guarded():
-            action()
-
     @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        """What cannot be written stops the run."""
+    def _guarded(self, sink: Sink | None = None) -> Iterator[None]:
+        """What cannot be written stops the run; only of the results it is usual that their reader goes away."""
         try:
             yield
         except BrokenPipeError:
-            self._fail(PipeClosed("the reader of standard output went away"))
+            gone = OutputFailed("the reader of the failed rows went away", hint="--errors FILE")
+            results = sink is None or sink is self._results
+            self._fail(PipeClosed("the reader of standard output went away") if results else gone)
         except OutputFailed as error:
             self._fail(error)
         except UsageError as error:  # of the errors file, which is opened when rows have been paid for
@@ -263,31 +265,39 @@ class Outputs:
         A reader that takes nothing is waited for until the run is stopped, and then for `GRACE_SECONDS`; not at
         all by a task that is being cancelled.
         """
-        for sink in (self._results, self._errors):
-            if sink is not None:
-                await self._finish(sink, complete=complete and self._stop.reason is None)
+        try:
+            await self._finish(self._results, complete=complete and self._stop.reason is None)
+        finally:
+            if self._errors is not None:
+                await self._finish(self._errors, complete=complete and self._stop.reason is None)
         self._count()
         if complete and self._stop.reason is None and self._errors is None and self._stale:
-            self._guard(self._forget_errors)
+            with self._guarded():
+                self._forget_errors()
 
     async def _finish(self, sink: Sink, *, complete: bool) -> None:
         ended = False
-        with suppress(Stopped), self._guarded():
-            if complete:
-                for _ in sink.ending():
-                    with self._stop.interruptible():
-                        await sink.drained()
-                ended = True
-                sink.close()
-        if not ended:
-            await self._give_up(sink)
+        try:
+            with suppress(Stopped), self._guarded(sink):
+                if complete:
+                    for _ in sink.ending():
+                        with self._stop.interruptible():
+                            await sink.drained()
+                    ended = True
+                    sink.close()
+        finally:
+            if not ended:
+                await self._give_up(sink)
 
     async def _give_up(self, sink: Sink) -> None:
         task = asyncio.current_task()
-        if not self._broken and not (task and task.cancelling()):
-            with self._guarded(), suppress(TimeoutError):
-                await asyncio.wait_for(sink.drained(), GRACE_SECONDS)
-        self._guard(sink.abandon)
+        try:
+            if not self._broken and not (task and task.cancelling()):
+                with self._guarded(sink), suppress(TimeoutError):
+                    await asyncio.wait_for(sink.drained(), GRACE_SECONDS)
+        finally:
+            with self._guarded(sink):
+                sink.abandon()
 
     def _forget_errors(self) -> None:
         """What an earlier run left is no longer true. A device is no file that somebody has left."""

@@ -16,7 +16,16 @@ from typing import Any
 
 from llmx.environment import Environment
 from llmx.errors import UsageError
-from llmx.journal import Manifest, RunFolder, folders_in, read_manifest, run_folder, runs_home, settled_so_far
+from llmx.journal import (
+    STATE,
+    Manifest,
+    RunFolder,
+    folders_in,
+    read_manifest,
+    run_folder,
+    runs_home,
+    settled_so_far,
+)
 from llmx.outputs import errors_path, flows
 from llmx.records import partial_of
 from llmx.text import nearest
@@ -157,10 +166,22 @@ def _run(folder: RunFolder, env: Environment) -> Run | None:
     """The run in a folder; None when there is none, as in any other folder."""
     if not _is_run(folder, env):
         return None
-    manifest = read_manifest(folder.manifest)
+    manifest = _where_it_is(read_manifest(folder.manifest), folder)
     beside = manifest is not None and folder.path.name == Path(manifest.output).name
     name = _short(Path(manifest.cwd) / manifest.output, env) if manifest and beside else folder.path.name
     return Run(name, folder, manifest, folder.owner())
+
+
+def _where_it_is(manifest: Manifest | None, folder: RunFolder) -> Manifest | None:
+    """The manifest of a run beside its output, whose tree may have been moved or copied since.
+
+    Else what is done with the copy would be done to the original.
+    """
+    if manifest is None or folder.path.parent.name != STATE or Path(manifest.output).is_absolute():
+        return manifest
+    below = os.path.relpath(manifest.cwd, Path(manifest.cwd, manifest.output).parent)
+    cwd = os.path.normpath(folder.path.absolute().parent.parent / below)
+    return manifest if cwd == os.path.normpath(manifest.cwd) else manifest.model_copy(update={"cwd": cwd})
 
 
 def _is_run(folder: RunFolder, env: Environment) -> bool:

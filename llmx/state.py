@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -143,12 +143,9 @@ class State:
         return self.folder.path.name if flows(output, self.plan.env) else output
 
     def had_errors_at(self, path: Path | None) -> bool:
-        """Whether the session before this one had its failed rows there; to be asked before this one begins."""
+        """Whether an earlier session has left failed rows there; to be asked before this one begins."""
         earlier = read_manifest(self.folder.manifest)  # of a run that starts over, too
-        if earlier is None or path is None:
-            return False
-        place = replace(self.plan.env, cwd=Path(earlier.cwd))
-        return errors_path(earlier.output, earlier.errors, place) == path
+        return earlier is not None and path is not None and earlier.failed_at == str(path)
 
     @property
     def config(self) -> str:
@@ -189,6 +186,11 @@ class State:
         manifest.calls = figures.calls
         manifest.answers = totals.answers
         earlier = self.earlier or Manifest()
+        manifest.failed_at = earlier.failed_at
+        if figures.failed or complete:
+            settings, env = self.plan.settings, self.plan.env
+            path = errors_path(settings.output, settings.errors, env) if figures.failed else None
+            manifest.failed_at = None if path is None else str(path)
         manifest.lost = earlier.lost + self.journal.lost
         manifest.maybe_billed = earlier.maybe_billed + figures.maybe_billed
         manifest.usage = {"input": totals.input_tokens, "output": totals.output_tokens}
@@ -275,7 +277,7 @@ def _opened(plan: Plan, folder: RunFolder, stop: Stop, past: Journal | None, hel
         inputs = Inputs(plan.source.paths, earlier.inputs if earlier else [])
     except OSError as error:
         raise _failed(folder, error) from error
-    manifest = _manifest(plan, inputs)
+    manifest = _manifest(plan, inputs, earlier)
     check_place(plan, folder)
     new = not folder.journal.exists()
     journal = Journal(folder.journal, on_failure=stop.set, fresh=plan.settings.fresh, catch_up=False)
@@ -286,7 +288,7 @@ def _failed(folder: RunFolder, error: OSError) -> OutputFailed:
     return OutputFailed(f"cannot keep the run in {str(folder.path)!r}: {error.strerror or error}")
 
 
-def _manifest(plan: Plan, inputs: Inputs) -> Manifest:
+def _manifest(plan: Plan, inputs: Inputs, earlier: Manifest | None) -> Manifest:
     """What is known of a session before it has an endpoint."""
     settings = plan.settings
     chosen = {name: getattr(settings, name) for name in ("limit", "sample", "seed", "key")}
@@ -300,6 +302,7 @@ def _manifest(plan: Plan, inputs: Inputs) -> Manifest:
         errors=settings.errors,
         schema_name=plan.schema.name,
         inputs=inputs.files,
+        failed_at=None if earlier is None else earlier.failed_at,
         selection=selection,
         started=_now(),
     )

@@ -75,12 +75,14 @@ def _open(file: Path) -> sqlite3.Connection | None:
         return _connect(file, "mode=ro&immutable=1")
 
 
-def _connect(file: Path, how: str) -> sqlite3.Connection:
+def _connect(file: Path, how: str) -> sqlite3.Connection | None:
     db = sqlite3.connect(f"{file.absolute().as_uri()}?{how}", uri=True, timeout=10)
     try:
         check_connection(db)
-        db.execute(_QUERY, ("", MODE_RAW, 0.0)).fetchone()
+        if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'Cache'").fetchone():
+            return db
     except BaseException:
         db.close()
         raise
-    return db
+    db.close()  # somebody has only begun to make it
+    return None

@@ -23,7 +23,7 @@ def conclude(planned: Plan, report: Report, terminal: Terminal, argv: Sequence[s
     """The summary; quiet when the reader of our rows is gone, for it is mostly a person's `head`."""
     if any(isinstance(reason, PipeClosed) for reason in report.reasons):
         _detach_stdout(planned.env)
-    else:
+    if report.exit_code != PipeClosed.exit_code:  # nothing else has happened
         _tell(planned, report, terminal, argv)
     if planned.settings.summary is not None:
         _write_summary(planned, report)
@@ -61,7 +61,8 @@ def _retry(planned: Plan, report: Report) -> str:
     here = planned.env.cwd == Path.cwd()
     name = report.run if here or planned.settings.output == "-" else str(planned.env.cwd / report.run)
     state_dir = planned.settings.state_dir
-    place = [] if state_dir is None else ["--state-dir", str(planned.env.cwd / state_dir)]
+    kept = state_dir if here or state_dir is None else str(planned.env.cwd / state_dir)
+    place = [] if kept is None else ["--state-dir", str(kept)]
     return shlex.join(["llmx", "retry", *place, *(["--"] if name.startswith("-") else []), name])
 
 

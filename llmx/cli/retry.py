@@ -45,13 +45,13 @@ def retry(
 
     env: Environment = context.obj
     run = find_run(name, env, None if state_dir is None else env.cwd / state_dir)
-    _check(run, env)
+    obstacle = _obstacle(run, env)
+    _check(run, env, apart=output is not None or bool(obstacle))
     if run.state == "complete" and run.manifest is not None and run.manifest.rows.get("failed") == 0:
         typer.echo(f"the run of {run.name} has no failed rows: nothing to do", err=True)
         return 0
     assert run.manifest is not None
     retried = Retried(run.folder, run.manifest.hashes, run.command_from(env.cwd) or "")
-    obstacle = _obstacle(run, env)
     if output is None and not obstacle:
         place = replace(env, cwd=run.cwd)
         return run_settings(_settings(_in_place(run)), place, sys.argv[1:], retried)
@@ -60,12 +60,14 @@ def retry(
     return run_settings(_settings(_apart(run, env, output)), env, sys.argv[1:], retried)
 
 
-def _check(run: Run, env: Environment) -> None:
+def _check(run: Run, env: Environment, *, apart: bool) -> None:
     """Refuse what is no finished run with failed rows."""
     if run.manifest is None:
         hint = f"llmx runs errors {run.name} | llmx extract - …"
         raise UsageError(f"nobody knows what was asked in the run {run.name!r}", hint=hint)
     run.check_idle()
+    if run.state != "complete" and run.manifest.retry and apart:
+        raise UsageError(f"a retry of {run.name!r} was stopped half-way", hint=f"llmx retry {run.name}")
     if run.state != "complete" and not run.manifest.retry:
         hint = run.command_from(env.cwd) or ""
         raise UsageError(f"the run of {run.name!r} has not come to its end", hint=hint)
@@ -78,14 +80,16 @@ def _obstacle(run: Run, env: Environment) -> str:
     """Why the whole command cannot be given again, "" where it can: input and output are still there."""
     from llmx.outputs import flows
 
-    assert run.manifest is not None
+    if run.manifest is None:
+        return ""
     if flows(run.manifest.output, replace(env, cwd=run.cwd)):
         return "the run's output was no file"
-    for path in (source.path for source in run.manifest.inputs):
-        if path == "-":
+    for name in run.command.get("inputs", []):
+        path = run.cwd / name
+        if name == "-":
             return "the run's input was standard input"
-        if not Path(path).is_file():
-            return f"the run's input {path!r} is not there any more"
+        if not (path.is_file() or path.is_dir()):
+            return f"the run's input {str(path)!r} is not there any more"
     return ""
 
 

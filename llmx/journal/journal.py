@@ -71,6 +71,7 @@ class Journal:
         self._doubted = False
         self._opened = self._closed = False
         self._begun_at: int | None = None
+        self._used: set[str] = set()
         if not fresh:
             self._open(catch_up=catch_up)
 
@@ -231,9 +232,17 @@ class Journal:
         if self._begun_at is not None and place.at > self._begun_at:
             return completion_of(entry, source="coalesced")  # a row that is alike has paid for it just now
         completion = completion_of(entry, source="journal")
-        if completion is not None and self._index.claim(request.fingerprint):
+        if completion is not None and self._is_first_use(request.fingerprint):
             request.tally.replayed[request.fingerprint] = completion.usage.cost
         return completion
+
+    def _is_first_use(self, fingerprint: str) -> bool:
+        """Whether no other row of this session has used an answer; of a journal that is only read, by what we remember."""
+        if self._begun_at is not None:
+            return self._index.claim(fingerprint)
+        first = fingerprint not in self._used
+        self._used.add(fingerprint)
+        return first
 
     def _from_the_journal(self, request: Request) -> Completion | None:
         """The answer, when what the index says of it is not so: the line is damaged, or, once at most, the index."""

@@ -47,6 +47,7 @@ class Manifest(BaseModel):
         started, ended: ISO 8601, UTC.
         rows: counts of the last session: settled, total, ok, failed, cached, coalesced, resumed, written.
         usage: tokens that were paid for, by kind, in all sessions together.
+        failed_at: where a session of this output has left failed rows that are there still.
         lost, maybe_billed: answers of all sessions that could not be kept, and calls that got none and may have been
             billed; neither is part of usage and cost.
         cost: US dollars of all sessions, a decimal as text; None when unknown.
@@ -77,6 +78,7 @@ class Manifest(BaseModel):
     rows: dict[str, int | None] = {}
     calls: int = 0
     answers: int = 0
+    failed_at: str | None = None
     lost: int = 0
     maybe_billed: int = 0
     usage: dict[str, int] = {}

@@ -58,7 +58,8 @@ class Stop:
         except asyncio.CancelledError:
             if self.reason is None:
                 raise
-            task.uncancel()
+            if task.uncancel():  # somebody else has cancelled it, too
+                raise
             raise Stopped(str(self.reason)) from None
         finally:
             self._waiting.discard(task)

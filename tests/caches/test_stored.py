@@ -115,6 +115,12 @@ def test_a_database_that_somebody_else_has_changed_is_not_used(folder: Path, sql
     assert (folder / "cache.db").exists()
 
 
+def test_a_database_that_is_only_begun(folder: Path):
+    """It has no answer."""
+    (folder / "cache.db").write_bytes(b"")
+    assert look(folder) is None
+
+
 def test_no_database(folder: Path):
     """Neither is what is none."""
     (folder / "cache.db").write_bytes(b"no database, but long enough to be taken for one" * 100)

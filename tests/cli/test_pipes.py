@@ -92,6 +92,51 @@ def test_a_reader_that_stops_reading_holds_up_no_signal(
     assert mock.calls == rows
 
 
+@pytest.mark.parametrize(
+    "argv", [("-o", "fifo"), ("-o", "out.jsonl", "--errors", "fifo")], ids=["rows", "errors"]
+)
+def test_a_pipe_that_nobody_reads_yet_holds_up_no_signal(
+    llmx: Llmx, mock: Mock, rows: Path, argv: tuple[str, ...]
+) -> None:
+    """To open it waits for its reader, before the first call."""
+    os.mkfifo(llmx.cwd / "fifo")
+    running, _, err = llmx.piped(*RUN, *mock.openai, *argv)
+    wait_for(lambda: "the model sees" in err.read_text())
+    time.sleep(0.3)
+    running.signal(signal.SIGTERM)
+    assert (running.wait(), mock.calls) == (143, 0)
+
+
+def test_what_stopped_a_run_is_said_though_its_reader_has_gone(
+    llmx: Llmx, provider: Callable[[MockSettings], Mock]
+) -> None:
+    """Only where nothing else has happened there is nothing to say."""
+    mock = provider(MockSettings(quota_after=60))
+    write_rows(llmx.cwd / "rows.jsonl", [{"id": n, "text": "x" * 2_000} for n in range(200)])
+    read, write = os.pipe()
+    with Path(os.devnull).open("rb") as source, (llmx.cwd.parent / "stderr").open("wb") as err:
+        running = llmx.start((*RUN, *mock.openai), (source.fileno(), write, err.fileno()))
+    os.close(write)
+    wait_for(lambda: mock.calls > 60)
+    time.sleep(0.3)
+    os.close(read)
+    code, said = running.wait(), (llmx.cwd.parent / "stderr").read_text()
+    assert (code, said.splitlines()[-1][:7]) == (7, "resume:")
+
+
+def test_a_reader_of_the_failed_rows_that_goes_away_is_told(
+    llmx: Llmx, provider: Callable[[MockSettings], Mock], rows: Path
+) -> None:
+    """That is not usual."""
+    mock = provider(MockSettings(refusal_rate=1.0))
+    os.mkfifo(llmx.cwd / "fifo")
+    running, _, err = llmx.piped(*RUN, *mock.openai, "-c", "1", "-o", "out.jsonl", "--errors", "fifo")
+    with (llmx.cwd / "fifo").open("rb"):
+        pass
+    assert running.wait() == 1
+    assert "error: the reader of the failed rows went away" in err.read_text()
+
+
 def test_a_stalled_reader_is_not_waited_for_after_a_second_signal(
     llmx: Llmx, provider: Callable[[MockSettings], Mock]
 ) -> None:

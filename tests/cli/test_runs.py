@@ -469,6 +469,36 @@ def test_a_retry_that_was_stopped_goes_on(llmx: Llmx, failed: Mock, provider: Pr
     assert json.loads(folder_of(llmx).manifest.read_text())["state"] == "complete"
 
 
+def test_a_retry_that_was_stopped_is_ended_before_another(llmx: Llmx, failed: Mock) -> None:
+    """Its failed rows are not all of them."""
+    edited(folder_of(llmx), state="stopped", exit_code=130, retry=True)
+    done = llmx("retry", "out.jsonl", "-o", "more.jsonl")
+    assert (done.code, failed.calls) == (2, 10)
+    assert done.err.endswith("was stopped half-way\nhint: llmx retry out.jsonl\n")
+
+
+def test_retry_in_a_copy_leaves_the_original_alone(llmx: Llmx, failed: Mock) -> None:
+    """A run is where its output is, wherever its command was given."""
+    copy = shutil.copytree(llmx.cwd, llmx.cwd.with_name("copy"))
+    before = (llmx.cwd / "out.jsonl").read_bytes(), (llmx.cwd / "out.errors.jsonl").read_bytes()
+    assert len(llmx("runs", "errors", "out.jsonl", cwd=copy).rows) == 2
+    assert (llmx("retry", "out.jsonl", cwd=copy).code, failed.calls) == (0, 12)
+    assert (ids(copy / "out.jsonl"), (copy / "out.errors.jsonl").exists()) == (list(range(10)), False)
+    assert before == ((llmx.cwd / "out.jsonl").read_bytes(), (llmx.cwd / "out.errors.jsonl").read_bytes())
+
+
+def test_a_second_retry_apart_tells_the_same_attempts(llmx: Llmx, provider: Provider, rows: Path) -> None:
+    """What the run itself had spent on a row is told again."""
+    mock = provider(MockSettings(refusal_rate=0.5, seed=3))
+    command = ("extract", "-", "-s", "name, age int", *mock.openai, "-o", "out.jsonl", "--cache", "off")
+    assert llmx(*command, stdin=rows.read_bytes()).code == 3
+    told = []
+    for name in ("one", "two"):
+        assert llmx("retry", "out.jsonl", "-o", f"{name}.jsonl").code == 3
+        told.append({row["_error"]["attempts"] for row in read_rows(llmx.cwd / f"{name}.errors.jsonl")})
+    assert told[0] == told[1]
+
+
 def test_retry_never_writes_over_the_input(llmx: Llmx, failed: Mock, rows: Path) -> None:
     """Which another retry would need."""
     before = rows.read_bytes()
@@ -682,7 +712,7 @@ def test_a_run_with_failed_rows_says_how_to_retry(llmx: Llmx, failing: Mock, row
     """By a command that can be run as it is, and what all sessions have paid for is said when there are several."""
     done = llmx(*RUN, *failing.openai, *ONE_BY_ONE, "-o", "out.jsonl", "--state-dir", "state")
     *_, again = done.err.splitlines()
-    assert again == f"again: llmx retry --state-dir {llmx.cwd / 'state'} out.jsonl"
+    assert again == "again: llmx retry --state-dir state out.jsonl"
     assert "sessions" not in done.err
     done = llmx(*shlex.split(again)[2:])
     assert (done.code, failing.calls) == (0, 12)

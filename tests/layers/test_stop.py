@@ -114,3 +114,19 @@ def test_check_raises_once_stopped():
     stop.set(Interrupted(15))
     with pytest.raises(Stopped, match=r"^terminated$"):
         stop.check()
+
+
+async def test_who_is_cancelled_meanwhile_stays_cancelled():
+    """Two signals may be heard in one turn of the loop: the second ends the run at once."""
+    stop = Stop()
+
+    async def wait() -> None:
+        with stop.interruptible():
+            await asyncio.sleep(60)
+
+    task = asyncio.ensure_future(wait())
+    await settle_down()
+    stop.set(Interrupted(2))
+    task.cancel()
+    await settle_down()
+    assert task.cancelled()
