@@ -61,7 +61,7 @@ async def detached(work: Callable[[Progress], T], progress: Progress) -> T:
 
 
 def in_thread(work: Callable[[], T]) -> Future[T]:
-    """What `work` comes to, in a daemon thread of its own."""
+    """What `work` comes to, in a daemon thread of its own; whoever gives up waiting leaves it behind."""
     outcome: Future[T] = Future()
     outcome.set_running_or_notify_cancel()  # from here on a cancelled waiter does not cancel it
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from llmx.clock import Clock
-from llmx.detached import detached
+from llmx.detached import in_thread
 from llmx.engine import Engine, Talk, connected, engine, keyless, preparer
 from llmx.environment import Environment
 from llmx.errors import InputFailed, LlmxError, RowError, Stopped, UsageError
@@ -201,9 +201,7 @@ async def _confirm(talk: Talk, stop: Stop) -> None:
     """Raises UsageError when a person would rather not spend the money."""
     try:
         with stop.interruptible():
-            agreed = await detached(
-                lambda progress: talk.confirmed("go on? [y/N] "), lambda done, total: None
-            )
+            agreed = await asyncio.wrap_future(in_thread(lambda: talk.confirmed("go on? [y/N] ")))
     except Stopped:
         talk.say("")  # the question's line has no end yet
         raise
@@ -300,7 +298,7 @@ async def _opened(path: str, stop: Stop, *, env: Environment, **options: Any) ->
     if path == "-" or not is_stream(env.cwd / path):
         return open_sink(path, env=env, **options)
     with stop.interruptible():
-        return await detached(lambda progress: open_sink(path, env=env, **options), lambda done, total: None)
+        return await asyncio.wrap_future(in_thread(lambda: open_sink(path, env=env, **options)))
 
 
 PRECEDENCE = (1, 130, 129, 143, 2, 4, 5, 7, 141)

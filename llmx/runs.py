@@ -126,7 +126,7 @@ class Run:
 
 def find_runs(env: Environment, state_dir: Path | None = None) -> list[Run]:
     """The runs of outputs in the current folder and those of standard output, or those in a state folder; oldest first."""
-    places = [state_dir] if state_dir else [env.cwd / ".llmx", runs_home(env.home)]
+    places = [state_dir] if state_dir else [env.cwd / STATE, runs_home(env.home)]
     found = [_run(folder, env) for place in places for folder in folders_in(place)]
     return sorted((run for run in found if run), key=lambda run: run.folder.modified())
 
@@ -186,7 +186,7 @@ def _where_it_is(manifest: Manifest | None, folder: RunFolder) -> Manifest | Non
 
 def _is_run(folder: RunFolder, env: Environment) -> bool:
     """Elsewhere than in folders of ours a file's name is no proof: what is taken for a run can be removed."""
-    if folder.path.parent.name == ".llmx" or folder.path.parent == runs_home(env.home):
+    if folder.path.parent.name == STATE or folder.path.parent == runs_home(env.home):
         return any(path.is_file() for path in (folder.manifest, folder.journal, folder.errors))
     return folder.is_ours()
 

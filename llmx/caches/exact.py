@@ -21,7 +21,7 @@ from diskcache import Disk, Timeout
 from diskcache.core import DBNAME, DEFAULT_SETTINGS, MODE_RAW
 
 from llmx.caches import CachedAnswer
-from llmx.caches.inspection import check_database
+from llmx.caches.inspection import LOCK_SECONDS, check_database
 from llmx.environment import private
 from llmx.errors import OutputFailed
 
@@ -170,7 +170,7 @@ def _connect(folder: Path) -> Any:
     with private():  # for the folders above, too, where we make them
         folder.mkdir(parents=True, exist_ok=True)
         check_database(folder / DBNAME)
-        return _Cache(str(folder), disk=TextDisk, timeout=10, **SETTINGS)
+        return _Cache(str(folder), disk=TextDisk, timeout=LOCK_SECONDS, **SETTINGS)
 
 
 class _Cache(DiskCache):  # type: ignore[misc]  # diskcache is untyped

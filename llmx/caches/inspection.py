@@ -13,9 +13,10 @@ from pathlib import Path
 
 from diskcache.core import DEFAULT_SETTINGS, METADATA
 
-__all__ = ["check_connection", "check_database"]
+__all__ = ["LOCK_SECONDS", "check_connection", "check_database"]
 
 LOCK_SECONDS = 10.0
+"""How long another process may hold a cache's database."""
 
 OWN_SETTINGS = frozenset({"sqlite_trusted_schema"})
 """What we set beside diskcache's own."""

@@ -14,7 +14,7 @@ from diskcache.core import DBNAME, MODE_RAW
 
 from llmx.caches import CachedAnswer
 from llmx.caches.exact import answer_of
-from llmx.caches.inspection import check_connection
+from llmx.caches.inspection import LOCK_SECONDS, check_connection
 from llmx.errors import OutputFailed
 
 __all__ = ["StoredCache"]
@@ -76,7 +76,7 @@ def _open(file: Path) -> sqlite3.Connection | None:
 
 
 def _connect(file: Path, how: str) -> sqlite3.Connection | None:
-    db = sqlite3.connect(f"{file.absolute().as_uri()}?{how}", uri=True, timeout=10)
+    db = sqlite3.connect(f"{file.absolute().as_uri()}?{how}", uri=True, timeout=LOCK_SECONDS)
     try:
         check_connection(db)
         if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'Cache'").fetchone():

@@ -100,27 +100,32 @@ def _in_place(run: Run) -> dict[str, Any]:
 
 def _apart(run: Run, env: Environment, output: str | None) -> dict[str, Any]:
     """The same questions about the failed rows alone, of which another output is made."""
-    from llmx.outputs import flows
-    from llmx.records import same_file
-
     assert run.manifest is not None
-    if (
-        output is not None
-        and not flows(output, env)
-        and same_file(env.cwd / output, run.cwd / run.manifest.output)
-    ):
-        raise UsageError(f"-o: {output!r} is the run's own output", hint=f"llmx retry {run.name}, without -o")
-    inputs = [Path(source.path) for source in run.manifest.inputs]
-    if output is not None and any(same_file(env.cwd / output, path) for path in inputs):
-        raise UsageError(
-            f"-o: {output!r} is the run's input", hint=f"llmx retry {run.name} -o FILE, another one"
-        )
+    _check_output(run, env, output)
     errors = run.errors(env)
     if errors is None:
         raise UsageError(f"the failed rows of the run {run.name!r} are not there any more")
     dropped = {"inputs", "input_format", "limit", "sample", "seed", "output", "errors", "summary", "fresh"}
     kept = {name: _anchored(name, value, run) for name, value in run.command.items() if name not in dropped}
     return {**kept, "inputs": [str(errors)], "input_format": "jsonl", "output": output or "-"}
+
+
+def _check_output(run: Run, env: Environment, output: str | None) -> None:
+    """Refuse to write over what the run has read or written."""
+    from llmx.outputs import flows
+    from llmx.records import same_file
+
+    if output is None or flows(output, env):
+        return
+    assert run.manifest is not None
+    place = env.cwd / output
+    if same_file(place, run.cwd / run.manifest.output):
+        raise UsageError(f"-o: {output!r} is the run's own output", hint=f"llmx retry {run.name}, without -o")
+    named = [run.cwd / name for name in run.command.get("inputs", [])]
+    found = [Path(source.path) for source in run.manifest.inputs]  # those in folders, too
+    if any(same_file(place, path) for path in [*named, *found]):
+        hint = f"llmx retry {run.name} -o FILE, another one"
+        raise UsageError(f"-o: {output!r} is the run's input", hint=hint)
 
 
 def _anchored(name: str, value: Any, run: Run) -> Any:

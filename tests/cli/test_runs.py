@@ -666,6 +666,22 @@ def test_retry_of_standard_output(llmx: Llmx, failing: Mock, rows: Path) -> None
     assert (done.code, [row["id"] for row in done.rows], failing.calls) == (0, [0, 1], 12)
 
 
+def test_retry_of_standard_input_onto_standard_output(llmx: Llmx, failing: Mock, rows: Path) -> None:
+    """The dash is no file."""
+    argv = ("extract", "-", "-s", "name, age int", *failing.openai, *ONE_BY_ONE, "-o", "out.jsonl")
+    assert llmx(*argv, stdin=rows.read_bytes()).code == 3
+    done = llmx("retry", "out.jsonl", "-o", "-")
+    assert (done.code, [row["id"] for row in done.rows]) == (0, [0, 1]), done.err
+
+
+def test_retry_in_a_copy_never_writes_over_its_input(llmx: Llmx, failed: Mock) -> None:
+    """That of the copy."""
+    copy = shutil.copytree(llmx.cwd, llmx.cwd.with_name("copy"))
+    before = (copy / "rows.jsonl").read_bytes()
+    assert llmx("retry", "out.jsonl", "-o", "rows.jsonl", cwd=copy).code == 2
+    assert (copy / "rows.jsonl").read_bytes() == before
+
+
 def test_retry_where_the_input_is_gone(llmx: Llmx, failed: Mock, rows: Path) -> None:
     """The failed rows are still there."""
     rows.unlink()
