@@ -8,6 +8,44 @@ import typer
 
 __all__ = ["mock"]
 
+# What changes with time, apart so that the function stays readable.
+_InputTokens = Annotated[
+    int | None, typer.Option(help="Input tokens admitted in any 60 s, as Anthropic counts them.", min=1)
+]
+_OutputTokens = Annotated[
+    int | None, typer.Option(help="Output tokens admitted in any 60 s, as Anthropic counts them.", min=1)
+]
+_LimitWindow = Annotated[
+    float, typer.Option(help="Enforce limits in windows of so many seconds: each admits its share.")
+]
+_LimitsAt = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="T:RPM[:TPM]",
+        help="Other limits from T seconds after the first call on, - for unchanged; repeatable.",
+    ),
+]
+_Outages = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="START:SECONDS",
+        help="Answer every call with 503, from START seconds after the first call; repeatable.",
+    ),
+]
+_OutageRetryAfter = Annotated[
+    bool, typer.Option("--outage-retry-after", help="Name the end of an outage in its 503s.")
+]
+_BrownOuts = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="START:SECONDS:SHARE",
+        help="Answer that share with 503 and the others half as fast, for a time; repeatable.",
+    ),
+]
+_SlowStart = Annotated[
+    float, typer.Option(help="Seconds in which latencies fall from 10 times to once what they are.")
+]
+
 
 def mock(
     host: Annotated[str, typer.Option(help="Loopback address to listen on.")] = "127.0.0.1",
@@ -17,6 +55,14 @@ def mock(
     ] = "0",
     rpm: Annotated[int | None, typer.Option(help="Requests admitted in any 60 s.", min=1)] = None,
     tpm: Annotated[int | None, typer.Option(help="Tokens admitted in any 60 s.", min=1)] = None,
+    itpm: _InputTokens = None,
+    otpm: _OutputTokens = None,
+    limit_window: _LimitWindow = 60.0,
+    limits_at: _LimitsAt = None,
+    outage: _Outages = None,
+    outage_retry_after: _OutageRetryAfter = False,
+    brown_out: _BrownOuts = None,
+    slow_start: _SlowStart = 0.0,
     error_rate: Annotated[
         float, typer.Option(help="Share answered with 500, 503 or 529.", min=0, max=1)
     ] = 0.0,
@@ -27,7 +73,10 @@ def mock(
     drop_rate: Annotated[float, typer.Option(help="Share cut off in mid-response.", min=0, max=1)] = 0.0,
     refusal_rate: Annotated[float, typer.Option(help="Share that the model declines.", min=0, max=1)] = 0.0,
     key: Annotated[
-        list[str] | None, typer.Option(help="An API key it accepts, repeatable; default: any.")
+        list[str] | None,
+        typer.Option(
+            help="An API key it accepts, repeatable, each with its own limits and credit; default: any."
+        ),
     ] = None,
     model: Annotated[list[str] | None, typer.Option(help="A model it has, repeatable; default: any.")] = None,
     quota_after: Annotated[int | None, typer.Option(help="Answers until the credit is spent.", min=0)] = None,
@@ -41,22 +90,33 @@ def mock(
         bool, typer.Option("--no-limit-headers", help="Send no rate-limit headers.")
     ] = False,
     retry_after: Annotated[
-        Literal["seconds", "ms", "date"], typer.Option(help="How a 429 names its wait.")
+        Literal["seconds", "ms", "date", "none"], typer.Option(help="How a 429 names its wait.")
     ] = "seconds",
+    no_retry_after: Annotated[
+        bool, typer.Option("--no-retry-after", help="Name no wait in a 429: --retry-after none.")
+    ] = False,
 ) -> None:
     """Run a simulated provider on this machine, for rehearsals, tests and benchmarks.
 
     It speaks OpenAI's and Anthropic's formats and answers with objects valid for your schema, made of
     words of your rows. GET /stats says what it saw. It costs nothing and knows nothing.
     """
-    from llmx.mock import Latency, MockSettings, run
+    from llmx.mock import BrownOut, Latency, LimitsChange, MockSettings, Outage, run
 
     settings = MockSettings(
         latency=Latency.parse(latency),
         rpm=rpm,
         tpm=tpm,
+        itpm=itpm,
+        otpm=otpm,
+        limit_window=limit_window,
+        limits_at=tuple(map(LimitsChange.parse, limits_at or ())),
+        outages=tuple(map(Outage.parse, outage or ())),
+        outage_retry_after=outage_retry_after,
+        brown_outs=tuple(map(BrownOut.parse, brown_out or ())),
+        slow_start=slow_start,
         limit_headers=not no_limit_headers,
-        retry_after=retry_after,
+        retry_after="none" if no_retry_after else retry_after,
         error_rate=error_rate,
         malformed_rate=malformed_rate,
         hang_rate=hang_rate,

@@ -23,6 +23,7 @@ _STATUSES: dict[Problem, int] = {
     "rate": 429,
     "too_large": 429,
     "server": 500,
+    "outage": 503,
 }
 _TYPES = {
     400: "invalid_request_error",
@@ -180,7 +181,8 @@ def _wording(rejected: Rejected, status: int) -> str:
         "quota": "Your credit balance is too low to access the Anthropic API."
         " Please go to Plans & Billing to upgrade or purchase credits.",
         "rate": f"This request would exceed your organization's rate limit of {limit} {subject} per minute.",
-        "too_large": f"This request of {requested} tokens is larger than your rate limit of {limit} tokens per minute.",
+        "too_large": f"This request of {requested} tokens is larger than your rate limit of {limit} {subject} per minute.",
         "server": "Overloaded" if status == 529 else "Internal server error",
+        "outage": "Service temporarily unavailable",
     }
     return words.get(rejected.problem, subject)

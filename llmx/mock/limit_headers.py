@@ -41,7 +41,9 @@ def anthropic_limit_headers(states: Mapping[str, LimitState]) -> str:
 
 
 def retry_after_header(form: RetryAfter, seconds: float) -> str:
-    """The line that names a wait; never shorter than the wait itself."""
+    """The line that names a wait, if one is to; never shorter than the wait itself."""
+    if form == "none":
+        return ""
     if form == "ms":
         return f"retry-after-ms: {math.ceil(seconds * 1000)}\r\n"
     if form == "date":

@@ -26,6 +26,7 @@ _ERRORS: dict[Problem, tuple[int, str, str | None]] = {  # status, type, code
     "rate": (429, "requests", "rate_limit_exceeded"),
     "too_large": (429, "tokens", "rate_limit_exceeded"),
     "server": (500, "server_error", None),
+    "outage": (503, "service_unavailable_error", None),
 }
 
 
@@ -78,8 +79,8 @@ class OpenAIWire:
     def error(self, rejected: Rejected, serial: int) -> tuple[int, dict[str, Any]]:
         """See `Wire.error`."""
         status, kind, code = _ERRORS[rejected.problem]
-        if rejected.problem == "rate":
-            kind = rejected.subject
+        if rejected.problem == "rate":  # OpenAI does not tell input and output tokens apart
+            kind = "requests" if rejected.subject == "requests" else "tokens"
         if rejected.status == 503:
             kind = "service_unavailable_error"
         error = {"message": _wording(rejected), "type": kind, "param": rejected.param, "code": code}
@@ -186,6 +187,7 @@ def _usage(answer: Answer) -> dict[str, Any]:
 
 def _wording(rejected: Rejected) -> str:
     subject, (limit, used, requested) = rejected.subject, rejected.figures
+    when = "" if rejected.retry_after is None else f" Please try again in {duration(rejected.retry_after)}."
     words: dict[Problem, str] = {
         "no_key": "You didn't provide an API key. Provide it in an Authorization header using Bearer auth.",
         "wrong_key": f"Incorrect API key provided: {subject}.",
@@ -193,8 +195,9 @@ def _wording(rejected: Rejected) -> str:
         "unknown_url": f"Unknown request URL: {subject}. Please check the URL for typos.",
         "quota": "You exceeded your current quota, please check your plan and billing details.",
         "rate": f"Rate limit reached on {subject} per min: Limit {limit}, Used {used}, Requested {requested}."
-        f" Please try again in {duration(rejected.retry_after or 0)}.",
-        "too_large": f"Request too large on tokens per min: Limit {limit}, Requested {requested}.",
+        f"{when}",
+        "too_large": f"Request too large on {subject} per min: Limit {limit}, Requested {requested}.",
         "server": "The server had an error while processing your request. Sorry about that!",
+        "outage": "The service is temporarily unavailable.",
     }
     return words.get(rejected.problem, subject)

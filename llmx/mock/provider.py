@@ -1,7 +1,7 @@
 """The simulated provider: from one HTTP request to one reply, sockets apart.
 
-The order of its checks is a provider's own: key, request, model, credit, limits; then, if luck will
-have it, a fault instead of the answer.
+The order of its checks is a provider's own: whether it is up, key, request, model, credit, limits; then,
+if luck will have it, a fault instead of the answer.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from urllib.parse import unquote
 import orjson
 
 from llmx.clock import Clock
+from llmx.mock.accounts import Account, Accounts, key_of
 from llmx.mock.answers import answered, refused, spoiled
 from llmx.mock.anthropic_wire import AnthropicWire, anthropic_model
+from llmx.mock.conditions import Conditions
 from llmx.mock.faults import Conversations, Fate, Faults
 from llmx.mock.http import Reply
 from llmx.mock.limit_headers import anthropic_limit_headers, openai_limit_headers, retry_after_header
-from llmx.mock.limits import RateLimits
 from llmx.mock.openai_wire import OpenAIWire, openai_model
 from llmx.mock.parsing import HttpRequest
 from llmx.mock.settings import MockSettings
@@ -52,7 +53,7 @@ class SimulatedProvider:
     """Answers requests as `llmx.mock.http.Application` wants it.
 
     Args:
-        clock: what the limits count by.
+        clock: what the limits count by, and the schedules go by.
     """
 
     def __init__(self, settings: MockSettings, clock: Clock) -> None:
@@ -68,15 +69,20 @@ class SimulatedProvider:
         self._begin()
 
     def _begin(self) -> None:
-        self._limits = RateLimits(self._settings.rpm, self._settings.tpm)
+        self._started: float | None = None
+        self._accounts = Accounts(self._settings)
+        self._conditions = Conditions(self._settings)
         self._faults = Faults(self._settings)
         self._conversations = Conversations()
         self._log = RequestLog(self._settings.log_size)
-        self._accepted = 0
+
+    def _now(self) -> float:
+        """Seconds since the first call, 0 before it."""
+        return 0.0 if self._started is None else self._clock.now() - self._started
 
     def stats(self) -> dict[str, Any]:
         """What `GET /stats` tells."""
-        return self._stats.snapshot()
+        return self._stats.snapshot() | {"keys": self._accounts.snapshot()}
 
     def ended(self, reply: Reply) -> None:
         """See `Application.ended`."""
@@ -98,41 +104,53 @@ class SimulatedProvider:
         family = family or (_ANTHROPIC if is_anthropic else _OPENAI)
         if method == "GET" and (path == "/models" or path.startswith("/models/")):
             return self._models(family, unquote(path.removeprefix("/models").removeprefix("/")), request)
-        return self._rejection(family, Rejected("unknown_url", f"{request.method} {request.path}"))
+        account = self._accounts.of(key_of(request.headers))
+        return self._rejection(family, Rejected("unknown_url", f"{request.method} {request.path}"), account)
 
     def _call(self, family: _Family, path: str, request: HttpRequest) -> Reply:
-        self._serial += 1
-        self._stats.arrived(path, request.body, self._clock.now())
-        if self._settings.log:
-            self._log.add(request.path, request.body)
+        account = self._arrived(path, request)
         try:
-            reply = self._answered(family, request)
+            reply = self._answered(family, request, account)
         except Rejected as rejected:
-            reply = self._rejection(family, rejected)
+            reply = self._rejection(family, rejected, account)
         except RecursionError:
-            reply = self._rejection(family, bad_request("The request is nested too deeply."))
+            reply = self._rejection(family, bad_request("The request is nested too deeply."), account)
         except Exception:  # noqa: BLE001  it is logged, and said
             # Our bug; without an answer the client would take it for a connection that broke.
             _log.exception("the mock provider failed on a request")
-            reply = self._rejection(family, Rejected("server", status=500))
+            reply = self._rejection(family, Rejected("server", status=500), account)
         self._stats.decided(reply.fate if reply.fate != "send" else str(reply.status))
         return replace(reply, tracked=True)
 
-    def _answered(self, family: _Family, request: HttpRequest) -> Reply:
-        self._check_key(request)
+    def _arrived(self, path: str, request: HttpRequest) -> Account | None:
+        self._serial += 1
+        if self._started is None:
+            self._started = self._clock.now()
+        self._stats.arrived(path, request.body, self._now())
+        if self._settings.log:
+            self._log.add(request.path, request.body)
+        account = self._accounts.of(key_of(request.headers))
+        if account is not None:
+            account.calls += 1
+        return account
+
+    def _answered(self, family: _Family, request: HttpRequest, account: Account | None) -> Reply:
+        self._check_outage()
+        account = _known(account, request)
         call = family.wire.parse(_loads(request.body), request.headers)
         self._check_model(call.model)
         fate = self._fate(call)
         answer = self._say(call, fate)
-        self._check_quota()
-        self._admit(answer)
+        self._check_quota(account)
+        self._admit(answer, account)
         if fate.kind == "error":
-            reply = self._rejection(family, Rejected("server", status=fate.status))
+            reply = self._rejection(family, Rejected("server", status=fate.status), account)
             return replace(reply, delay=fate.latency)
-        return self._deliver(family, request, call, answer, fate)
+        self._charge(request, answer, fate, account)
+        return self._deliver(family, call, answer, fate, account)
 
     def _fate(self, call: Call) -> Fate:
-        fate = self._faults.next()
+        fate = self._conditions.met(self._faults.next(), self._now())
         until = self._settings.malformed_until
         if until and fate.kind == "answer":
             attempt = self._conversations.attempt(map(orjson.dumps, call.messages))
@@ -146,67 +164,72 @@ class SimulatedProvider:
             return refused(answer)
         return spoiled(answer, call, self._settings, fate.variant) if fate.kind == "malformed" else answer
 
-    def _deliver(
-        self, family: _Family, request: HttpRequest, call: Call, answer: Answer, fate: Fate
-    ) -> Reply:
-        self._accepted += 1
+    def _charge(self, request: HttpRequest, answer: Answer, fate: Fate, account: Account) -> None:
+        account.accepted += 1
         if fate.kind != "hang":
-            tokens = (answer.input_tokens, answer.output_tokens)
-            self._stats.charged(request.body, *tokens, self._clock.now())
+            account.answered += 1
+            self._stats.charged(request.body, answer.input_tokens, answer.output_tokens, self._now())
         self._stats.judged(refusal=fate.kind == "refusal", malformed=fate.kind == "malformed")
+
+    def _deliver(self, family: _Family, call: Call, answer: Answer, fate: Fate, account: Account) -> Reply:
         body = orjson.dumps(family.wire.completion(call, answer, self._serial))
-        reply = Reply(200, body, self._headers(family), fate.latency)
+        reply = Reply(200, body, self._headers(family, account), fate.latency)
         if fate.kind == "hang":
             return replace(reply, fate="hang")
         return replace(reply, fate="drop") if fate.kind == "drop" else reply
 
-    def _check_key(self, request: HttpRequest) -> None:
-        if not self._settings.keys:
-            return
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        key = request.headers.get("x-api-key") or (token.strip() if scheme.lower() == "bearer" else "")
-        if not key:
-            raise Rejected("no_key")
-        if key not in self._settings.keys:
-            raise Rejected("wrong_key", key[:2] + "*" * 6)
+    def _check_outage(self) -> None:
+        left = self._conditions.outage_left(self._now())
+        if left > 0:
+            raise Rejected("outage", retry_after=left if self._settings.outage_retry_after else None)
 
     def _check_model(self, model: str) -> None:
         if self._settings.models and model not in self._settings.models:
             raise Rejected("unknown_model", model)
 
-    def _check_quota(self) -> None:
-        if self._settings.quota_after is not None and self._accepted >= self._settings.quota_after:
+    def _check_quota(self, account: Account) -> None:
+        if self._settings.quota_after is not None and account.accepted >= self._settings.quota_after:
             raise Rejected("quota")
 
-    def _admit(self, answer: Answer) -> None:
-        overrun = self._limits.admit(self._clock.now(), answer.input_tokens, answer.output_tokens)
+    def _admit(self, answer: Answer, account: Account) -> None:
+        now = self._now()
+        overrun = account.limits.admit(now, answer.input_tokens, answer.output_tokens)
         if overrun is None:
+            self._stats.admitted(answer.input_tokens + answer.output_tokens, now)
             return
+        kind = overrun.kind.replace("-", " ")
         figures = (overrun.limit, overrun.used, overrun.requested)
         if overrun.wait == float("inf"):
-            raise Rejected("too_large", "tokens", figures=figures)
-        raise Rejected("rate", overrun.kind, retry_after=overrun.wait, figures=figures)
+            raise Rejected("too_large", kind, figures=figures)
+        self._stats.refused_by_limit()
+        wait = None if self._settings.retry_after == "none" else overrun.wait
+        raise Rejected("rate", kind, retry_after=wait, figures=figures)
 
-    def _headers(self, family: _Family) -> str:
+    def _headers(self, family: _Family, account: Account | None) -> str:
         text = f"{family.id_header}: req_mock{self._serial:08x}\r\n"
-        if self._settings.limit_headers:
-            text += family.limit_headers(self._limits.states(self._clock.now()))
+        if self._settings.limit_headers and account is not None:
+            text += family.limit_headers(account.limits.states(self._now()))
         return text
 
-    def _rejection(self, family: _Family, rejected: Rejected) -> Reply:
+    def _rejection(self, family: _Family, rejected: Rejected, account: Account | None) -> Reply:
         status, body = family.wire.error(rejected, self._serial)
-        headers = self._headers(family)
+        if rejected.problem == "outage":  # whatever answers for a provider that is down knows no accounts
+            account = None
+        headers = self._headers(family, account)
         if rejected.retry_after is not None:
-            headers += retry_after_header(self._settings.retry_after, rejected.retry_after)
+            form = "seconds" if rejected.problem == "outage" else self._settings.retry_after
+            headers += retry_after_header(form, rejected.retry_after)
         return Reply(status, orjson.dumps(body), headers)
 
     def _models(self, family: _Family, name: str, request: HttpRequest) -> Reply:
+        account = self._accounts.of(key_of(request.headers))
         try:
-            self._check_key(request)
+            self._check_outage()
+            _known(account, request)
             if name:
                 self._check_model(name)
         except Rejected as rejected:
-            return self._rejection(family, rejected)
+            return self._rejection(family, rejected, account)
         entry = anthropic_model if family is _ANTHROPIC else openai_model
         if name:
             return _json(200, entry(name))
@@ -225,6 +248,13 @@ class SimulatedProvider:
         self._begin()
         self._stats = Stats(self._stats.in_flight)
         return _json(200, {"reset": True})
+
+
+def _known(account: Account | None, request: HttpRequest) -> Account:
+    if account is not None:
+        return account
+    key = key_of(request.headers)
+    raise Rejected("wrong_key", key[:2] + "*" * 6) if key else Rejected("no_key")
 
 
 def _loads(body: bytes) -> Any:

@@ -8,11 +8,12 @@ from random import Random
 from typing import Literal
 
 from llmx.errors import UsageError
+from llmx.mock.schedules import BrownOut, LimitsChange, Outage
 
 __all__ = ["Latency", "MockSettings", "RetryAfter"]
 
-RetryAfter = Literal["seconds", "ms", "date"]
-"""How a 429 names its wait: `retry-after: 3`, `retry-after-ms: 2400`, or `retry-after: <HTTP date>`."""
+RetryAfter = Literal["seconds", "ms", "date", "none"]
+"""How a 429 names its wait: `retry-after: 3`, `retry-after-ms: 2400`, `retry-after: <HTTP date>`, not at all."""
 
 _Z99 = 2.3263478740408408  # the standard normal distribution's 99th percentile
 
@@ -67,16 +68,28 @@ class MockSettings:
 
     Args:
         latency: of answers and simulated server errors; other refusals come at once.
-        rpm, tpm: requests and tokens (prompt plus answer) admitted in any 60 s; None is no limit.
+        rpm, tpm: requests and tokens (prompt plus answer) admitted per minute; None is no limit.
+        itpm, otpm: prompt tokens (cached ones included) and answer tokens admitted per minute, in
+            addition to `tpm`.
+        limit_window: seconds of the sliding windows in which limits are enforced, above 0: each admits
+            its share of the minute's limit, see `llmx.mock.limits.RateLimits`.
+        limits_at: limits that change.
         limit_headers: whether responses carry the rate-limit headers of their family.
         retry_after: the form in which a 429 names its wait.
+        outages: times in which every call gets a 503 at once.
+        outage_retry_after: whether these name the seconds until the outage is over.
+        brown_outs: times in which some calls get a 503 and the others take twice as long. Where two
+            overlap, the larger share holds.
+        slow_start: seconds after the first call in which latencies fall, linearly, from 10 times what
+            they are to what they are; 0 or more.
         error_rate: share of calls answered with one of `error_statuses`.
         malformed_rate: share answered with 200 and an answer that breaks the schema or is no JSON.
         hang_rate: share never answered.
         drop_rate: share whose connection closes in the middle of the response.
         refusal_rate: share declined the way the provider's models decline.
         error_statuses: drawn from evenly.
-        keys: API keys that are accepted; empty accepts any, even none.
+        keys: API keys that are accepted; empty accepts any, even none. Each key has limits and credit
+            of its own.
         models: models that exist; empty accepts any name.
         quota_after: calls answered with 200 before the account's credit is spent; None is endless credit.
         fail_first: calls at the start that get a 500.
@@ -93,8 +106,16 @@ class MockSettings:
     latency: Latency = Latency()
     rpm: int | None = None
     tpm: int | None = None
+    itpm: int | None = None
+    otpm: int | None = None
+    limit_window: float = 60.0
+    limits_at: tuple[LimitsChange, ...] = ()
     limit_headers: bool = True
     retry_after: RetryAfter = "seconds"
+    outages: tuple[Outage, ...] = ()
+    outage_retry_after: bool = False
+    brown_outs: tuple[BrownOut, ...] = ()
+    slow_start: float = 0.0
     error_rate: float = 0.0
     malformed_rate: float = 0.0
     hang_rate: float = 0.0
@@ -125,9 +146,30 @@ class MockSettings:
             )
         if not self.error_statuses:
             raise UsageError("error_statuses is empty")
-        for name in ("rpm", "tpm"):
+        for name in ("rpm", "tpm", "itpm", "otpm"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise UsageError(f"{_option(name)} is {getattr(self, name)!r}, which is less than 1")
+        self._check_times()
+
+    def _check_times(self) -> None:
+        if not 0 < self.limit_window < math.inf:
+            raise UsageError(
+                f"--limit-window is {self.limit_window!r}, which is no number of seconds above 0",
+                hint="60 as most documentation says, or 1 as many providers do: --limit-window 1",
+            )
+        if not 0 <= self.slow_start < math.inf:
+            raise UsageError(
+                f"--slow-start is {self.slow_start!r}, which is no number of seconds",
+                hint="0 for a warm server, or e.g. --slow-start 30",
+            )
+        events: tuple[LimitsChange | Outage | BrownOut, ...]
+        events = (*self.limits_at, *self.outages, *self.brown_outs)
+        for event in events:
+            if not event.sound:
+                raise UsageError(
+                    f"out of range: {event!r}",
+                    hint="times from 0, durations above 0, limits from 1, shares from 0 to 1",
+                )
 
     @property
     def fault_rate(self) -> float:

@@ -12,11 +12,14 @@ import orjson
 
 from llmx.mock.limits import Window
 
-__all__ = ["RequestLog", "Stats"]
+__all__ = ["RequestLog", "Stats", "Timeline"]
 
 
 class Stats:
-    """Counts since the start or the last reset; `in_flight` outlives a reset, being a fact of now."""
+    """Counts since the start or the last reset; `in_flight` outlives a reset, being a fact of now.
+
+    Times are seconds since the first call.
+    """
 
     def __init__(self, in_flight: int = 0) -> None:
         self._statuses: Counter[str] = Counter()
@@ -25,6 +28,8 @@ class Stats:
         self._input_tokens = self._output_tokens = 0
         self._in_flight = self._max_in_flight = in_flight
         self._minute, self._second, self._tokens = Window(60.0), Window(1.0), Window(60.0)
+        self._refused_by_limit = 0
+        self._admissions, self._timeline = Window(60.0), Timeline()
         # hash() of bytes is 64 bits: over a million bodies, a collision has odds of 1 in 10^7.
         self._seen: set[int] = set()
         self._answered: set[int] = set()
@@ -49,6 +54,15 @@ class Stats:
     def decided(self, outcome: str) -> None:
         """What became of it: a status, "hang" or "drop"."""
         self._statuses[outcome] += 1
+
+    def admitted(self, tokens: int, now: float) -> None:
+        """It passed the limits, which have these tokens counted; what becomes of it is another matter."""
+        self._admissions.add(now, 1)
+        self._timeline.add(now, tokens)
+
+    def refused_by_limit(self) -> None:
+        """It came too soon; one larger than a limit is none of these."""
+        self._refused_by_limit += 1
 
     def judged(self, *, refusal: bool, malformed: bool) -> None:
         """What its answer is worth."""
@@ -86,7 +100,37 @@ class Stats:
             "distinct": len(self._seen),
             "duplicates": self._calls - len(self._seen),
             "answered_again": self._answered_again,
+            "refused_by_limit": self._refused_by_limit,
+            "busiest_60s_answered": self._admissions.peak,
+            "admitted": self._timeline.snapshot(),
         }
+
+
+class Timeline:
+    """Calls and tokens second by second; seconds without a call are left out.
+
+    Args:
+        span: seconds that are kept, the latest.
+    """
+
+    def __init__(self, span: int = 3600) -> None:
+        self._span = span
+        self._seconds: deque[list[int]] = deque()
+
+    def add(self, now: float, tokens: int) -> None:
+        """Count one call and its tokens in the second that `now` is in; `now` never goes back."""
+        second = int(now)
+        if not self._seconds or self._seconds[-1][0] != second:
+            self._seconds.append([second, 0, 0])
+            while self._seconds[0][0] <= second - self._span:
+                self._seconds.popleft()
+        latest = self._seconds[-1]
+        latest[1] += 1
+        latest[2] += tokens
+
+    def snapshot(self) -> list[list[int]]:
+        """Oldest first: the second, its calls, its tokens."""
+        return [list(second) for second in self._seconds]
 
 
 class RequestLog:

@@ -24,6 +24,7 @@ Problem = Literal[
     "rate",
     "too_large",
     "server",
+    "outage",
 ]
 
 
@@ -35,7 +36,7 @@ class Rejected(Exception):
         subject: what it is about: a model, a URL, a masked key, a message, which limit.
         status: for "server" only; the others have theirs from their family.
         param: the offending parameter of a bad request.
-        retry_after: seconds, None where waiting does not help.
+        retry_after: seconds, None where waiting does not help or no time is to be named.
         figures: for "rate" and "too_large": limit, used, requested.
     """
 

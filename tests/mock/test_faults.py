@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from random import Random
 
@@ -9,6 +10,7 @@ import pytest
 
 from llmx.errors import UsageError
 from llmx.mock.faults import Conversations, Faults
+from llmx.mock.schedules import BrownOut, LimitsChange, Outage
 from llmx.mock.settings import Latency, MockSettings
 
 MIXED = MockSettings(
@@ -71,9 +73,19 @@ def test_what_is_no_latency(text: str) -> None:
         {"error_rate": 0.6, "hang_rate": 0.6},
         {"error_statuses": ()},
         {"rpm": 0},
+        {"itpm": 0},
+        {"otpm": 0},
+        {"limit_window": 0.0},
+        {"limit_window": math.inf},
+        {"limit_window": math.nan},
+        {"slow_start": -1.0},
+        {"slow_start": math.nan},
+        {"limits_at": (LimitsChange(30.0),)},
+        {"outages": (Outage(-1.0, 10.0),)},
+        {"brown_outs": (BrownOut(0.0, 10.0, 1.1),)},
     ],
 )
-def test_settings_that_make_no_sense(settings: dict[str, float]) -> None:
+def test_settings_that_make_no_sense(settings: dict[str, object]) -> None:
     """They are refused before anything listens."""
     with pytest.raises(UsageError):
         MockSettings(**settings)  # type: ignore[arg-type]  # a dict of several types

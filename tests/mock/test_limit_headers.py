@@ -62,6 +62,11 @@ def test_retry_after_in_milliseconds() -> None:
     assert retry_after_header("ms", 2.0501) == "retry-after-ms: 2051\r\n"
 
 
+def test_no_retry_after() -> None:
+    """Some providers name no wait."""
+    assert retry_after_header("none", 2.1) == ""
+
+
 def test_retry_after_as_a_date() -> None:
     """The form of RFC 9110."""
     date = parsedate_to_datetime(retry_after_header("date", 2.1).partition(": ")[2].strip())

@@ -252,6 +252,10 @@ async def test_stats(start: Any, fetch: Any, chat: dict[str, Any], message: dict
         "distinct": 2,
         "duplicates": 1,
         "answered_again": 1,
+        "refused_by_limit": 0,
+        "busiest_60s_answered": 2,
+        "admitted": [[0, 2, sum(usage["total_tokens"] for usage in usages)]],
+        "keys": {"no key": {"calls": 3, "answered": 2}},
     }
     assert expected == stats
 
