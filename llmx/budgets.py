@@ -1,0 +1,321 @@
+"""Named budgets: what all runs that name one may spend together in any 24 hours.
+
+They are kept in an SQLite file that several processes use at once: one row for each budget and minute. What
+a call may cost at most is reserved before it is sent and settled when it is over, so that a process that
+dies in between leaves the reservation counted: the call may have been billed. Amounts are integers:
+tokens, and nano-dollars rounded up.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sqlite3
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from llmx.environment import private
+from llmx.errors import OutputFailed
+from llmx.system import OURS
+
+__all__ = ["BudgetState", "Daily", "NamedBudget", "Reservation", "budget_file", "spent"]
+
+WINDOW = 24 * 60
+"""Minutes. The one that has partly left the last 24 hours counts too, and so do those ahead of the clock: one that is
+put back must free nothing."""
+
+KEPT = 7 * WINDOW
+"""Minutes after which a row is deleted. Not at once, lest a clock that is ahead for a moment lose what counts."""
+
+LOCK_SECONDS = 10.0
+"""How long another process may hold the file; a transaction takes a fraction of a millisecond."""
+
+TRIES, PAUSE = 100, 0.01
+"""How often a new file that others are opening, too, is made ready, and the seconds in between."""
+
+NANO = 10**9
+
+_TABLE = (
+    "spent (budget TEXT NOT NULL, minute INTEGER NOT NULL,"
+    " cost INTEGER NOT NULL CHECK (typeof(cost) = 'integer' AND cost >= 0),"
+    " tokens INTEGER NOT NULL CHECK (typeof(tokens) = 'integer' AND tokens >= 0),"
+    " PRIMARY KEY (budget, minute)) WITHOUT ROWID"
+)
+_SPENT = (
+    "SELECT COALESCE(SUM(cost), 0), COALESCE(SUM(tokens), 0),"
+    " MIN(CASE WHEN cost > 0 THEN minute END), MIN(CASE WHEN tokens > 0 THEN minute END)"
+    " FROM spent WHERE budget = ? AND minute >= ?"
+)
+_ADD = (
+    "INSERT INTO spent VALUES (?, ?, ?, ?) ON CONFLICT (budget, minute)"
+    " DO UPDATE SET cost = cost + excluded.cost, tokens = tokens + excluded.tokens"
+)
+_CORRECT = "UPDATE spent SET cost = cost + ?, tokens = tokens + ? WHERE budget = ? AND minute = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class Daily:
+    """The limits of a budget in any 24 hours.
+
+    Args:
+        cost: US dollars, from 0; None for no limit.
+        tokens: input and output together, from 0; None for no limit.
+
+    Raises:
+        ValueError: there is no limit at all, or one is negative or no number.
+    """
+
+    cost: Decimal | None = None
+    tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.cost is None and self.tokens is None:
+            raise ValueError("a budget needs a limit of cost or tokens")
+        _amounts(self.cost or Decimal(0), self.tokens or 0)
+
+    def admit(self, nanos: int, tokens: int) -> bool:
+        """Whether so much in 24 hours, in nano-dollars and tokens, is within the limits."""
+        fits = self.cost is None or _dollars(nanos) <= self.cost
+        return fits and (self.tokens is None or tokens <= self.tokens)
+
+
+@dataclass(slots=True, eq=False)
+class Reservation:
+    """What `NamedBudget.reserve` has set aside.
+
+    Args:
+        minute: since the epoch, in which it counts.
+        nanos: nano-dollars.
+        tokens: input and output together.
+        settled: whether it has been replaced by what was used.
+    """
+
+    minute: int
+    nanos: int
+    tokens: int
+    settled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetState:
+    """How a budget stands.
+
+    Args:
+        name: as in the config file.
+        limits: those of the budget.
+        cost, tokens: spent or reserved in the last 24 hours; they may exceed the limits, where a call used
+            more than was reserved for it.
+        frees_at: seconds since the epoch, when the oldest spending of a limited kind no longer counts; None when there is none.
+    """
+
+    name: str
+    limits: Daily
+    cost: Decimal = Decimal(0)
+    tokens: int = 0
+    frees_at: float | None = None
+
+
+class NamedBudget:
+    """One budget, open. Threads may share it; calls wait for each other, and for other processes.
+
+    Args:
+        path: of the file, made if it is not there: see `budget_file`.
+        name: of the budget.
+        limits: those that hold for this process; the file has none.
+        now: seconds since the epoch.
+
+    Raises:
+        OutputFailed: the file cannot be used, is damaged or not ours. All methods raise it.
+    """
+
+    def __init__(self, path: Path, name: str, limits: Daily, *, now: Callable[[], float] = time.time) -> None:
+        self._path, self._name, self._limits, self._now = path, name, limits, now
+        self._lock = threading.Lock()
+        with _telling(path):
+            self._db = _open(path, _minute(now()))
+
+    def reserve(self, cost: Decimal, tokens: int) -> Reservation | None:
+        """Count so much as spent, now; None when it would exceed a limit.
+
+        Args:
+            cost: US dollars, the most that the call may cost, from 0.
+            tokens: the most that it may use, from 0.
+
+        Raises:
+            ValueError: an amount is negative or no number.
+        """
+        nanos, tokens = _amounts(cost, tokens)
+        with self._transaction() as db:
+            minute = _minute(self._now())  # not before: the file may have been waited for
+            used, used_tokens, *_ = db.execute(_SPENT, (self._name, minute - WINDOW)).fetchone()
+            if not self._limits.admit(used + nanos, used_tokens + tokens):
+                return None
+            db.execute(_ADD, (self._name, minute, nanos, tokens))
+        return Reservation(minute, nanos, tokens)
+
+    def settle(self, reservation: Reservation, cost: Decimal, tokens: int) -> None:
+        """Count what was used instead of what was reserved, in the reservation's minute; the first time only.
+
+        Args:
+            reservation: one of this budget, from whatever `NamedBudget`.
+            cost: US dollars, from 0; more than was reserved counts too, as it was spent.
+            tokens: likewise.
+
+        Raises:
+            ValueError: an amount is negative or no number.
+        """
+        nanos, tokens = _amounts(cost, tokens)
+        with self._transaction() as db:
+            if reservation.settled:
+                return
+            change = nanos - reservation.nanos, tokens - reservation.tokens
+            db.execute(_CORRECT, (*change, self._name, reservation.minute))
+        reservation.settled = True
+
+    def state(self) -> BudgetState:
+        """How it stands now, reservations included."""
+        with self._lock, _telling(self._path):
+            return _state(self._db, self._name, self._limits, self._now())
+
+    def close(self) -> None:
+        """Let go of the file. What is reserved and not settled stays counted."""
+        with self._lock, _telling(self._path):
+            self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing, and nobody else's in between."""
+        with self._lock, _telling(self._path):
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield self._db
+                self._db.execute("COMMIT")
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+
+
+def budget_file(home: Path) -> Path:
+    """Where budgets live below llmx's own folder: in one of their own, as SQLite puts more files beside it."""
+    return home / "budgets" / "budgets.db"
+
+
+def spent(path: Path, budgets: Mapping[str, Daily], now: float) -> list[BudgetState]:
+    """How budgets stand, in their order; makes no file.
+
+    Args:
+        path: of a file that need not be there: then nothing has been spent.
+        budgets: limits by name.
+        now: seconds since the epoch.
+
+    Raises:
+        OutputFailed: as `NamedBudget`.
+    """
+    with _telling(path):
+        if os.path.lexists(path):
+            with closing(_connect(path)) as db:
+                if _check(db):
+                    return [_state(db, name, limits, now) for name, limits in budgets.items()]
+    return [BudgetState(name, limits) for name, limits in budgets.items()]
+
+
+def _state(db: sqlite3.Connection, name: str, limits: Daily, now: float) -> BudgetState:
+    nanos, tokens, *oldest = db.execute(_SPENT, (name, _minute(now) - WINDOW)).fetchone()
+    kinds = zip((limits.cost, limits.tokens), oldest, strict=True)
+    leaving = [minute for limit, minute in kinds if limit is not None and minute is not None]
+    frees_at = (min(leaving) + WINDOW + 1) * 60.0 if leaving else None
+    return BudgetState(name, limits, _dollars(nanos), tokens, frees_at)
+
+
+def _minute(now: float) -> int:
+    return int(now // 60)
+
+
+def _amounts(cost: Decimal, tokens: int) -> tuple[int, int]:
+    """Nano-dollars, rounded up, and tokens. Raises ValueError."""
+    if not cost.is_finite() or cost < 0 or tokens < 0:
+        raise ValueError(f"cost and tokens are 0 or more, got {cost} and {tokens}")
+    part, whole = cost.as_integer_ratio()  # Decimal's own arithmetic rounds at 28 digits
+    return -(-part * NANO // whole), tokens
+
+
+def _dollars(nanos: int) -> Decimal:
+    return Decimal(nanos).scaleb(-9)
+
+
+def _open(path: Path, minute: int) -> sqlite3.Connection:
+    with private():  # for the folders above, too, where we make them
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | OURS, 0o600))
+    db = _connect(path)
+    try:
+        _check(db)
+        _log_ahead(db)
+        db.execute(f"CREATE TABLE IF NOT EXISTS {_TABLE}")
+        db.execute("DELETE FROM spent WHERE minute < ?", (minute - KEPT,))
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _log_ahead(db: sqlite3.Connection) -> None:
+    """Write to a WAL that is synced at checkpoints only, not in each transaction.
+
+    A process that is killed loses nothing by it. A machine that loses power may lose the last seconds, the
+    file staying whole: a budget bounds a day's spending, so it can do without milliseconds for every call.
+    Where there is no WAL, as without shared memory, each transaction is synced: slow, but right.
+    """
+    # SQLite itself does not wait here, lest two that both want to change the mode do so for ever.
+    for _ in range(TRIES):
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            time.sleep(PAUSE)
+    db.execute("PRAGMA synchronous = NORMAL")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """A connection to a file that is there."""
+    # Not opened for it: closing it would drop the locks that this process's other connections hold.
+    if not stat.S_ISREG(path.lstat().st_mode):  # above all a link, which SQLite would follow
+        raise sqlite3.DatabaseError("it is a link, or no file")
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    return sqlite3.connect(uri, LOCK_SECONDS, uri=True, isolation_level=None, check_same_thread=False)
+
+
+def _check(db: sqlite3.Connection) -> bool:
+    """Whether the table is there yet; anything else in the file makes it somebody else's, to be left alone."""
+    # Whoever wrote the file may have put triggers and views into it, which SQLite would run.
+    db.execute("PRAGMA trusted_schema = OFF")
+    found = db.execute("SELECT name, sql FROM sqlite_master").fetchall()
+    for name, sql in found:
+        if sql != f"CREATE TABLE {_TABLE}":
+            raise sqlite3.DatabaseError(f"{name!r} in it is not of llmx's making")
+    return bool(found)
+
+
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    """What SQLite or the disk refuses, as an error of ours."""
+    try:
+        yield
+    except (sqlite3.Error, OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        problem = f"cannot use the budgets in {path}: {reason}"
+        # SQLite's other classes tell of what surrounds the file: locks, room, rights.
+        if type(error) in (sqlite3.DatabaseError, sqlite3.IntegrityError):
+            hint = f"rm {shlex.quote(str(path))}* forgets what was spent, and all budgets begin anew"
+        else:
+            hint = "another folder by LLMX_HOME"
+        raise OutputFailed(problem, hint=hint) from error
