@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from typing import Any
 
@@ -57,7 +57,7 @@ def extract(
     rows: Iterable[Mapping[str, Any]],
     schema: Any,
     *,
-    model: str,
+    model: str | Sequence[str],
     observer: Observer | None = None,
     **options: Any,
 ) -> list[Outcome]:
@@ -67,7 +67,7 @@ def extract(
         rows: columns by name; read lazily, once, by a thread of its own (what may be used only by the thread that
             made it, as a cursor of sqlite3 by default, is read into a list first).
         schema: a Pydantic class, a JSON Schema as a dict, or any spec that `--schema` takes.
-        model: as `--model`, e.g. "openai/gpt-5-mini", "local".
+        model: as `--model`, e.g. "openai/gpt-5-mini", "local"; several are a fallback chain.
         observer: called with every event of the run.
         options: the command line's options with underscores, e.g. `concurrency=8`, `rpm=500`, `reasks=1`.
 
@@ -100,7 +100,7 @@ def aextract(
     rows: Iterable[Mapping[str, Any]],
     schema: Any,
     *,
-    model: str,
+    model: str | Sequence[str],
     observer: Observer | None = None,
     **options: Any,
 ) -> Extraction:
@@ -140,7 +140,11 @@ def _ignore(event: Event) -> None:
 
 
 async def _outcomes(
-    rows: Iterable[Mapping[str, Any]], schema: Any, model: str, observer: Observer, options: dict[str, Any]
+    rows: Iterable[Mapping[str, Any]],
+    schema: Any,
+    model: str | Sequence[str],
+    observer: Observer,
+    options: dict[str, Any],
 ) -> AsyncGenerator[Outcome]:
     settings = _settings(schema, model, options)
     env, stop = Environment(), Stop()
@@ -171,11 +175,18 @@ async def _told(
     parts: Engine, feed: Feed[Record], settings: Settings, stop: Stop, observer: Observer
 ) -> AsyncGenerator[Outcome]:
     """The run's outcomes; the observer hears of its beginning and, whatever ends it, of its end."""
-    observer(RunStarted(None, parts.endpoint.label, parts.concurrency))
+    observer(RunStarted(None, parts.label, parts.concurrency))
     ordered, complete = settings.order == "input", False
     try:
         async with aclosing(
-            amap(parts.settle, feed, concurrency=parts.concurrency, ordered=ordered, stop=stop)
+            amap(
+                parts.settle,
+                feed,
+                concurrency=parts.concurrency,
+                ordered=ordered,
+                stop=stop,
+                all_taken=parts.all_taken,
+            )
         ) as results:
             async for outcome in results:
                 yield outcome
@@ -199,13 +210,14 @@ def _checked(settings: Settings, schema: Schema, first: Iterable[Record], env: E
     return make_prompt(settings, schema, columns, env)
 
 
-def _settings(schema: Any, model: str, options: dict[str, Any]) -> Settings:
+def _settings(schema: Any, model: str | Sequence[str], options: dict[str, Any]) -> Settings:
     for name in options:
         if name in FILES_ONLY:
             raise UsageError(f"{name!r} is about files, which the library leaves to its caller")
     if not model:
         raise no_model(Environment())
-    return Settings.of({"schema": schema, "model": model, **options})
+    models = [model] if isinstance(model, str) else list(model)
+    return Settings.of({"schema": schema, "model": models, **options})
 
 
 def _records(rows: Iterable[Mapping[str, Any]], key: str | None) -> Iterator[Record]:

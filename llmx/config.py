@@ -3,21 +3,29 @@
 Precedence, highest first: flags, LLMX_* variables, the project's file (`llmx.toml`, or `[tool.llmx]` in
 `pyproject.toml`, in the current folder or the nearest one above), the user's file. Keys are the long
 options without their dashes; an unknown one is an error with the nearest name. Relative paths are relative
-to the file that they stand in.
+to the file that they stand in. Tables `[endpoint.NAME]` and `[budget.NAME]` say what `-m NAME` and `--budget NAME`
+mean.
 """
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmx.environment import Environment, is_file
 from llmx.errors import UsageError
 from llmx.text import nearest
 
-__all__ = ["anchored", "load_config", "project_file", "user_file"]
+if TYPE_CHECKING:
+    from llmx.budgets import Daily
+    from llmx.settings import DailyBudget, EndpointTable  # here alone: --help is not to wait for pydantic
+
+__all__ = ["Tables", "anchored", "load_budgets", "load_config", "load_tables", "project_file", "user_file"]
+
+TABLES = ("endpoint", "budget")
 
 
 def load_config(env: Environment, options: Collection[str]) -> dict[str, Any]:
@@ -74,15 +82,54 @@ def _table(path: Path) -> Mapping[str, Any]:
 
 
 def _checked(table: Mapping[str, Any], path: Path, options: Collection[str]) -> dict[str, Any]:
-    for name, value in table.items():
+    given = {name: value for name, value in table.items() if name not in TABLES}
+    for name, value in given.items():
         if isinstance(value, dict):
-            hint = "options stand at the top level, as in: rpm = 500"
+            hint = "options stand at the top level, as in: rpm = 500; tables are [endpoint.NAME] and [budget.NAME]"
             raise UsageError(f"{path}: {name!r} is a table", hint=hint)
         if name not in options:
-            close = nearest(name, options)
+            close = nearest(name, [*options, *TABLES])
             hint = f"did you mean {close!r}?" if close else "llmx extract --help lists the options"
             raise UsageError(f"{path}: unknown key {name!r}", hint=hint)
-    return dict(table)
+    return given
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What the config files give names to."""
+
+    endpoints: Mapping[str, EndpointTable]
+    budgets: Mapping[str, DailyBudget]
+
+
+def load_tables(env: Environment) -> Tables:
+    """The named endpoints and budgets; the project's win over the user's. Raises UsageError."""
+    found: dict[str, dict[str, Any]] = {kind: {} for kind in TABLES}
+    for path in (user_file(env), project_file(env.cwd)):
+        if path is not None and path.is_file():
+            for kind, table in _table(path).items():
+                if kind in TABLES:
+                    found[kind] |= _named(kind, table, path, env)
+    return Tables(found["endpoint"], found["budget"])
+
+
+def load_budgets(env: Environment) -> dict[str, Daily]:
+    """The named budgets alone. Raises UsageError, for one that limits nothing, too."""
+    return {name: table.limits(name) for name, table in load_tables(env).budgets.items()}
+
+
+def _named(kind: str, table: Any, path: Path, env: Environment) -> dict[str, Any]:
+    if not isinstance(table, dict) or not all(isinstance(value, dict) for value in table.values()):
+        raise UsageError(f"{path}: {kind!r} holds named tables", hint=f"write [{kind}.NAME]")
+    from llmx.settings import DailyBudget, EndpointTable, checked_table
+
+    form: Any = EndpointTable if kind == "endpoint" else DailyBudget
+    named = {name: checked_table(form, name, value, str(path)) for name, value in table.items()}
+    if kind == "endpoint" and path.parent != env.cwd:
+        for name, value in named.items():
+            model = anchored("model", value.model, path.parent)
+            named[name] = value.model_copy(update={"model": model})
+    return named
 
 
 _PATHS = {"examples", "key-file", "output", "errors", "state-dir", "summary"}
@@ -92,6 +139,10 @@ _LOCAL = "local/"
 
 def anchored(name: str, value: Any, folder: Path) -> Any:
     """A value whose relative path, if it is one, leads on from a folder: the config file's, or a run's."""
+    if name == "model" and isinstance(value, list):
+        return [anchored(name, model, folder) for model in value]
+    if name == "endpoints" and isinstance(value, dict):  # of a run, as `as_options` has them
+        return {called: _anchored_table(table, folder) for called, table in value.items()}
     if not isinstance(value, str) or value == "-":
         return value
     if name in _PATHS:
@@ -103,6 +154,14 @@ def anchored(name: str, value: Any, folder: Path) -> Any:
     if name == "schema" and _names_file(value, folder):
         return str(folder / value)
     return value
+
+
+def _anchored_table(table: Any, folder: Path) -> Any:
+    if not isinstance(table, dict):
+        return table
+    return {
+        name: anchored(name, value, folder) if name == "model" else value for name, value in table.items()
+    }
 
 
 def _names_file(spec: str, folder: Path) -> bool:

@@ -5,42 +5,36 @@ Shared by files (`job`) and the library (`api`). Nothing here reads or writes ro
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from llmx.caches import Cache, NoCache
-from llmx.caches.fingerprint import fingerprint, rekeyed
+from llmx.caches.fingerprint import fingerprint
 from llmx.clock import Clock
 from llmx.environment import Environment
+from llmx.errors import UsageError
 from llmx.events import Observer, fan_out
 from llmx.journal import Journal, NoJournal
+from llmx.lanes import Parts, lane, names_of, traffic
 from llmx.layers import compose
-from llmx.layers.cache import cached
-from llmx.layers.careful import careful
 from llmx.layers.coalesce import coalesced
-from llmx.layers.journal import Answers, asked_anew, journalled
-from llmx.layers.limit import Health, Limiter, rate_limited
-from llmx.layers.meter import metered
-from llmx.layers.retry import RetryPolicy, retried
+from llmx.layers.fallback import Lane, fallback
+from llmx.layers.hedge import Hedges
+from llmx.layers.journal import Answers
 from llmx.layers.stop import Stop
-from llmx.layers.timeout import timed
-from llmx.layers.validate import validated
 from llmx.pipeline import FirstRows, settler
 from llmx.presenting import Presenter
 from llmx.prompts import Prompt
-from llmx.providers import Endpoint, connect, with_keys
-from llmx.records import to_json
+from llmx.providers import Endpoint, Prices, connect, parse_model, with_keys
 from llmx.report.summary import Figures
 from llmx.schemas import Schema
-from llmx.settings import Settings
-from llmx.types import Handler, Outcome, Record, Request, Unreadable
+from llmx.settings import EndpointTable, Settings
+from llmx.spending import Outstanding, Spent, counts_money, spending
+from llmx.types import Outcome, Record, Request, Unreadable, Usage
 
 __all__ = ["Engine", "Settle", "Talk", "connected", "engine", "keyless", "preparer"]
-
-CONCURRENCY = 32
-"""Calls in flight when nothing else is asked for: enough for 10 rows/s at 3 s a call."""
 
 Settle = Callable[[Record | Unreadable], Awaitable[Outcome]]
 
@@ -68,31 +62,47 @@ class Talk(Protocol):
 @asynccontextmanager
 async def connected(
     settings: Settings, schema: Schema, env: Environment, talk: Talk, stop: Stop
-) -> AsyncIterator[Endpoint]:
-    """The run's endpoint; its connections are released at the end. A stop ends the wait for weights."""
-    with stop.interruptible():
-        endpoint = await _connect(settings, schema, env, talk)
-    try:
-        yield endpoint
-    finally:
-        await endpoint.provider.aclose()
+) -> AsyncIterator[list[Endpoint]]:
+    """The run's endpoints, in the order of the chain; their connections are released at the end.
+
+    A stop ends the wait for weights.
+    """
+    async with AsyncExitStack() as held:
+        endpoints = []
+        for spec in settings.model:
+            with stop.interruptible():
+                endpoint = await _connect(spec, settings, schema, env, talk)
+            held.push_async_callback(endpoint.provider.aclose)
+            endpoints.append(endpoint)
+        yield endpoints
 
 
-async def _connect(settings: Settings, schema: Schema, env: Environment, talk: Talk) -> Endpoint:
-    assert settings.model is not None
-    return await connect(
-        settings.model,
+async def _connect(spec: str, settings: Settings, schema: Schema, env: Environment, talk: Talk) -> Endpoint:
+    """One endpoint: a name of the config file's, or a model."""
+    table = settings.endpoints.get(spec) or EndpointTable(model=spec)
+    # The run's address is no address of a model in this process, where others stand beside it.
+    shared = (
+        None
+        if parse_model(table.model).provider == "local" and len(settings.model) > 1
+        else settings.base_url
+    )
+    prices = Prices(table.input_price, table.output_price, elsewhere=counts_money(settings))
+    endpoint = await connect(
+        table.model,
         schema,
         env=env,
-        base_url=settings.base_url,
-        mode=settings.mode,
+        base_url=table.base_url or shared,
+        mode=table.mode or settings.mode,
         temperature=settings.temperature,
         max_output_tokens=settings.max_output_tokens,
         key_file=settings.key_file,
+        key_name=table.key_name,
+        prices=prices,
         timeout=settings.timeout,
         spans=settings.spans,
         progress=talk.downloading,
     )
+    return replace(endpoint, called=spec if spec in settings.endpoints else "")
 
 
 def preparer(
@@ -105,55 +115,11 @@ def preparer(
         rendered = prompt.render(record.data)
         body = endpoint.codec.prepare(rendered.messages)
         digest = fingerprint(endpoint.id, schema.fingerprint, body)
-        return Request(endpoint.id, endpoint.model, body, digest, row=rendered.row)
+        return Request(
+            endpoint.id, endpoint.model, body, digest, row=rendered.row, messages=rendered.messages
+        )
 
     return prepare
-
-
-def _handler_for(
-    endpoint: Endpoint,
-    settings: Settings,
-    schema: Schema,
-    *,
-    concurrency: int,
-    cache: Cache,
-    journal: Answers,
-    past: Answers | None,
-    clock: Clock,
-    stop: Stop,
-    observer: Observer,
-) -> Handler:
-    """The call's layers around one endpoint, outermost first."""
-    health = Health()
-    limiter = Limiter(
-        rpm=settings.rpm,
-        tpm=settings.tpm,
-        health=health,
-        clock=clock,
-        stop=stop,
-        observer=observer,
-        size=lambda request: len(to_json(request.body)),
-    )
-    policy = RetryPolicy(retries=settings.retries, patience=settings.patience, max_wait=settings.max_wait)
-    layers = [
-        coalesced(),
-        cached(cache, schema.parse),
-        *([] if settings.offline else [asked_anew()]),
-        validated(
-            endpoint.codec,
-            reasks=settings.reasks,
-            rekey=rekeyed(schema.fingerprint),
-            observer=observer,
-            replayed=isinstance(journal, Journal),
-        ),
-        journalled(journal, past=past, offline=settings.offline),
-        careful(concurrency=concurrency, stop=stop),
-        retried(policy, health=health, clock=clock, stop=stop, observer=observer),
-        rate_limited(limiter),
-        metered(clock=clock, observer=observer),
-        timed(settings.timeout),
-    ]
-    return compose(endpoint.provider.complete, layers)
 
 
 def _open_cache(settings: Settings, env: Environment, warn: Callable[[str], None]) -> Cache:
@@ -174,15 +140,22 @@ class Engine:
     """What turns rows into outcomes, and the most of them that should be under way.
 
     Args:
-        prepare: what `settle` makes of a row first.
+        endpoints: in the order of the chain.
+        label: what they are, for people.
+        prepare: what `settle` makes of a row first: the first endpoint's request.
+        questions: the fingerprints under which answers to a row's request may be stored, in the order of the chain.
         cache: where it looks first.
+        all_taken: to be told when no further row will be taken.
     """
 
     settle: Settle
-    endpoint: Endpoint
+    endpoints: Sequence[Endpoint]
+    label: str
     concurrency: int
     prepare: Callable[[Record], Request]
+    questions: Callable[[Request], list[str]]
     cache: Cache
+    all_taken: Callable[[], None]
 
 
 @asynccontextmanager
@@ -199,41 +172,99 @@ async def engine(
     presenter: Presenter,
     journal: Journal | NoJournal | None = None,
     past: Answers | None = None,
+    spent: Callable[[Sequence[Endpoint]], Spent] = lambda endpoints: Spent(),
+    note: Outstanding = lambda cost, tokens: None,
 ) -> AsyncIterator[Engine]:
     """Everything between a row and its outcome, connected; released at the end.
 
     Args:
         journal: where answers are found and kept.
         past: another run's journal, whose answers may be of use.
+        spent: what counts against the run's caps already.
+        note: told what calls in flight may come to, where there are caps.
     """
     journal = journal or NoJournal()
     env = keyless(settings, env) if settings.offline else env
-    async with connected(settings, schema, env, talk, stop) as endpoint:
-        # An endpoint that serves so many at a time would let more wait in line while their timeouts run.
-        most = endpoint.concurrency or settings.concurrency or CONCURRENCY
-        concurrency = min(settings.concurrency or most, most)
+    async with connected(settings, schema, env, talk, stop) as endpoints:
+        _check_prices(settings, endpoints, talk)
+        before = spent(endpoints)
         cache = _open_cache(settings, env, talk.say)
-        try:
-            handler = _handler_for(
-                endpoint,
-                settings,
-                schema,
-                concurrency=concurrency,
-                cache=cache,
-                journal=journal,
-                past=past,
-                clock=clock,
-                stop=stop,
-                observer=observer,
+        with (
+            closing(cache),
+            spending(settings, env.home, before, stop=stop, observer=observer, note=note) as budgets,
+        ):
+            hedges = Hedges()
+            parts = Parts(settings, schema, cache, journal, past, budgets, clock, stop, observer, hedges)
+            try:
+                yield _engine(endpoints, prompt, presenter, parts, journal)
+            finally:
+                await hedges.aclose()
+
+
+def _engine(
+    endpoints: Sequence[Endpoint],
+    prompt: Prompt,
+    presenter: Presenter,
+    parts: Parts,
+    journal: Journal | NoJournal,
+) -> Engine:
+    settings = parts.settings
+    lanes = [
+        lane(endpoint, name, parts, several=len(endpoints) > 1)
+        for endpoint, name in zip(endpoints, names_of(endpoints), strict=True)
+    ]
+    _introduce(lanes, spread=settings.spread)
+    handler = compose(
+        fallback(lanes, spread=settings.spread, asks=not settings.offline, observer=parts.observer),
+        [coalesced()],
+    )
+    prepare = preparer(endpoints[0], prompt, parts.schema, presenter)
+    settle = settler(
+        prepare,
+        handler,
+        present=presenter.present,
+        clock=parts.clock,
+        stop=parts.stop,
+        observer=fan_out(parts.observer, FirstRows(parts.stop)),
+    )
+    ceilings = [traffic(endpoint, settings).ceiling for endpoint in endpoints]
+    return Engine(
+        _recorded(settle, journal),
+        endpoints,
+        (" + " if settings.spread else " → ").join(lane.name for lane in lanes),
+        sum(ceilings) if settings.spread else max(ceilings),
+        prepare,
+        lambda request: [lane.address(request).fingerprint for lane in lanes],
+        parts.cache,
+        parts.hedges.all_taken,
+    )
+
+
+def _introduce(lanes: Sequence[Lane], *, spread: bool) -> None:
+    """Make the gates of a run known to each other."""
+    gates = [lane.gate for lane in lanes]
+    for gate in gates:
+        gate.others = [other for other in gates if other is not gate]
+        gate.leaves_pauses = spread
+
+
+def _check_prices(settings: Settings, endpoints: Sequence[Endpoint], talk: Talk) -> None:
+    """Refuse to keep to a number of dollars where nobody knows what a call costs. Raises UsageError."""
+    if not counts_money(settings):
+        return
+    option = "--max-cost" if settings.max_cost is not None else f"--budget {settings.budget}"
+    for endpoint in endpoints:
+        if endpoint.price(endpoint.model, Usage(1_000, 0, 1_000)) is None:
+            raise UsageError(
+                f"{option}: the price of {endpoint.label} at {endpoint.base_url} is not known",
+                hint="--max-tokens N, or in llmx.toml a table [endpoint.NAME] with model, base-url, input-price and "
+                "output-price (US dollars per million tokens), and -m NAME",
             )
-            watched = fan_out(observer, FirstRows(stop))
-            prepare = preparer(endpoint, prompt, schema, presenter)
-            settle = settler(
-                prepare, handler, present=presenter.present, clock=clock, stop=stop, observer=watched
+        table = settings.endpoints.get(endpoint.called)
+        if endpoint.given is not None and (table is None or table.input_price is None):
+            talk.say(
+                f"note: {endpoint.base_url} is taken to cost what {endpoint.label} does by its provider's list"
             )
-            yield Engine(_recorded(settle, journal), endpoint, concurrency, prepare, cache)
-        finally:
-            cache.close()
 
 
 def _recorded(settle: Settle, journal: Journal | NoJournal) -> Settle:
@@ -249,4 +280,7 @@ def _recorded(settle: Settle, journal: Journal | NoJournal) -> Settle:
 
 def keyless(settings: Settings, env: Environment) -> Environment:
     """The environment of a run that calls nobody, for which no key is needed."""
-    return replace(env, variables=with_keys(settings.model or "", env.variables))
+    tables = [settings.endpoints[name] for name in settings.model if name in settings.endpoints]
+    specs = [settings.endpoints[n].model if n in settings.endpoints else n for n in settings.model]
+    names = [table.key_name for table in tables if table.key_name]
+    return replace(env, variables=with_keys(specs, names, env.variables))

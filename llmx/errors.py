@@ -5,6 +5,7 @@
     ├── RowError              exit 3   this row failed, the others go on
     │   ├── UnreadableRow              the line is not a row
     │   ├── RowRefused                 the provider refuses this very row (400, 413, 422)
+    │   ├── RowTooLong                 more tokens than the model's context has
     │   ├── InvalidAnswer              still invalid after the re-asks
     │   ├── TruncatedAnswer            cut by the token limit
     │   ├── Refusal                    the model declined
@@ -19,12 +20,14 @@
     │   ├── AuthenticationFailed  exit 4   401, 403
     │   ├── UnknownModel          exit 2   404
     │   ├── QuotaSpent            exit 7   no credit left, or a wait longer than allowed
-    │   ├── ProviderDown          exit 7   nothing ever came back from it
+    │   ├── BudgetReached         exit 5   the user's own limit of money or tokens
+    │   ├── ProviderDown          exit 7   nothing ever came back from it, or nothing for too long
     │   ├── RequestRejected       exit 2   the provider refuses what every row sends: the schema, a parameter
     │   └── AllInvalid            exit 7   the first 20 rows were all invalid
     ├── Interrupted           exit 129, 130, 143  a signal: HUP, INT, TERM
     ├── PipeClosed            exit 141       the reader of stdout went away
     ├── Stopped                        internal: the run is stopping, this row was not settled
+    ├── NotAdmitted                    internal: this endpoint takes no requests now, another one does
     ├── InputFailed           exit 1   the disk's fault, or that of who wrote it; the rows before are done
     └── OutputFailed          exit 1   the disk's fault, or ours
 
@@ -39,6 +42,7 @@ from typing import ClassVar
 __all__ = [
     "AllInvalid",
     "AuthenticationFailed",
+    "BudgetReached",
     "CallTimeout",
     "ConnectionFailed",
     "FatalError",
@@ -46,6 +50,7 @@ __all__ = [
     "Interrupted",
     "InvalidAnswer",
     "LlmxError",
+    "NotAdmitted",
     "NotStored",
     "OutputFailed",
     "PipeClosed",
@@ -57,6 +62,7 @@ __all__ = [
     "RetriesExhausted",
     "RowError",
     "RowRefused",
+    "RowTooLong",
     "ServerError",
     "Stopped",
     "TransientError",
@@ -117,6 +123,10 @@ class UnreadableRow(RowError):
 
 class RowRefused(RowError):
     """The provider refuses this request whatever is done: too long, malformed for it, filtered."""
+
+
+class RowTooLong(RowError):
+    """The request cannot fit the model's context; nobody was asked."""
 
 
 class InvalidAnswer(RowError):
@@ -198,8 +208,14 @@ class QuotaSpent(FatalError):
     """No credit is left, or the provider asks for a longer wait than allowed."""
 
 
+class BudgetReached(FatalError):
+    """The next call might exceed what the user has allowed to be spent."""
+
+    exit_code = 5
+
+
 class ProviderDown(FatalError):
-    """Not one call was answered: the address is wrong or the server is down."""
+    """Not one call was answered, or none for longer than patience: the address is wrong or the server is down."""
 
 
 class RequestRejected(FatalError):
@@ -236,6 +252,10 @@ class PipeClosed(LlmxError):
 
 class Stopped(LlmxError):
     """The run is stopping and this row was not settled; never shown, it only unwinds a worker."""
+
+
+class NotAdmitted(LlmxError):
+    """An endpoint takes no requests now and another one does; never shown, it only moves a row on."""
 
 
 class InputFailed(LlmxError):

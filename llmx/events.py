@@ -6,6 +6,7 @@ An observer that raises is our bug; one that is slow slows the run, so observers
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal, Protocol
 
 from llmx.errors import LlmxError
@@ -15,7 +16,18 @@ __all__ = [
     "AttemptFailed",
     "AttemptStarted",
     "AttemptSucceeded",
+    "BudgetChanged",
+    "CircuitClosed",
+    "CircuitOpened",
+    "CircuitProbing",
+    "ConcurrencySet",
+    "EndpointEnded",
     "Event",
+    "FellBack",
+    "HedgeEnded",
+    "HedgeSent",
+    "HeldBy",
+    "LimitLearned",
     "Observer",
     "Paused",
     "Reasked",
@@ -89,12 +101,44 @@ class RetryStarted:
     """The delay of a scheduled retry is over, or the run's stop has ended it."""
 
 
+Limit = Literal["rpm", "tpm", "input tpm", "output tpm"]
+HeldBy = Limit | Literal["found"]
+"""What requests wait for: a limit, or a rate that refusals have shown."""
+
+
 @dataclass(frozen=True, slots=True)
-class Throttled:
-    """Requests wait for a limit of the user's; `limit` is None when they do so no more."""
+class LimitLearned:
+    """An endpoint is paced by a limit from here on.
+
+    Args:
+        source: the user told it, the server's headers do, or it was found from refusals.
+    """
 
     endpoint: str
-    limit: Literal["rpm", "tpm"] | None
+    limit: Limit
+    per_minute: float
+    source: Literal["told", "headers", "refusals"]
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """Requests wait for a limit; it is None when they do so no more.
+
+    Args:
+        per_minute: what it allows.
+    """
+
+    endpoint: str
+    limit: HeldBy | None
+    per_minute: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ConcurrencySet:
+    """So many calls may be in flight from here on."""
+
+    endpoint: str
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +147,87 @@ class Paused:
 
     endpoint: str
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitOpened:
+    """Attempts at an endpoint kept failing: nothing is sent there for `seconds`.
+
+    Args:
+        problem: the last failure.
+        down: seconds for which it has been open already, 0 when it was closed before.
+    """
+
+    endpoint: str
+    seconds: float
+    problem: str
+    down: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitProbing:
+    """One request is sent to see whether the endpoint is back."""
+
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitClosed:
+    """The endpoint is back."""
+
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class FellBack:
+    """A row is asked of another endpoint than the one before it in the chain."""
+
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointEnded:
+    """Nothing more is sent to an endpoint, others go on."""
+
+    endpoint: str
+    error: LlmxError
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetChanged:
+    """What is left of a budget.
+
+    Args:
+        name: the option that sets it.
+        cost, tokens: left, in US dollars and tokens, calls in flight counted as what they may cost; None without a limit.
+        held: calls wait for others to be settled, because all of them together might be too much.
+    """
+
+    name: str
+    cost: Decimal | None
+    tokens: int | None
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HedgeSent:
+    """A slow call was sent once more."""
+
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class HedgeEnded:
+    """A call that was sent twice has come to its end.
+
+    Args:
+        won: the second one was the first to be answered.
+        saved: seconds that the first one took longer, as far as that was seen.
+    """
+
+    endpoint: str
+    won: bool
+    saved: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +252,18 @@ Event = (
     | AttemptFailed
     | RetryScheduled
     | RetryStarted
+    | LimitLearned
     | Throttled
+    | ConcurrencySet
     | Paused
+    | CircuitOpened
+    | CircuitProbing
+    | CircuitClosed
+    | FellBack
+    | EndpointEnded
+    | BudgetChanged
+    | HedgeSent
+    | HedgeEnded
     | Reasked
     | RowSettled
 )

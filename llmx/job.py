@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,15 @@ from llmx.detached import in_thread
 from llmx.engine import Engine, Talk, connected, engine, keyless, preparer
 from llmx.environment import Environment
 from llmx.errors import InputFailed, LlmxError, RowError, Stopped, UsageError
-from llmx.events import RunEnded, RunStarted
+from llmx.events import (
+    CircuitClosed,
+    CircuitOpened,
+    EndpointEnded,
+    Event,
+    RunEnded,
+    RunStarted,
+    fan_out,
+)
 from llmx.journal import Manifest
 from llmx.layers.stop import Stop
 from llmx.outputs import Outputs, errors_path
@@ -40,8 +49,8 @@ __all__ = ["PRECEDENCE", "Report", "execute", "first_request"]
 async def first_request(plan: Plan, talk: Talk) -> dict[str, Any] | None:
     """The body of the first row's request, None when there is no readable row. Calls nobody."""
     env = keyless(plan.settings, plan.env)
-    async with connected(plan.settings, plan.schema, env, talk, Stop()) as endpoint:
-        prepare = preparer(endpoint, plan.prompt, plan.schema, _presenter(plan))
+    async with connected(plan.settings, plan.schema, env, talk, Stop()) as endpoints:
+        prepare = preparer(endpoints[0], plan.prompt, plan.schema, _presenter(plan))
         for row in plan.source:
             if isinstance(row, Record):
                 with suppress(RowError):  # a run has it among the errors and goes on
@@ -101,15 +110,17 @@ async def execute(
             plan.env,
             clock=clock,
             stop=stop,
-            observer=figures,
+            observer=fan_out(figures, partial(_tell, talk)),
             talk=talk,
             presenter=_presenter(plan),
             journal=state.journal,
             past=state.past,
+            spent=state.spent,
+            note=state.outstanding,
         ) as parts:
             done = await _introduce(plan, parts, state, talk, stop, retried)
             outputs = await _begun(plan, state, stop)
-            figures(RunStarted(plan.source.total(), parts.endpoint.label, parts.concurrency, done))
+            figures(RunStarted(plan.source.total(), parts.label, parts.concurrency, done))
             async with talk.showing(figures):
                 complete = await _run(plan, parts, outputs, figures, stop)
     except (Stopped, asyncio.CancelledError):
@@ -120,6 +131,18 @@ async def execute(
     for warning in _warnings(plan, state, outputs):
         talk.say(f"warning: {warning}")
     return _report(plan, state, stop, figures, outputs)
+
+
+def _tell(talk: Talk, event: Event) -> None:
+    """Say what a person should know of the endpoints while the run goes on."""
+    match event:
+        case EndpointEnded():
+            talk.say(f"warning: {event.endpoint} is asked no more, the others go on: {event.error}")
+        case CircuitOpened():
+            how = f"has failed for {event.down:.0f} s" if event.down else "keeps failing"
+            talk.say(f"{event.endpoint} {how} ({event.problem}): next try in {event.seconds:.0f} s")
+        case CircuitClosed():
+            talk.say(f"{event.endpoint} is back")
 
 
 def _warnings(plan: Plan, state: State | NoState, outputs: Outputs | None) -> Iterator[str]:
@@ -169,16 +192,17 @@ async def _introduce(
     plan: Plan, parts: Engine, state: State | NoState, talk: Talk, stop: Stop, retried: Retried | None
 ) -> int:
     """What a person should know, and may have to agree to, before the first call; how many rows are done."""
-    if parts.endpoint.note:
-        talk.say(f"note: {parts.endpoint.note}")
+    for endpoint in parts.endpoints:
+        if endpoint.note:
+            talk.say(f"note: {endpoint.note}")
     if plan.doubt:
         talk.say(f"warning: {plan.doubt}")
     if plan.source.columns:
         talk.say(plan.announcement)
     if isinstance(state, NoState):
         return 0
-    state.identify(parts.endpoint)
-    found = await survey(plan, state, parts.prepare, parts.cache, stop)
+    state.identify(parts.endpoints, parts.label)
+    found = await survey(plan, state, lambda row: parts.questions(parts.prepare(row)), parts.cache, stop)
     if retried is not None:
         state.check_same(retried, found.changed if found else [])
     for line in found.lines if found else ():
@@ -223,6 +247,7 @@ async def _run(plan: Plan, parts: Engine, outputs: Outputs, figures: Figures, st
             concurrency=parts.concurrency,
             ordered=plan.settings.order == "input",
             stop=stop,
+            all_taken=parts.all_taken,
         )
         for error in cut:
             stop.set(error)

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
+from functools import partial
 from typing import Generic, TypeVar
 
 from llmx.clock import Clock
@@ -39,6 +40,10 @@ WINDOW = 1_000
 """Rows that may be under way or waiting for an earlier one, unless concurrency asks for more."""
 
 
+def _nothing() -> None:
+    """For whoever need not be told."""
+
+
 async def run(
     rows: Iterable[Record | Unreadable],
     *,
@@ -48,6 +53,7 @@ async def run(
     concurrency: int,
     ordered: bool,
     stop: Stop,
+    all_taken: Callable[[], None] = _nothing,
 ) -> None:
     """Settle every row and write its outcome; a stop leaves the rows not yet begun alone.
 
@@ -57,7 +63,9 @@ async def run(
     Raises:
         Exception: what `rows`, `settle` or `write` raised; the calls in flight are then cancelled.
     """
-    async with aclosing(amap(settle, rows, concurrency=concurrency, ordered=ordered, stop=stop)) as outcomes:
+    async with aclosing(
+        amap(settle, rows, concurrency=concurrency, ordered=ordered, stop=stop, all_taken=all_taken)
+    ) as outcomes:
         async for outcome in outcomes:
             write(outcome)
             await drained()
@@ -114,6 +122,7 @@ def _succeeded(row: Record, request: Request, completion: Completion, seconds: f
         replayed=tuple(request.tally.replayed.values()),
         source=completion.source,
         model=completion.model,
+        endpoint=request.tally.endpoint,
         attempts=request.tally.attempts,
         seconds=seconds,
     )
@@ -126,6 +135,7 @@ def _failed(row: Record, request: Request, error: RowError, seconds: float) -> O
         usage=request.tally.usage,
         replayed=tuple(request.tally.replayed.values()),
         model=request.model,
+        endpoint=request.tally.endpoint,
         raw=error.raw,
         attempts=request.tally.attempts,
         seconds=seconds,
@@ -181,6 +191,7 @@ async def amap(
     ordered: bool,
     stop: Stop,
     window: int | None = None,
+    all_taken: Callable[[], None] = _nothing,
 ) -> AsyncGenerator[Result]:
     """Yield `function(row)` for every row, `concurrency` of them at a time.
 
@@ -190,10 +201,12 @@ async def amap(
         ordered: in the order of the rows; else as they are done.
         stop: when it is thrown no further row is taken; those under way end.
         window: rows that may be taken but not yet yielded: what memory is bounded by.
+        all_taken: called, once or more, when there is no further row.
     """
     feed = rows if isinstance(rows, Feed) else Feed(rows)
     shelf = _Shelf[Result](ordered=ordered, window=window or max(WINDOW, 4 * concurrency))
-    workers = [asyncio.create_task(_work(function, feed, shelf, stop)) for _ in range(concurrency)]
+    work = partial(_work, function, feed, shelf, stop, all_taken)
+    workers = [asyncio.create_task(work()) for _ in range(concurrency)]
     shelf.ends_with(workers)
     try:
         async for result in shelf:
@@ -206,7 +219,11 @@ async def amap(
 
 
 async def _work(
-    function: Callable[[Row], Awaitable[Result]], feed: Feed[Row], shelf: _Shelf[Result], stop: Stop
+    function: Callable[[Row], Awaitable[Result]],
+    feed: Feed[Row],
+    shelf: _Shelf[Result],
+    stop: Stop,
+    all_taken: Callable[[], None],
 ) -> None:
     try:
         while True:
@@ -214,6 +231,7 @@ async def _work(
                 await shelf.room()
                 row = await feed.next()
             if row is None:
+                all_taken()
                 return
             place = shelf.place()
             try:

@@ -28,6 +28,7 @@ PACING = frozenset(
     | {"reasks", "max_output_tokens", "order", "meta", "keep", "prefix", "into", "explode", "csv_safe"}
     | {"output_format", "summary", "errors", "max_failures", "confirm_above", "dry_run"}
     | {"cache", "cache_ttl", "key_file"}
+    | {"spread", "hedge", "max_cost", "max_tokens", "budget", "budgets", "endpoints"}
 )
 """Options that make a command no other run of standard output."""
 
@@ -67,7 +68,10 @@ def _left_off(plan: Plan) -> RunFolder | None:
 
 def _asked(command: Mapping[str, Any]) -> dict[str, Any]:
     """A command without what makes it no other job."""
-    return {name: value for name, value in command.items() if name not in PACING}
+    asked = {name: value for name, value in command.items() if name not in PACING}
+    if isinstance(asked.get("model"), str):  # as versions before several models noted it
+        asked["model"] = [asked["model"]]
+    return asked
 
 
 def check_place(plan: Plan, folder: RunFolder) -> None:

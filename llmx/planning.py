@@ -84,7 +84,7 @@ def plan(settings: Settings, env: Environment) -> Plan:
         UsageError: input, schema, columns, prompt or output are wrong.
     """
     schema = resolve_schema(settings, env)
-    if settings.model is None:
+    if not settings.model:
         raise no_model(env)
     check_outputs(settings, env)
     source = open_rows(settings, env)

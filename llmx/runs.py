@@ -197,7 +197,9 @@ def _short(path: Path, env: Environment) -> str:
 
 def as_argv(command: Mapping[str, Any]) -> list[str]:
     """The arguments of `llmx` that give these options, as `as_options` has them; without what would start it over."""
-    options = {name: value for name, value in command.items() if name not in ("inputs", "fresh")}
+    # What the config file gives a name to stands there, and is read again.
+    left_out = ("inputs", "fresh", "endpoints", "budgets")
+    options = {name: value for name, value in command.items() if name not in left_out}
     words = [word for name, value in options.items() for word in _as_words(name, value)]
     inputs = [str(path) for path in command.get("inputs") or []]
     if any(path.startswith("-") and path != "-" for path in inputs):
@@ -205,7 +207,7 @@ def as_argv(command: Mapping[str, Any]) -> list[str]:
     return ["extract", *inputs, *words]
 
 
-_TWO_WAY = ("spans", "meta", "csv_safe")
+_TWO_WAY = ("spans", "meta", "csv_safe", "spread")
 """Options that can be said no to, as a config file may say yes."""
 
 
@@ -214,6 +216,9 @@ def _as_words(name: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         no = [f"--no-{option}"] if name in _TWO_WAY else []
         return [f"--{option}"] if value else no
+    if name == "model":
+        models = [value] if isinstance(value, str) else value
+        return [word for model in models for word in ("--model", str(model))]
     return [f"--{option}", _as_word(value)]
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -21,7 +21,20 @@ from llmx.errors import UsageError
 from llmx.records import MAX_EXPANSION, MAX_ROW_BYTES
 from llmx.text import nearest
 
-__all__ = ["FORMATS", "MaxFailures", "Settings", "as_options", "parse_duration", "parse_size"]
+if TYPE_CHECKING:
+    from llmx.budgets import Daily
+
+__all__ = [
+    "FORMATS",
+    "DailyBudget",
+    "EndpointTable",
+    "MaxFailures",
+    "Settings",
+    "as_options",
+    "checked_table",
+    "parse_duration",
+    "parse_size",
+]
 
 Format = Literal["jsonl", "csv", "tsv", "parquet", "text"]
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -100,10 +113,74 @@ def _parse_names(value: object) -> object:
     return names
 
 
+def _parse_models(value: object) -> object:
+    """One model, or several apart by commas (in quotes where a path holds one), or a list."""
+    return _parse_names(value) if isinstance(value, str) and value else value
+
+
 Name = Annotated[str, Field(min_length=1)]
 Seconds = Annotated[float, BeforeValidator(parse_duration), Field(gt=0)]
 Bytes = Annotated[int, BeforeValidator(parse_size), Field(ge=1, le=sys.maxsize)]
 Names = Annotated[list[str], BeforeValidator(_parse_names)]
+Models = Annotated[list[Name], BeforeValidator(_parse_models)]
+Mode = Literal["auto", "json_schema", "tools", "json"]
+Dollars = Annotated[Decimal, Field(ge=0)]
+
+
+class _Table(BaseModel):
+    """A table of the config file: its keys are written with dashes."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        alias_generator=lambda name: name.replace("_", "-"),
+        populate_by_name=True,
+        protected_namespaces=(),
+    )
+
+
+class EndpointTable(_Table):
+    """`[endpoint.NAME]`: what `-m NAME` means.
+
+    Args:
+        model: as `--model`.
+        key_name: the variable, or the name in the key file, that holds its key; the provider's own when None.
+        rpm, tpm, concurrency: limits of this endpoint; those of the command line when None.
+        input_price, output_price: US dollars per million tokens, for a server whose prices are in no list.
+    """
+
+    model: Name
+    base_url: Name | None = None
+    key_name: Name | None = None
+    mode: Mode | None = None
+    rpm: float | None = Field(default=None, ge=1)
+    tpm: float | None = Field(default=None, ge=60)
+    concurrency: int | None = Field(default=None, ge=1, le=10_000)
+    input_price: Dollars | None = None
+    output_price: Dollars | None = None
+
+
+class DailyBudget(_Table):
+    """`[budget.NAME]`: what may be spent in any 24 hours, by all runs with `--budget NAME` together.
+
+    Args:
+        daily_cost: US dollars.
+        daily_tokens: input and output together.
+    """
+
+    daily_cost: Annotated[Decimal, Field(gt=0)] | None = None
+    daily_tokens: int | None = Field(default=None, ge=1)
+
+    def limits(self, name: str) -> Daily:
+        """The limits, as the store of budgets has them. Raises UsageError when there is none."""
+        from llmx.budgets import Daily
+
+        if self.daily_cost is None and self.daily_tokens is None:
+            raise UsageError(
+                f"[budget.{name}] limits nothing", hint="daily-cost = 5, daily-tokens = 2_000_000"
+            )
+        return Daily(self.daily_cost, self.daily_tokens)
 
 
 class Settings(BaseModel):
@@ -120,9 +197,10 @@ class Settings(BaseModel):
 
     inputs: list[Name] = []
     schema_: Any = Field(alias="schema")
-    model: str | None = None
+    model: Models = []
     base_url: Name | None = None
-    mode: Literal["auto", "json_schema", "tools", "json"] = "auto"
+    endpoints: dict[str, EndpointTable] = {}
+    mode: Mode = "auto"
     temperature: float | None = Field(default=None, ge=0, le=2)
     max_output_tokens: int | None = Field(default=None, ge=1)
     key_file: Path | None = None
@@ -159,8 +237,15 @@ class Settings(BaseModel):
     retries: int = Field(default=5, ge=0)
     reasks: int = Field(default=2, ge=0)
     timeout: Seconds = 120.0
+    spread: bool = False
     patience: Seconds = 600.0
     max_wait: Seconds = 600.0
+    hedge: bool = False
+
+    max_cost: Annotated[Decimal, Field(gt=0, allow_inf_nan=False)] | None = None
+    max_tokens: int | None = Field(default=None, ge=1)
+    budget: Name | None = None
+    budgets: dict[str, DailyBudget] = {}
 
     dry_run: bool = False
     cache: Literal["exact", "off"] = "exact"
@@ -198,7 +283,38 @@ def as_options(settings: Settings) -> dict[str, Any]:
     return {name.rstrip("_"): _as_json(value) for name, value in given.items() if value is not None}
 
 
+def checked_table(kind: type[_Table], name: str, value: Any, where: str) -> Any:
+    """A table of a config file.
+
+    Args:
+        where: the file, for messages.
+
+    Raises:
+        UsageError: a key is unknown or a value is none.
+    """
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+        # A misspelt key is what is wrong where the right one is missing.
+        first = next((problem for problem in problems if problem["type"] == "extra_forbidden"), problems[0])
+        key = ".".join(str(part).replace("_", "-") for part in first["loc"])
+        table = f"{where}: [{'endpoint' if kind is EndpointTable else 'budget'}.{name}]"
+        if first["type"] == "extra_forbidden":
+            close = nearest(key, [field.replace("_", "-") for field in kind.model_fields])
+            hint = f"did you mean {close!r}?" if close else ""
+            raise UsageError(f"{table}: unknown key {key!r}", hint=hint) from None
+        if first["type"] == "missing":
+            raise UsageError(f"{table}: {key!r} is missing", hint='model = "openai/…"') from None
+        problem = first["msg"][0].lower() + first["msg"][1:]
+        raise UsageError(f"{table}: {key} is {first['input']!r}: {problem}") from None
+
+
 def _as_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _as_json(part) for name, part in value.items()}
+    if isinstance(value, _Table):
+        return value.model_dump(mode="json", by_alias=True, exclude_unset=True)
     if isinstance(value, MaxFailures):
         number = f"{Decimal(repr(value.limit)):f}"  # no exponent, and no digit lost
         return f"{number}%" if value.percent else number

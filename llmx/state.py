@@ -23,6 +23,7 @@ from llmx.environment import private
 from llmx.errors import OutputFailed, UsageError
 from llmx.inputs import Inputs
 from llmx.journal import (
+    AtRisk,
     Journal,
     Manifest,
     NoJournal,
@@ -35,11 +36,11 @@ from llmx.layers.stop import Stop
 from llmx.outputs import errors_path, flows
 from llmx.places import check_place, first_row, place_of
 from llmx.planning import Plan
-from llmx.pricing import price
 from llmx.providers import Endpoint
 from llmx.records import to_json
 from llmx.report.summary import Figures
 from llmx.settings import as_options
+from llmx.spending import Spent
 from llmx.types import Usage
 
 __all__ = ["CONFIG", "NAMES", "NoState", "Retried", "State", "open_state"]
@@ -69,6 +70,13 @@ class NoState:
 
     async def catch_up(self, stop: Stop, say: Callable[[str], None]) -> None:
         """See `State.catch_up`."""
+
+    def spent(self, endpoints: Sequence[Endpoint]) -> Spent:
+        """See `State.spent`: nobody knows."""
+        return Spent()
+
+    def outstanding(self, cost: Decimal, tokens: int) -> None:
+        """See `State.outstanding`."""
 
     def begin(self) -> None:
         """See `State.begin`."""
@@ -103,7 +111,7 @@ class State:
     new: bool
     held: ExitStack
     past: Journal | None = None
-    endpoint: Endpoint | None = None
+    endpoints: Sequence[Endpoint] = ()
     begun: bool = False
 
     @property
@@ -160,12 +168,32 @@ class State:
             await asyncio.sleep(0)
             stop.check()
 
-    def identify(self, endpoint: Endpoint) -> None:
-        """The endpoint is known: note what will be asked."""
-        self.endpoint = endpoint
-        self.manifest.hashes |= _hashes(self.plan, endpoint)
-        self.manifest.model = endpoint.label
-        self.manifest.server = endpoint.given
+    def identify(self, endpoints: Sequence[Endpoint], label: str) -> None:
+        """The endpoints are known: note what will be asked."""
+        self.endpoints = endpoints
+        self.manifest.hashes |= _hashes(self.plan, endpoints)
+        self.manifest.model = label
+        given = {endpoint.given for endpoint in endpoints}
+        self.manifest.server = given.pop() if len(given) == 1 else None
+
+    def spent(self, endpoints: Sequence[Endpoint]) -> Spent:
+        """What earlier sessions have spent: answers, and at their worst the calls that may have been billed."""
+        totals, earlier = self.journal.totals, self.earlier or Manifest()
+        tokens = totals.input_tokens + totals.output_tokens
+        cost = totals.cost
+        if cost is None:  # where prices were not known then, what they are now
+            usage = Usage(totals.input_tokens, totals.output_tokens)
+            known = [endpoint.price(endpoint.model, usage) for endpoint in endpoints]
+            cost = None if None in known else max(price for price in known if price is not None)
+        risk = earlier.at_risk
+        return Spent(None if cost is None else cost + Decimal(risk.cost), tokens + risk.tokens)
+
+    def outstanding(self, cost: Decimal, tokens: int) -> None:
+        """Note the most that calls in flight may come to, before they do. Raises OutputFailed."""
+        before = (self.earlier or Manifest()).at_risk
+        self.manifest.at_risk = AtRisk(cost=str(Decimal(before.cost) + cost), tokens=before.tokens + tokens)
+        if self.begun:
+            self._write()
 
     def begin(self) -> None:
         """Rows are about to flow. Raises OutputFailed."""
@@ -199,8 +227,8 @@ class State:
             manifest.hashes["input"] = _digest(
                 [[file.sha256 for file in manifest.inputs], first_row(self.plan)]
             )
-        if self.endpoint is not None:  # here and not before: reading price lists takes half a second
-            manifest.hashes["prices"] = _digest(_prices(self.endpoint))
+        if self.endpoints:  # here and not before: reading price lists takes half a second
+            manifest.hashes["prices"] = _digest([_prices(endpoint) for endpoint in self.endpoints])
         try:
             self._write()
         except OutputFailed as error:
@@ -303,25 +331,34 @@ def _manifest(plan: Plan, inputs: Inputs, earlier: Manifest | None) -> Manifest:
         schema_name=plan.schema.name,
         inputs=inputs.files,
         failed_at=None if earlier is None else earlier.failed_at,
+        at_risk=AtRisk() if earlier is None else earlier.at_risk,
         selection=selection,
         started=_now(),
     )
 
 
-def _hashes(plan: Plan, endpoint: Endpoint) -> dict[str, str]:
+def _hashes(plan: Plan, endpoints: Sequence[Endpoint]) -> dict[str, str]:
+    settings = plan.settings
+    params = [[endpoint.mode, settings.temperature, settings.spans] for endpoint in endpoints]
     return {
         "schema": plan.schema.fingerprint,
         "prompt": _digest(plan.question),
-        "model": _digest(endpoint.model),
-        "server": _digest(endpoint.id),
-        "params": _digest([endpoint.mode, plan.settings.temperature, plan.settings.spans]),
+        "model": _digest_of_chain([endpoint.model for endpoint in endpoints]),
+        "server": _digest_of_chain([endpoint.id for endpoint in endpoints]),
+        "params": _digest_of_chain(params),
     }
+
+
+def _digest_of_chain(values: Sequence[Any]) -> str:
+    """Of one endpoint, its own; each of several counts once: a second key asks no other question."""
+    different = [value for number, value in enumerate(values) if value not in values[:number]]
+    return _digest(different[0] if len(different) == 1 else different)
 
 
 def _prices(endpoint: Endpoint) -> list[str | None]:
     """What a million tokens in, and out, cost today."""
     million = (Usage(input_tokens=1_000_000), Usage(output_tokens=1_000_000))
-    costs = [price(endpoint.model, endpoint.prices, endpoint.base_url, usage) for usage in million]
+    costs = [endpoint.price(endpoint.model, usage) for usage in million]
     return [None if cost is None else str(Decimal(cost)) for cost in costs]
 
 

@@ -19,7 +19,7 @@ from llmx.outputs import flows
 from llmx.planning import Plan, open_rows
 from llmx.report.summary import money
 from llmx.state import CONFIG, NAMES, State
-from llmx.types import Record, Request, Unreadable
+from llmx.types import Record, Unreadable
 
 __all__ = ["Survey", "survey"]
 
@@ -97,9 +97,12 @@ class Survey:
 
 
 async def survey(
-    plan: Plan, state: State, prepare: Callable[[Record], Request], cache: Cache, stop: Stop
+    plan: Plan, state: State, questions: Callable[[Record], list[str]], cache: Cache, stop: Stop
 ) -> Survey | None:
     """Compare a run with what its folder holds; None when that is nothing.
+
+    Args:
+        questions: the fingerprints under which an answer to a row may be stored; RowError where there is no question.
 
     Raises:
         Stopped: the run was stopped while the input was read.
@@ -115,7 +118,7 @@ async def survey(
             return Survey(done=done if total is None else min(done, total), total=total)
     if any(path is None or not path.is_file() for path in plan.source.paths):
         return Survey(changed, done=journal.done(state.config), offline=plan.settings.offline)
-    count = _Count(journal, cache, prepare)
+    count = _Count(journal, cache, questions)
     await count.read(plan, stop)
     found = count.survey(
         changed, plan.source.total(), everything=plan.settings.limit is plan.settings.sample is None
@@ -130,10 +133,10 @@ async def survey(
 class _Count:
     """Rows counted by what is stored of them."""
 
-    def __init__(self, journal: Journal, cache: Cache, prepare: Callable[[Record], Request]) -> None:
+    def __init__(self, journal: Journal, cache: Cache, questions: Callable[[Record], list[str]]) -> None:
         self._journal = journal
         self._cache = cache
-        self._prepare = prepare
+        self._questions = questions
         self._finished = journal.totals.complete  # then the rows that failed are tried again
         self.rows = self.new = self.edited = 0
         self.whole = True
@@ -169,15 +172,15 @@ class _Count:
 
     def _look_at(self, row: Record, known: Known | None) -> None:
         try:
-            digest = self._prepare(row).fingerprint
+            digests = self._questions(row)
         except RowError:
             return  # it fails before anybody is asked
-        if self._cache.get(digest) is not None:
+        if any(self._cache.get(digest) is not None for digest in digests):
             return
-        answered = self._journal.holds(digest)
+        answered = any(self._journal.holds(digest) for digest in digests)
         self.edited += known is not None and row.key is not None and not answered
         if not answered or (known is not None and known.failed and self._finished):
-            self._asked.add(digest)
+            self._asked.add(digests[0])
 
     def survey(self, changed: list[str], total: int | None, *, everything: bool) -> Survey:
         total = self.rows if self.whole else total or self.rows

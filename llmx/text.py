@@ -5,12 +5,22 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
+from decimal import Decimal
 
-__all__ = ["harmless", "nearest", "plural"]
+__all__ = ["dollars", "harmless", "nearest", "plural"]
 
 # C0 and C1 controls and DEL, which drive terminals, and the bidirectional controls, which reorder what is
 # read (Trojan Source, CVE-2021-42574). Tab stays.
 _CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
+
+
+def dollars(cost: Decimal) -> str:
+    """US dollars to the cent from one dollar up, to four digits below, never 0 for something."""
+    if cost == 0:
+        return "$0"
+    if cost < Decimal("0.0001"):
+        return "<$0.0001"
+    return f"${cost:,.2f}" if cost >= 1 else f"${cost:.4f}"
 
 
 def harmless(text: str) -> str:

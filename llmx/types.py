@@ -18,6 +18,9 @@ __all__ = [
     "Finish",
     "Handler",
     "Layer",
+    "LimitKind",
+    "LimitState",
+    "Listener",
     "Outcome",
     "Provider",
     "Record",
@@ -108,6 +111,29 @@ class Usage:
         return self.input_tokens + self.output_tokens
 
 
+LimitKind = Literal["requests", "tokens", "input_tokens", "output_tokens"]
+
+
+@dataclass(frozen=True, slots=True)
+class LimitState:
+    """One of a provider's limits, as a response tells it.
+
+    Args:
+        limit: per minute; some providers tell one per day by the same name.
+        remaining: what was left of it when the response was made.
+        reset: seconds until all of it is there again, None when not told.
+    """
+
+    kind: LimitKind
+    limit: float
+    remaining: float
+    reset: float | None
+
+
+Listener = Callable[[Sequence[LimitState]], None]
+"""Who wants to know what responses tell of limits."""
+
+
 @dataclass(slots=True)
 class Tally:
     """What one row has really cost so far, failed and re-asked attempts included.
@@ -118,12 +144,20 @@ class Tally:
     Args:
         outdated: answers that an earlier, finished run had paid for.
         replayed: what earlier sessions had paid, in US dollars, by the fingerprints of their answers.
+        failures: attempts since the last answer that failed, and count: those at other endpoints, too.
+        reasks: re-asks that other endpoints were sent before the row moved on.
+        others: the names of endpoints that have not been tried yet, to each of which one attempt is left.
+        endpoint: who gave the last answer, or was asked last: the endpoint's name in this run.
     """
 
     attempts: int = 0
     usage: Usage = field(default_factory=Usage)
     outdated: int = 0
     replayed: dict[str, Decimal | None] = field(default_factory=dict)
+    failures: int = 0
+    reasks: int = 0
+    others: frozenset[str] = frozenset()
+    endpoint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +176,7 @@ class Request:
             copied from.
         anew: answers of an earlier, finished run are not to be used: they have been found wanting.
         stored: only a stored answer will do: nobody is to be asked.
+        messages: what the body was made of, for other endpoints, which speak another format.
         tally: where the row's spending is added up; no part of the request's identity.
     """
 
@@ -154,6 +189,7 @@ class Request:
     row: str = ""
     anew: bool = False
     stored: bool = False
+    messages: Sequence[Any] = field(default=(), compare=False, repr=False)
     tally: Tally = field(default_factory=Tally, compare=False, repr=False)
 
 
@@ -189,6 +225,7 @@ class Outcome:
         rows: what is written of `value`: the output rows, none until they are made.
         usage: everything spent on this row, failed attempts included.
         replayed: what the answers out of the journal had cost earlier, in US dollars, None where unknown.
+        endpoint: the name, in this run, of the endpoint that gave the last answer, or was asked last.
         raw: the last answer's text where the row failed and there was one.
         attempts: calls made for this row now; 0 for cached, replayed and coalesced ones.
         seconds: from when a worker took the row until it was settled.
@@ -202,6 +239,7 @@ class Outcome:
     replayed: Sequence[Decimal | None] = ()
     source: Source = "model"
     model: str = ""
+    endpoint: str = ""
     raw: str | None = None
     attempts: int = 0
     seconds: float = 0.0

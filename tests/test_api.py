@@ -189,6 +189,18 @@ def test_no_model_is_refused() -> None:
         llmx.extract(some_rows(1), Person, model="")
 
 
+@pytest.mark.parametrize(
+    ("model", "answered"),
+    [("openai/a,b", "a,b"), (["openai/a", "openai/b"], "a"), (("openai/b", "openai/a"), "b")],
+    ids=str,
+)
+def test_several_models_are_a_chain(model: Any, answered: str, mock: Mock) -> None:
+    """The first answers while it is up; a text is one name, whatever is in it."""
+    outcomes = llmx.extract(some_rows(3), Person, **{**at(mock), "model": model})
+    assert [outcome.model for outcome in outcomes] == [answered] * 3
+    assert {outcome.endpoint for outcome in outcomes} == {f"openai/{answered}"}
+
+
 def test_a_gold_column_is_not_sent() -> None:
     """The same rule as on the command line."""
     with mocked(MockSettings(log=True)) as mock:

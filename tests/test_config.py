@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from llmx.config import load_config, project_file, user_file
+from llmx.budgets import Daily
+from llmx.config import anchored, load_budgets, load_config, load_tables, project_file, user_file
 from llmx.environment import Environment
 from llmx.errors import UsageError
 
@@ -109,6 +112,7 @@ def test_the_nearest_folder_counts(env: Environment):
         ('model = "local//m.gguf"', "model", "local//m.gguf"),
         ('model = "local/~/m.gguf"', "model", "local/~/m.gguf"),
         ('model = "openai/x"', "model", "openai/x"),
+        ('model = ["local/m.gguf", "fast"]', "model", ["local/{above}/m.gguf", "fast"]),
         ('examples = "e.jsonl"', "examples", "{above}/e.jsonl"),
         ('output = "-"', "output", "-"),
         ('output = "/tmp/out.jsonl"', "output", "/tmp/out.jsonl"),
@@ -122,7 +126,7 @@ def test_paths_are_relative_to_the_file_they_stand_in(env: Environment, text: st
         (above / there).touch()
     project(env, text)
     names = ["schema", "prompt", "model", "examples", "output", "rpm"]
-    expected = value.replace("{above}", str(above)) if isinstance(value, str) else value
+    expected = json.loads(json.dumps(value).replace("{above}", str(above)))
     assert load_config(replace(env, cwd=above / "deep"), names) == {name: expected}
 
 
@@ -138,9 +142,14 @@ def test_paths_beside_the_command_stay_as_they_are(env: Environment):
     [
         ("max-failure = 3", "unknown key 'max-failure'", "did you mean 'max-failures'?"),
         ("zzzz = 3", "unknown key 'zzzz'", "llmx extract --help lists the options"),
-        ("[rpm]\nvalue = 3", "'rpm' is a table", "options stand at the top level, as in: rpm = 500"),
+        ("endpoints = 3", "unknown key 'endpoints'", "did you mean 'endpoint'?"),
+        (
+            "[rpm]\nvalue = 3",
+            "'rpm' is a table",
+            "options stand at the top level, as in: rpm = 500; tables are [endpoint.NAME] and [budget.NAME]",
+        ),
     ],
-    ids=["misspelt", "like nothing", "table"],
+    ids=["misspelt", "like nothing", "no table", "table"],
 )
 def test_what_is_no_option(text: str, problem: str, hint: str, env: Environment):
     """The file, the key, and what was probably meant."""
@@ -197,3 +206,178 @@ def test_the_user_file_without_xdg(tmp_path: Path):
     """Else the platform's folder."""
     env = Environment(io.BytesIO(), io.BytesIO(), io.StringIO(), {}, tmp_path)
     assert user_file(env).parts[-2:] == ("llmx", "config.toml")
+
+
+# What the tables give names to
+
+ENDPOINT = """
+[endpoint.fast]
+model = "openai/m"
+base-url = "https://fast.example/v1"
+key-name = "FAST_KEY"
+mode = "tools"
+rpm = 600
+tpm = 90_000
+concurrency = 8
+input-price = 0.1
+output-price = "0.40"
+"""
+
+
+def refused(env: Environment) -> tuple[str, str]:
+    with pytest.raises(UsageError) as caught:
+        load_tables(env)
+    return str(caught.value), caught.value.hint
+
+
+def test_tables_are_no_options(env: Environment):
+    """They stand beside them, and neither reads the other's."""
+    project(env, f"rpm = 5\n{ENDPOINT}[budget.team]\ndaily-cost = 5\n")
+    assert load_config(env, OPTIONS) == {"rpm": 5}
+    tables = load_tables(env)
+    assert (list(tables.endpoints), list(tables.budgets)) == (["fast"], ["team"])
+
+
+def test_no_tables(env: Environment):
+    """Nothing has a name."""
+    project(env, "rpm = 5\n")
+    tables = load_tables(env)
+    assert (tables.endpoints, tables.budgets) == ({}, {})
+
+
+def test_a_named_endpoint(env: Environment):
+    """Keys have dashes; prices are exact however they are written."""
+    project(env, ENDPOINT)
+    fast = load_tables(env).endpoints["fast"]
+    assert (fast.model, fast.base_url, fast.key_name) == ("openai/m", "https://fast.example/v1", "FAST_KEY")
+    assert (fast.mode, fast.rpm, fast.tpm, fast.concurrency) == ("tools", 600, 90_000, 8)
+    assert (fast.input_price, fast.output_price) == (Decimal("0.1"), Decimal("0.40"))
+
+
+def test_an_endpoint_is_a_model_at_least(env: Environment):
+    """All else is the run's."""
+    project(env, '[endpoint."a, b"]\nmodel = "local"\n')
+    table = load_tables(env).endpoints["a, b"]
+    assert table.model_dump(exclude_none=True) == {"model": "local"}
+
+
+def test_tables_in_pyproject(env: Environment):
+    """Below ours; what others have of the same name is not read."""
+    mine = '[tool.llmx.endpoint.fast]\nmodel = "openai/m"\n'
+    project(env, f'{mine}[endpoint.slow]\nmodel = "x"\n[tool.other.endpoint.x]\n', "pyproject.toml")
+    assert list(load_tables(env).endpoints) == ["fast"]
+
+
+def test_the_projects_tables_win(env: Environment):
+    """Table by table, not key by key: the key of one server never goes to the address of another."""
+    user(env, '[endpoint.a]\nmodel = "user/a"\nkey-name = "THEIRS"\n[endpoint.b]\nmodel = "user/b"\n')
+    project(env, '[endpoint.a]\nmodel = "project/a"\n[budget.team]\ndaily-tokens = 5\n')
+    tables = load_tables(env)
+    assert {name: table.model for name, table in tables.endpoints.items()} == {
+        "a": "project/a",
+        "b": "user/b",
+    }
+    assert tables.endpoints["a"].key_name is None
+    assert tables.budgets["team"].daily_tokens == 5
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("local/m.gguf", "local/{above}/m.gguf"),
+        ("local//m.gguf", "local//m.gguf"),
+        ("local/~/m.gguf", "local/~/m.gguf"),
+        ("openai/m", "openai/m"),
+    ],
+)
+def test_a_local_model_is_beside_the_file_that_names_it(env: Environment, model: str, expected: str):
+    """A relative path leads on from there, not from the folder of the command; all else stays as it is."""
+    above = env.cwd
+    project(env, f'[endpoint.own]\nmodel = "{model}"\nrpm = 6\n')
+    assert load_tables(env).endpoints["own"].model == model
+    below = load_tables(replace(env, cwd=above / "deep")).endpoints["own"]
+    assert (below.model, below.rpm) == (expected.replace("{above}", str(above)), 6)
+
+
+def test_a_local_model_in_the_options_of_a_run():
+    """A retry elsewhere finds it where the run did; nothing else of a table is a path."""
+    tables = {"own": {"model": "local/m.gguf", "key-name": "K"}, "other": {"model": "openai/m"}, "odd": 3}
+    assert anchored("endpoints", tables, Path("/run")) == {
+        "own": {"model": "local//run/m.gguf", "key-name": "K"},
+        "other": {"model": "openai/m"},
+        "odd": 3,
+    }
+
+
+def test_a_local_model_of_the_user(env: Environment):
+    """The user's file is nobody's current folder."""
+    path = user(env, '[endpoint.own]\nmodel = "local/m.gguf"\n')
+    assert load_tables(env).endpoints["own"].model == f"local/{path.parent}/m.gguf"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem", "hint"),
+    [
+        (
+            '[endpoint.a]\nmodel = "x"\nbase-ur = "y"',
+            "[endpoint.a]: unknown key 'base-ur'",
+            "did you mean 'base-url'?",
+        ),
+        ('[endpoint.a]\nmodl = "x"', "[endpoint.a]: unknown key 'modl'", "did you mean 'model'?"),
+        ('[endpoint.a]\nmodel = "x"\nzzz = 1', "[endpoint.a]: unknown key 'zzz'", ""),
+        ("[budget.b]\ndaily = 5", "[budget.b]: unknown key 'daily'", "did you mean 'daily-cost'?"),
+        ("[endpoint.a]\nrpm = 5", "[endpoint.a]: 'model' is missing", 'model = "openai/…"'),
+        (
+            '[endpoint.a]\nmodel = ""',
+            "[endpoint.a]: model is '': string should have at least 1 character",
+            "",
+        ),
+        (
+            '[endpoint.a]\nmodel = "x"\nrpm = 0',
+            "[endpoint.a]: rpm is 0: input should be greater than or equal to 1",
+            "",
+        ),
+        (
+            '[endpoint.a]\nmodel = "x"\ninput-price = -1',
+            "[endpoint.a]: input-price is -1: input should be greater than or equal to 0",
+            "",
+        ),
+        (
+            '[endpoint.a]\nmodel = "x"\noutput-price = inf',
+            "[endpoint.a]: output-price is inf: input should be a finite number",
+            "",
+        ),
+        (
+            '[endpoint.a]\nmodel = "x"\nmode = "tool"',
+            "[endpoint.a]: mode is 'tool': input should be 'auto', 'json_schema', 'tools' or 'json'",
+            "",
+        ),
+        (
+            "[budget.b]\ndaily-cost = 0",
+            "[budget.b]: daily-cost is 0: input should be greater than 0",
+            "",
+        ),
+        ("endpoint = 3", "'endpoint' holds named tables", "write [endpoint.NAME]"),
+        ('[endpoint]\nmodel = "x"', "'endpoint' holds named tables", "write [endpoint.NAME]"),
+        ("[budget]\ndaily-cost = 5", "'budget' holds named tables", "write [budget.NAME]"),
+        ("budget = [{daily-cost = 5}]", "'budget' holds named tables", "write [budget.NAME]"),
+    ],
+)
+def test_what_is_wrong_with_a_table(text: str, problem: str, hint: str, env: Environment):
+    """The file, the table, the key, and what was probably meant."""
+    path = project(env, f"{text}\n")
+    assert refused(env) == (f"{path}: {problem}", hint)
+
+
+def test_named_budgets(env: Environment):
+    """In the form of their store, both or either limit."""
+    project(env, "[budget.a]\ndaily-cost = 2.5\n[budget.b]\ndaily-cost = 1\ndaily-tokens = 2_000_000\n")
+    assert load_budgets(env) == {"a": Daily(Decimal("2.5"), None), "b": Daily(Decimal(1), 2_000_000)}
+
+
+def test_a_budget_that_limits_nothing(env: Environment):
+    """It looks like protection and is none."""
+    project(env, "[budget.empty]\n")
+    with pytest.raises(UsageError, match=r"^\[budget\.empty\] limits nothing$") as caught:
+        load_budgets(env)
+    assert caught.value.hint == "daily-cost = 5, daily-tokens = 2_000_000"

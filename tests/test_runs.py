@@ -247,7 +247,7 @@ NUMBER = st.floats(60, 1e12).map(repr)
 FLAG = st.booleans()
 
 OPTIONS: dict[str, st.SearchStrategy[Any]] = {
-    "model": NAME,
+    "model": st.lists(NAME, min_size=1, max_size=3),
     "base_url": NAME,
     "mode": st.sampled_from(["auto", "json_schema", "tools", "json"]),
     "temperature": st.floats(0, 2).map(repr),
@@ -282,8 +282,13 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "retries": st.integers(0, 100).map(str),
     "reasks": st.integers(0, 100).map(str),
     "timeout": SECONDS,
+    "spread": FLAG,
     "patience": SECONDS,
     "max_wait": SECONDS,
+    "hedge": FLAG,
+    "max_cost": st.decimals("0.01", 10**6, places=2).map(str),
+    "max_tokens": COUNT,
+    "budget": NAME,
     "cache": st.sampled_from(["exact", "off"]),
     "cache_ttl": SECONDS,
     "offline": FLAG,
@@ -296,8 +301,9 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
 
 
 def test_every_option_is_tried():
-    """What is new must be repeatable, too; to start over is the one thing that is not repeated."""
-    assert set(Settings.model_fields) - {"inputs", "schema_", "fresh"} == set(OPTIONS)
+    """What is new must be repeatable, too; to start over is not repeated, and config files are read again."""
+    elsewhere = {"inputs", "schema_", "fresh", "endpoints", "budgets"}
+    assert set(Settings.model_fields) - elsewhere == set(OPTIONS)
 
 
 @settings(max_examples=40, deadline=None)
@@ -341,8 +347,22 @@ def test_inputs_that_look_like_options(inputs: list[str]):
         ({"no_store": False, "offline": False}, []),
         ({"timeout": 1e-05, "rpm": 600.0}, ["--timeout", "0.00001", "--rpm", "600.0"]),
         ({"max_output_tokens": 7}, ["--max-output-tokens", "7"]),
+        ({"model": ["fast", "openai/a,b"]}, ["--model", "fast", "--model", "openai/a,b"]),
+        ({"model": "openai/m"}, ["--model", "openai/m"]),
+        ({"spread": True, "hedge": True}, ["--spread", "--hedge"]),
+        ({"spread": False, "hedge": False}, ["--no-spread"]),
+        ({"max_cost": "2.50", "budget": "team"}, ["--max-cost", "2.50", "--budget", "team"]),
+        ({"endpoints": {"fast": {"model": "openai/m"}}, "budgets": {"team": {"daily-cost": "5"}}}, []),
     ],
 )
 def test_words(command: dict[str, Any], words: list[str]):
-    """What would start over is left out; a no is said where a config file might say yes."""
+    """What would start over is left out, and what config files name; a no is said where one might say yes."""
     assert as_argv(command) == ["extract", *words]
+
+
+@pytest.mark.parametrize("models", [["openai/a"], ["openai/a", "anthropic/b"], ["a, b", 'say "hi"', " c "]])
+def test_a_chain_of_models_is_repeated_in_its_order(models: list[str]):
+    """One option each: what is in a name, a path for instance, takes none apart."""
+    argv = as_argv({"inputs": ["-"], "schema": "x", "model": models})
+    assert argv.count("--model") == len(models)
+    assert parsed(argv).model == models

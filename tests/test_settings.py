@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from llmx.errors import UsageError
-from llmx.settings import FORMATS, MaxFailures, Settings, parse_duration
+from llmx.settings import FORMATS, MaxFailures, Settings, as_options, parse_duration
 
 
 def settings(**values: Any) -> Settings:
@@ -85,6 +86,14 @@ def test_settings_do_not_change():
             "--max-failures: True is neither a number of rows nor a percentage such as 5%",
         ),
         ("max_failures", [1], "--max-failures: [1] is neither a number of rows nor a percentage such as 5%"),
+        ("model", "a,,b", "--model: 'a,,b' has an empty name; write them apart by commas"),
+        ("model", ["a", ""], "--model is empty"),
+        ("model", ["a", 3], "--model 3: input should be a valid string"),
+        ("max_cost", "0", "--max-cost '0': input should be greater than 0"),
+        ("max_cost", "nan", "--max-cost 'nan': input should be a finite number"),
+        ("max_cost", "much", "--max-cost 'much': input should be a valid decimal"),
+        ("max_tokens", 0, "--max-tokens 0: input should be greater than or equal to 1"),
+        ("budget", "", "--budget is empty"),
     ],
 )
 def test_a_wrong_value_is_one_line(option: str, value: object, message: str):
@@ -109,6 +118,43 @@ def test_a_wrong_value_is_one_line(option: str, value: object, message: str):
 def test_names_are_apart_by_commas(text: str, names: list[str]):
     """Quoted as in CSV where a name holds one."""
     assert settings(keep=text).keep == names
+
+
+@pytest.mark.parametrize(
+    ("given", "models"),
+    [
+        ("openai/a", ["openai/a"]),
+        ("openai/a, fast,local", ["openai/a", "fast", "local"]),
+        ('"local//a, b.gguf",fast', ["local//a, b.gguf", "fast"]),
+        (["openai/a", "local//a, b.gguf"], ["openai/a", "local//a, b.gguf"]),
+        (["openai/a", "openai/a"], ["openai/a", "openai/a"]),
+        (None, []),
+    ],
+    ids=str,
+)
+def test_models_are_a_list(given: object, models: list[str]):
+    """One, several apart by commas as in `LLMX_MODEL`, or a list, whose names are as they are: paths have commas."""
+    assert settings(model=given).model == models
+
+
+def test_the_settings_of_a_chain_are_those_of_its_options():
+    """What a manifest keeps makes the same settings, tables and money to the last digit included."""
+    asked = settings(
+        model="fast,local//a.gguf",
+        endpoints={"fast": {"model": "openai/m", "base-url": "http://x", "input-price": "0.10", "rpm": 60}},
+        budgets={"team": {"daily-cost": "12.30", "daily-tokens": 10**9}},
+        max_cost="0.70",
+        budget="team",
+    )
+    options = as_options(asked)
+    assert options["model"] == ["fast", "local//a.gguf"]
+    assert options["endpoints"]["fast"] == {
+        "model": "openai/m",
+        "base-url": "http://x",
+        "input-price": "0.10",
+        "rpm": 60.0,
+    }
+    assert Settings.of(json.loads(json.dumps(options))) == asked
 
 
 def test_a_value_that_was_no_flag_is_called_what_it_was():

@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -25,9 +26,10 @@ from llmx.planning import plan
 from llmx.providers import Endpoint
 from llmx.report.summary import Figures
 from llmx.settings import Settings
+from llmx.spending import Spent
 from llmx.state import CONFIG, NoState, State, open_state
 from llmx.system import System, installed
-from llmx.types import Outcome, Record
+from llmx.types import Outcome, Record, Usage
 
 F = "f" * 64
 
@@ -58,6 +60,7 @@ def an_endpoint(**fields: Any) -> Endpoint:
         "mode": "tools",
         "label": "openai/m",
         "prices": None,
+        "price": lambda model, usage: None,
         "base_url": "http://x",
         "given": "http://x",
     }
@@ -66,7 +69,7 @@ def an_endpoint(**fields: Any) -> Endpoint:
 
 def begun(folder: Path, endpoint: Endpoint | None = None, **given: Any) -> State:
     state = opened(folder, **given)
-    state.identify(endpoint or an_endpoint())
+    state.identify([endpoint or an_endpoint()], "openai/m")
     state.begin()
     return state
 
@@ -138,7 +141,7 @@ def test_fresh_begins_anew(tmp_path: Path):
     state = opened(tmp_path, fresh=True)
     before = state.folder.journal.read_bytes()
     assert (state.earlier, state.journal.totals.answers) == (None, 0)
-    state.identify(an_endpoint())
+    state.identify([an_endpoint()], "openai/m")
     state.begin()
     assert not state.journal.holds(F)
     assert (state.folder.path / "journal.old.jsonl").read_bytes() == before
@@ -213,7 +216,7 @@ def piped(folder: Path, rows: bytes) -> State:
 def test_a_pipe_is_known_by_its_first_row(tmp_path: Path):
     """The same command on other rows is another run, whose failed rows must not take the place of these."""
     first = piped(tmp_path, b'{"id": 1}\n{"id": 2}\n')
-    first.identify(an_endpoint())
+    first.identify([an_endpoint()], "openai/m")
     first.begin()
     ended(first, complete=True, exit_code=3)
     past = first.folder.path.rename(first.folder.path.with_name("20200101-000000-1"))
@@ -302,7 +305,7 @@ def test_a_run_that_has_begun_says_so(tmp_path: Path):
     assert said.command == {
         "inputs": ["in.jsonl"],
         "schema": "name, age int",
-        "model": "openai/m",
+        "model": ["openai/m"],
         "output": "out.jsonl",
         "limit": 2,
     }
@@ -385,7 +388,7 @@ def test_a_manifest_that_cannot_be_written_stops_the_run(tmp_path: Path):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     state = opened(tmp_path)
-    state.identify(an_endpoint())
+    state.identify([an_endpoint()], "openai/m")
     message = f"cannot keep the run in {str(state.folder.path)!r}: {os.strerror(errno.ENOSPC)}"
     with installed(Full()):
         with pytest.raises(OutputFailed) as caught:
@@ -503,3 +506,103 @@ async def test_a_long_journal_is_read_bit_by_bit(tmp_path: Path, monkeypatch: py
     assert isinstance(third, State)
     assert third.journal.rows() == 100
     third.close()
+
+
+# Several endpoints
+
+
+FIRST: dict[str, Any] = {"id": "openai http://x"}
+SECOND: dict[str, Any] = {"id": "anthropic http://y", "model": "n", "given": "http://y"}
+
+
+def a_chain(*chain: dict[str, Any]) -> list[Endpoint]:
+    return [an_endpoint(**fields) for fields in chain]
+
+
+def hashes_of(folder: Path, endpoints: list[Endpoint]) -> dict[str, str]:
+    state = opened(folder)
+    state.identify(endpoints, "a label")
+    state.close()
+    return state.manifest.hashes
+
+
+@pytest.mark.parametrize(
+    ("chain", "changed"),
+    [
+        ([FIRST, FIRST], set()),
+        ([FIRST, SECOND], {"model", "server"}),
+        ([SECOND, FIRST], {"model", "server"}),
+    ],
+    ids=["a second key", "another behind it", "another before it"],
+)
+def test_a_chain_is_what_its_endpoints_are(tmp_path: Path, chain: list[dict[str, Any]], changed: set[str]):
+    """A second key for the same model asks no other question; another model may."""
+    alone, all_of_them = hashes_of(tmp_path, a_chain(FIRST)), hashes_of(tmp_path, a_chain(*chain))
+    assert {name for name in alone if alone[name] != all_of_them[name]} == changed
+
+
+def test_the_order_of_a_chain_counts(tmp_path: Path):
+    """The first is asked, the second only when it is down."""
+    one, other = a_chain(FIRST, SECOND), a_chain(SECOND, FIRST)
+    assert hashes_of(tmp_path, one)["server"] != hashes_of(tmp_path, other)["server"]
+
+
+@pytest.mark.parametrize(
+    ("chain", "server"),
+    [([FIRST, {**FIRST, "model": "n"}], "http://x"), ([FIRST, SECOND], None)],
+    ids=["one", "two"],
+)
+def test_the_address_of_a_chain(tmp_path: Path, chain: list[dict[str, Any]], server: str | None):
+    """It is noted where all have the same; its label is the chain's."""
+    state = opened(tmp_path)
+    state.identify(a_chain(*chain), "fast → slow")
+    assert (state.manifest.server, state.manifest.model) == (server, "fast → slow")
+    state.close()
+
+
+# What counts against a cap
+
+
+def test_nothing_is_spent_at_first(tmp_path: Path):
+    """Of an output that no session has written."""
+    state = opened(tmp_path)
+    assert state.spent([an_endpoint()]) == Spent(Decimal(0), 0)
+    state.close()
+
+
+def test_what_earlier_sessions_have_spent(tmp_path: Path):
+    """Answers, and what calls may have cost that had none when the process was killed."""
+    first = begun(tmp_path)
+    first.journal.keep(a_request(F), an_answer("Ada"))
+    first.outstanding(Decimal("0.5"), 700)
+    first.close()
+    second = opened(tmp_path)
+    assert second.spent([an_endpoint()]) == Spent(Decimal("0.51"), 703)
+    second.identify([an_endpoint()], "openai/m")
+    second.begin()
+    second.outstanding(Decimal("0.25"), 100)
+    second.outstanding(Decimal(0), 0)
+    second.close()
+    third = opened(tmp_path)
+    assert third.spent([an_endpoint()]) == Spent(Decimal("0.51"), 703)
+    third.close()
+
+
+@pytest.mark.parametrize(
+    ("prices", "cost"), [([1, 3], Decimal(9)), ([1, None], None)], ids=["the dearest", "unknown"]
+)
+def test_answers_without_a_price(tmp_path: Path, prices: list[int | None], cost: Decimal | None):
+    """They cost what they would today, at the endpoint that asks most."""
+    first = begun(tmp_path)
+    first.journal.keep(a_request(F), replace(an_answer("Ada"), usage=Usage(2, 1, cost=None)))
+    first.close()
+
+    def priced(price: int | None) -> Endpoint:
+        def of(model: str, usage: Usage) -> Decimal | None:
+            return None if price is None else Decimal(price * usage.total_tokens)
+
+        return an_endpoint(price=of)
+
+    state = opened(tmp_path)
+    assert state.spent([priced(price) for price in prices]) == Spent(cost, 3)
+    state.close()

@@ -15,9 +15,10 @@ from typing import Annotated, Any, TextIO, cast
 import typer
 
 from llmx._version import __version__
+from llmx.cli.budget import budget
 from llmx.cli.cache import cache
 from llmx.cli.doctor import doctor
-from llmx.cli.extract import OneModel, extract
+from llmx.cli.extract import extract
 from llmx.cli.forgiving import ForgivingStream
 from llmx.cli.init import init
 from llmx.cli.mock import mock
@@ -43,8 +44,8 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for command in (extract, retry, models, doctor, init, mock):
-        app.command(cls=OneModel if command is extract else None)(command)
+    for command in (extract, retry, budget, models, doctor, init, mock):
+        app.command()(command)
     app.add_typer(schema)
     app.add_typer(runs)
     app.add_typer(cache)
@@ -133,10 +134,13 @@ def _config(command: Any, env: Environment) -> dict[str, Any]:
 
     options = {param.name.rstrip("_").replace("_", "-") for param in command.commands["extract"].params}
     config = load_config(env, options - {"inputs", "help"})
+    models = config.pop("model", None)
     for name, value in config.items():
         if isinstance(value, list) and name not in ("keep", "input"):
             raise UsageError(f"{name.replace('_', '-')} in the config file takes one value, not a list")
-    return {name: _as_names(value) if isinstance(value, list) else value for name, value in config.items()}
+    texts = {name: _as_names(value) if isinstance(value, list) else value for name, value in config.items()}
+    several = [] if models is None else models if isinstance(models, list) else [models]
+    return {**texts, **({"model": [str(model) for model in several]} if several else {})}
 
 
 def _as_names(names: list[Any]) -> str:

@@ -5,28 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from llmx.cli.options import option
-from llmx.errors import UsageError
 
-__all__ = ["OneModel", "extract"]
+__all__ = ["extract"]
 
 Text = str | None
 """Numbers are text, too: `Settings` reads them, so that there is one way to say what is wrong with a value."""
-
-
-class OneModel(TyperCommand):
-    """Refuses a second --model: the one that is not used would be missed by nobody."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """See typer; the parser alone knows how often an option was there."""
-        _, _, order = self.make_parser(ctx).parse_args(list(args))
-        if [param.name for param in order].count("model") > 1:
-            raise UsageError(
-                "--model is there twice", hint="one -m; there is no fallback to another model yet"
-            )
-        return super().parse_args(ctx, args)
 
 
 # As long as there are options: typer reads them off this one signature, and their order is that of --help.
@@ -47,12 +32,13 @@ def extract(
         ),
     ] = None,
     model: Annotated[
-        Text,
+        list[str] | None,
         option(
             "--model",
             "-m",
             metavar="P/NAME",
-            help="openai/…, anthropic/…, local, local//file.gguf, or any provider that instructor knows.",
+            help="openai/…, anthropic/…, local, local//file.gguf, any provider that instructor knows, or an "
+            "[endpoint.NAME] of the config file; repeatable: the next one is asked when one is down.",
         ),
     ] = None,
     base_url: Annotated[
@@ -174,15 +160,21 @@ def extract(
             "--concurrency",
             "-c",
             metavar="N",
-            help="Calls in flight; 3 until the first answer. [32, local 1]",
+            help="Calls in flight at most; 3 until the first answer. [32, more while the server keeps up; local 1]",
         ),
     ] = None,
-    rpm: Annotated[Text, option("--rpm", metavar="N", help="Requests per minute at most.")] = None,
-    tpm: Annotated[Text, option("--tpm", metavar="N", help="Tokens per minute at most.")] = None,
+    rpm: Annotated[
+        Text, option("--rpm", metavar="N", help="Requests per minute at most. [what the provider allows]")
+    ] = None,
+    tpm: Annotated[
+        Text, option("--tpm", metavar="N", help="Tokens per minute at most. [what the provider allows]")
+    ] = None,
     retries: Annotated[
         Text,
         option(
-            "--retries", metavar="N", help="Of one request after a transient error; 429s are not counted. [5]"
+            "--retries",
+            metavar="N",
+            help="Of one request after a transient error, over all -m together; 429s are not counted. [5]",
         ),
     ] = None,
     reasks: Annotated[
@@ -192,11 +184,44 @@ def extract(
         Text,
         option("--timeout", metavar="SECONDS", help="Of one call; retried once, it may be billed. [120]"),
     ] = None,
+    spread: Annotated[
+        bool | None,
+        option(
+            "--spread/--no-spread",
+            help="Several -m: rows go to whichever has room, not to the first that is up.",
+        ),
+    ] = None,
     patience: Annotated[
-        Text, option("--patience", metavar="TIME", help="How long a provider may say nothing but 429. [10m]")
+        Text,
+        option(
+            "--patience",
+            metavar="TIME",
+            help="How long a provider may be down, or say nothing but 429. [10m]",
+        ),
     ] = None,
     max_wait: Annotated[
         Text, option("--max-wait", metavar="TIME", help="The longest Retry-After that is waited for. [10m]")
+    ] = None,
+    hedge: Annotated[
+        bool | None,
+        option(
+            "--hedge",
+            help="Near the end, send a call again that is slower than 99 % of all; both are paid for.",
+        ),
+    ] = None,
+    max_cost: Annotated[
+        Text,
+        option(
+            "--max-cost",
+            metavar="USD",
+            help="Never spend more on this output, earlier runs and the worst case of every call included.",
+        ),
+    ] = None,
+    max_tokens: Annotated[
+        Text, option("--max-tokens", metavar="N", help="The same in tokens, input and output together.")
+    ] = None,
+    budget: Annotated[
+        Text, option("--budget", metavar="NAME", help="Keep to the [budget.NAME] of the config file, too.")
     ] = None,
     dry_run: Annotated[
         bool | None, option("--dry-run", help="Show the plan and the first request; call nobody.")

@@ -42,7 +42,28 @@ def run_command(given: Mapping[str, Any], context: typer.Context) -> int:
     if not given.get("inputs") and env.stdin.isatty():
         print(context.get_usage(), file=env.stderr)
         raise UsageError("no INPUT, and standard input is a terminal", hint="llmx extract --help")
-    return run_settings(Settings.of({**given, "inputs": inputs}, said=_said(context)), env, sys.argv[1:])
+    return run_settings(
+        Settings.of({**_named(given, env, context), "inputs": inputs}, said=_said(context)), env, sys.argv[1:]
+    )
+
+
+def _named(given: Mapping[str, Any], env: Environment, context: typer.Context) -> dict[str, Any]:
+    """The options, with what the config files name that they refer to."""
+    from llmx.config import load_tables
+
+    said = context.get_parameter_source("model")
+    if said is not None and said.name == "ENVIRONMENT":  # typer would take it apart at blanks
+        given = {**given, "model": os.environ.get("LLMX_MODEL", "")}
+    tables = load_tables(env)
+    models = given.get("model") or []
+    used = models if isinstance(models, list) else [name.strip() for name in models.split(",")]
+    endpoints = {name: table for name, table in tables.endpoints.items() if name in used}
+    budgets = {name: table for name, table in tables.budgets.items() if name == given.get("budget")}
+    return {
+        **given,
+        **({"endpoints": endpoints} if endpoints else {}),
+        **({"budgets": budgets} if budgets else {}),
+    }
 
 
 def run_settings(

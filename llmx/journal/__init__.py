@@ -18,11 +18,12 @@ from llmx.journal.folder import (
 from llmx.journal.index import Known, settled_so_far
 from llmx.journal.journal import Journal, identity
 from llmx.journal.lock import Lock
-from llmx.journal.manifest import InputFile, Manifest, read_manifest, write_manifest
+from llmx.journal.manifest import AtRisk, InputFile, Manifest, read_manifest, write_manifest
 from llmx.journal.recent import NoJournal
 
 __all__ = [
     "STATE",
+    "AtRisk",
     "InputFile",
     "Journal",
     "Known",

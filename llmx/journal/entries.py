@@ -127,6 +127,7 @@ def row_entry(outcome: Outcome, name: str, count: int) -> dict[str, Any]:
         **({"error": {"type": error.type, "message": str(error)}} if error else {}),
         "source": outcome.source,
         "model": outcome.model,
+        "endpoint": outcome.endpoint,
         "attempts": outcome.attempts,
         "usage": _usage_entry(outcome.usage),
         "seconds": round(outcome.seconds, 3),

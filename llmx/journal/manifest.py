@@ -16,7 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from llmx.system import OURS, system
 
-__all__ = ["InputFile", "Manifest", "read_manifest", "write_manifest"]
+__all__ = ["AtRisk", "InputFile", "Manifest", "read_manifest", "write_manifest"]
+
+DOLLARS = r"^\d+(\.\d+)?(E[+-]?\d{1,2})?$"
 
 
 class InputFile(BaseModel):
@@ -31,6 +33,18 @@ class InputFile(BaseModel):
     size: int | None = None
     modified: float | None = None
     sha256: str | None = None
+
+
+class AtRisk(BaseModel):
+    """What calls may have cost that were not answered, or that were in flight when the process was killed.
+
+    Args:
+        cost: US dollars, a decimal as text; the worst case.
+        tokens: input and output together.
+    """
+
+    cost: Annotated[str, Field(pattern=DOLLARS)] = "0"
+    tokens: Annotated[int, Field(ge=0)] = 0
 
 
 class Manifest(BaseModel):
@@ -51,6 +65,7 @@ class Manifest(BaseModel):
         lost, maybe_billed: answers of all sessions that could not be kept, and calls that got none and may have been
             billed; neither is part of usage and cost.
         cost: US dollars of all sessions, a decimal as text; None when unknown.
+        at_risk: what it may be more, as far as sessions with a cap have noted it.
     """
 
     model_config = ConfigDict(extra="ignore", protected_namespaces=())
@@ -82,7 +97,8 @@ class Manifest(BaseModel):
     lost: int = 0
     maybe_billed: int = 0
     usage: dict[str, int] = {}
-    cost: Annotated[str, Field(pattern=r"^\d+(\.\d+)?(E[+-]?\d{1,2})?$")] | None = "0"
+    cost: Annotated[str, Field(pattern=DOLLARS)] | None = "0"
+    at_risk: AtRisk = AtRisk()
 
 
 def read_manifest(path: Path) -> Manifest | None:

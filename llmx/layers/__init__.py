@@ -1,7 +1,7 @@
 """The call's layers: each takes a handler and returns one; `compose` stacks them.
 
-From the outside in: coalesced, cached, validated, (the journal's place), careful, retried, rate_limited,
-metered, timed, provider. The reasons for this order are in docs/concepts.md.
+From the outside in: coalesced, fallback, and of each endpoint cached, asked_anew, validated, journalled, fitting, careful,
+retried, admitted, hedged, budgeted, metered, timed, provider. The reasons for this order are in docs/concepts.md.
 """
 
 from __future__ import annotations

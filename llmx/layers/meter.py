@@ -13,8 +13,11 @@ from llmx.types import Completion, Handler, Layer, Request, Usage
 __all__ = ["metered"]
 
 
-def metered(*, clock: Clock, observer: Observer) -> Layer:
+def metered(endpoint: str, *, clock: Clock, observer: Observer) -> Layer:
     """A layer that tells of every attempt and adds its usage to the request's tally.
+
+    Args:
+        endpoint: its name in events.
 
     Of an attempt that may have been billed without an answer nobody knows the cost, so the row's is unknown too.
     """
@@ -23,7 +26,7 @@ def metered(*, clock: Clock, observer: Observer) -> Layer:
         async def call(request: Request) -> Completion:
             started = clock.now()
             request.tally.attempts += 1
-            observer(AttemptStarted(request.endpoint))
+            observer(AttemptStarted(endpoint))
             system().reached("before send")
             try:
                 completion = await handler(request)
@@ -32,10 +35,10 @@ def metered(*, clock: Clock, observer: Observer) -> Layer:
                 error = failure if isinstance(failure, LlmxError) else _cancelled()
                 if error.maybe_billed:
                     request.tally.usage += Usage(cost=None)
-                observer(AttemptFailed(request.endpoint, error, clock.now() - started))
+                observer(AttemptFailed(endpoint, error, clock.now() - started))
                 raise
             request.tally.usage += completion.usage
-            observer(AttemptSucceeded(request.endpoint, completion.usage, clock.now() - started))
+            observer(AttemptSucceeded(endpoint, completion.usage, clock.now() - started))
             return completion
 
         return call

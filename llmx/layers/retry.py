@@ -1,8 +1,8 @@
 """Retries: the only owner of them. Transient errors only, full jitter, Retry-After respected.
 
 A 429 is pacing, not failure: it uses up no attempt, `patience` bounds it. A timeout is retried once,
-because the call may have been billed. tenacity is entered only after a first failure, so that the
-common case costs nothing.
+because the call may have been billed. The attempts of a request are counted on its row's tally, so that those at
+other endpoints count, too. tenacity is entered only after a first failure, so that the common case costs nothing.
 """
 
 from __future__ import annotations
@@ -28,12 +28,15 @@ from llmx.errors import (
     UnknownModel,
 )
 from llmx.events import Observer, RetryScheduled, RetryStarted
-from llmx.layers.limit import Health
+from llmx.layers.health import Health
 from llmx.layers.stop import Stop
 from llmx.text import plural
-from llmx.types import Completion, Handler, Layer, Request
+from llmx.types import Completion, Handler, Layer, Request, Tally
 
 __all__ = ["RetryPolicy", "retried"]
+
+OUTAGE = 60.0
+"""Seconds: no row fails because its provider was down for as long as this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +58,26 @@ class RetryPolicy:
     cap: float = 60.0
 
 
-def retried(policy: RetryPolicy, *, health: Health, clock: Clock, stop: Stop, observer: Observer) -> Layer:
-    """A layer from which no transient error leaves: it ends as an answer, RetriesExhausted or a FatalError."""
+def retried(
+    policy: RetryPolicy,
+    *,
+    health: Health,
+    clock: Clock,
+    stop: Stop,
+    observer: Observer,
+    allowed: Callable[[], Awaitable[None]],
+) -> Layer:
+    """A layer from which no transient error leaves: it ends as an answer, RetriesExhausted or a FatalError.
+
+    Args:
+        allowed: returns when one more retry may be made.
+    """
 
     async def sleep(seconds: float) -> None:
         try:
             with stop.interruptible():
                 await clock.sleep(seconds)
+            await allowed()
         finally:
             observer(RetryStarted())
 
@@ -77,10 +93,12 @@ def retried(policy: RetryPolicy, *, health: Health, clock: Clock, stop: Stop, ob
 
         async def call(request: Request) -> Completion:
             try:
-                return await send(request)
+                completion = await send(request)
             except TransientError as error:
-                series = _Series(policy, health, clock, observer, first=error)
-            return await series.run(lambda: send(request), sleep)
+                series = _Series(policy, health, clock, observer, request.tally, first=error)
+                completion = await series.run(lambda: send(request), sleep)
+            request.tally.failures = 0
+            return completion
 
         return call
 
@@ -91,31 +109,45 @@ class _Series:
     """The attempts at one request from its first failure on."""
 
     def __init__(
-        self, policy: RetryPolicy, health: Health, clock: Clock, observer: Observer, *, first: TransientError
+        self,
+        policy: RetryPolicy,
+        health: Health,
+        clock: Clock,
+        observer: Observer,
+        tally: Tally,
+        *,
+        first: TransientError,
     ) -> None:
         self._policy = policy
         self._health = health
         self._clock = clock
         self._observer = observer
+        self._tally = tally
         self._started = clock.now()
         self._pending: TransientError | None = first
-        self._failures = 0
         self._timeouts = 0
 
     async def run(
         self, send: Callable[[], Awaitable[Completion]], sleep: Callable[[float], Awaitable[None]]
     ) -> Completion:
         async def attempt() -> Completion:
-            if (first := self._pending) is not None:  # counts as tenacity's first attempt
-                self._pending = None
-                raise first
-            return await send()
+            try:
+                if (first := self._pending) is not None:  # counts as tenacity's first attempt
+                    self._pending = None
+                    raise first
+                return await send()
+            except (
+                TransientError
+            ) as error:  # here, for tenacity asks how long to wait before it asks whether to
+                self._tally.failures += not isinstance(error, RateLimited)
+                self._timeouts += isinstance(error, CallTimeout)
+                raise
 
         retrying = AsyncRetrying(
             sleep=sleep,
             retry=retry_if_exception_type(TransientError),
             stop=self._is_over,
-            wait=_Wait(self._policy),
+            wait=_Wait(self._policy, self._until_last),
             before_sleep=self._tell,
             reraise=True,
         )
@@ -126,12 +158,25 @@ class _Series:
 
     def _is_over(self, state: RetryCallState) -> bool:
         error = _failure(state)
-        self._failures += not isinstance(error, RateLimited)
-        self._timeouts += isinstance(error, CallTimeout)
         _check_wait(error, self._policy.max_wait)
         if isinstance(error, RateLimited):
             return self._is_out_of_patience()
-        return self._failures > self._policy.retries or self._timeouts > 1
+        return self._left() <= 0 or self._timeouts > 1
+
+    def _left(self) -> int:
+        """Attempts that may yet be made here: other endpoints that have not been tried keep one each."""
+        return self._policy.retries + 1 - self._tally.failures - len(self._tally.others)
+
+    def _until_last(self, error: TransientError) -> float:
+        """Seconds that the last attempt is put off, where nobody has been answered since the first failure.
+
+        An outage of a minute is shorter than it: it may have ended by then.
+        """
+        if isinstance(error, RateLimited) or self._tally.others or self._left() > 1:
+            return 0.0
+        if not self._health.reached or self._health.last_answer > self._started:
+            return 0.0
+        return OUTAGE - (self._clock.now() - self._started)
 
     def _is_out_of_patience(self) -> bool:
         """Whether this request has been refused for too long, while others were answered in that time.
@@ -161,7 +206,7 @@ class _Series:
         if isinstance(error, RateLimited):
             waited = self._clock.now() - self._started
             return RetriesExhausted(f"{error} (refused for {waited:,.0f} s)", hint="a longer --patience")
-        return RetriesExhausted(f"{error} ({plural(self._failures, 'attempt')})", hint=error.hint)
+        return RetriesExhausted(f"{error} ({plural(self._tally.failures, 'attempt')})", hint=error.hint)
 
 
 def _failure(state: RetryCallState) -> TransientError:
@@ -180,12 +225,20 @@ def _check_wait(error: TransientError, max_wait: float) -> None:
 
 
 class _Wait(wait_random_exponential):
-    """Full jitter, on top of what the server asked for: nobody comes back before, nor all at once."""
+    """Full jitter, on top of what the server asked for: nobody comes back before, nor all at once.
 
-    def __init__(self, policy: RetryPolicy) -> None:
+    Args:
+        least: seconds that an attempt after this error is put off at least.
+    """
+
+    def __init__(self, policy: RetryPolicy, least: Callable[[TransientError], float]) -> None:
         super().__init__(multiplier=policy.base, max=policy.cap)
+        self._least = least
 
     def __call__(self, retry_state: RetryCallState) -> float:
-        asked = _failure(retry_state).retry_after
+        error = _failure(retry_state)
         jitter = super().__call__(retry_state)
-        return jitter if asked is None else asked + min(jitter, 1.0)
+        if isinstance(error, RateLimited) or error.retry_after is not None:
+            # The gate holds everybody for as long as a limit asks; here it is only seen to that not all come at once.
+            jitter = (error.retry_after or 0.0) + min(jitter, 1.0)
+        return max(jitter, self._least(error))

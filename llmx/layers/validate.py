@@ -9,7 +9,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
-from llmx.errors import InvalidAnswer, NotStored, Refusal, RowError, RowRefused, TruncatedAnswer
+from llmx.errors import (
+    FatalError,
+    InvalidAnswer,
+    NotAdmitted,
+    NotStored,
+    Refusal,
+    RetriesExhausted,
+    RowError,
+    RowRefused,
+    TruncatedAnswer,
+)
 from llmx.events import Observer, Reasked
 from llmx.types import Completion, Handler, Layer, Request
 
@@ -62,7 +72,11 @@ def validated(
             return completion
         except RowError as error:
             asked = not isinstance(error, NotStored)
+            request.tally.reasks += request.reask if isinstance(error, RetriesExhausted) else 0
             raise _verdict(error, before) from error
+        except (NotAdmitted, FatalError):
+            request.tally.reasks += request.reask
+            raise
         finally:
             if before is not None and asked:
                 observer(Reasked(str(before.verdict)))
@@ -76,7 +90,8 @@ def validated(
                 try:
                     return replace(completion, value=_value(dialogue, completion))
                 except _Unfit as unfit:
-                    left = request.reask < reasks
+                    # Those that were sent elsewhere before the row came here count, too.
+                    left = request.tally.reasks + request.reask < reasks
                     body = (
                         _next_body(dialogue, request, completion, unfit, doubled)
                         if left or replayed

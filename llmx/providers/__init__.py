@@ -6,17 +6,19 @@
 from __future__ import annotations
 
 from llmx.providers.catalog import CATALOG, CatalogEntry, ModelName, parse_model, suggestions
-from llmx.providers.codec import Codec
-from llmx.providers.endpoints import DEFAULT_CAP, Endpoint, connect
+from llmx.providers.codec import CAPS, Codec
+from llmx.providers.endpoints import DEFAULT_CAP, Endpoint, Prices, connect
 from llmx.providers.keys import has_key, with_keys
 
 __all__ = [
+    "CAPS",
     "CATALOG",
     "DEFAULT_CAP",
     "CatalogEntry",
     "Codec",
     "Endpoint",
     "ModelName",
+    "Prices",
     "connect",
     "has_key",
     "parse_model",

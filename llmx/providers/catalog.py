@@ -33,6 +33,7 @@ class CatalogEntry:
         module: the SDK's import name.
         install: what to install for it.
         prices: its id in genai-prices; None when its prices are not known.
+        needs_key: no call is made without a key, even to a server of the user's own.
     """
 
     name: str
@@ -43,6 +44,7 @@ class CatalogEntry:
     module: str
     install: str
     prices: str | None
+    needs_key: bool = False
 
 
 def _openai(

@@ -26,12 +26,16 @@ from llmx.providers.modes import Mode, Plan, caps_by_completion, choose
 from llmx.providers.posting import PostingProvider, check_proxies
 from llmx.providers.status import Call
 from llmx.schemas import Schema, WireSchema
-from llmx.types import Provider, Usage
+from llmx.types import Listener, Provider, Usage
 
-__all__ = ["DEFAULT_CAP", "Endpoint", "connect"]
+__all__ = ["DEFAULT_CAP", "Endpoint", "Prices", "connect"]
 
 DEFAULT_CAP = 4096
 """Output tokens asked for when the user names no limit: always sent, so that a loop ends."""
+
+INJECTED = 512
+"""Tokens that Anthropic puts before a prompt with tools, at most: 313 to 346 for today's models
+(https://docs.claude.com/en/docs/agents-and-tools/tool-use/overview#pricing), and room for the next ones."""
 
 PLACES_SHOWN = 5
 """Parts of a schema that a note names, at most."""
@@ -50,8 +54,12 @@ class Endpoint:
         name: the provider's name in the catalog.
         base_url: where calls go.
         given: the address that the user gave, None for the provider's own.
+        called: the name that the config file gives it, "" for none.
         wire: the schema as it is sent, and what was changed in it.
+        price: US dollars for what a model has used, None when that is not known.
         prices: the price list's id for `llmx.pricing`, None when there is none.
+        injected: tokens that the provider adds to what it is sent, at most.
+        listen: whoever is given to it is told what responses say of the provider's limits.
         concurrency: calls it can serve at a time, None when that is for the pipeline to find out.
         note: what a user of this model should know, "" for nothing.
     """
@@ -64,15 +72,33 @@ class Endpoint:
     name: str
     base_url: str
     wire: WireSchema
+    price: Callable[[str, Usage], Decimal | None]
     prices: str | None = None
+    injected: int = 0
+    listen: Callable[[Listener], None] = lambda listener: None
     concurrency: int | None = None
     note: str = ""
     given: str | None = None
+    called: str = ""
 
     @property
     def label(self) -> str:
         """As a person would write it: "openai/gpt-4o-mini"."""
         return f"{self.name}/{self.model}" if self.model else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """How calls are priced that no list has a price for.
+
+    Args:
+        input, output: US dollars per million tokens, as the user says; None where the lists apply.
+        elsewhere: the provider's own list holds for another server that is asked in its stead, too.
+    """
+
+    input: Decimal | None = None
+    output: Decimal | None = None
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +114,7 @@ class _Wanted:
     temperature: float | None
     max_output_tokens: int | None
     key_file: Path | None
+    prices: Prices
 
     @property
     def cap_is_ours(self) -> bool:
@@ -113,6 +140,8 @@ async def connect(
     timeout: float = 120.0,  # noqa: ASYNC109  it bounds later calls, not this coroutine
     spans: bool = False,
     key_file: Path | None = None,
+    key_name: str | None = None,
+    prices: Prices | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Endpoint:
     """An endpoint for a model; no call is made yet.
@@ -125,6 +154,7 @@ async def connect(
         timeout: seconds; only providers that cannot do without a limit of their own use it.
         spans: the local model may fill text fields only with spans of the row.
         key_file: NAME=KEY lines, for keys that are not in the environment.
+        key_name: the variable that holds the key, in place of the provider's own.
         progress: called with bytes done and in all while the embedded model's weights are fetched.
 
     A cancelled call ends at once; weights that are half fetched are kept, and the next call goes on.
@@ -139,7 +169,10 @@ async def connect(
     _check_installed(entry)
     if entry.wire != "local":
         check_proxies()
-    wanted = _Wanted(model, entry, schema, env, base_url, mode, temperature, max_output_tokens, key_file)
+    if key_name is not None:
+        entry = replace(entry, keys=(key_name,), needs_key=True)
+    options = (base_url, mode, temperature, max_output_tokens, key_file, prices or Prices())
+    wanted = _Wanted(model, entry, schema, env, *options)
     match entry.wire:
         case "openai":
             return _openai(wanted)
@@ -219,10 +252,11 @@ def _openai(wanted: _Wanted) -> Endpoint:
         client_for(entry, route.url, route.key, wanted.env.variables),
         path=PATH,
         read=read_instructed if route.plan.mode in ("json", "md_json") else read_chat,
-        price=_pricer(entry, route.url),
+        price=_pricer(wanted, route.url),
         call=_call(wanted, route.url, route.key, own_server=route.own_server),
     )
-    return _endpoint(wanted, provider, codec, route.plan, route.url)
+    endpoint = _endpoint(wanted, provider, codec, route.plan, route.url)
+    return replace(endpoint, listen=provider.listen)
 
 
 def _anthropic(wanted: _Wanted) -> Endpoint:
@@ -234,10 +268,11 @@ def _anthropic(wanted: _Wanted) -> Endpoint:
         client_for(route.url, route.key, wanted.env.variables),
         path=PATH,
         read=read_instructed if route.plan.mode == "json" else read_message,
-        price=_pricer(entry, route.url),
+        price=_pricer(wanted, route.url),
         call=_call(wanted, route.url, route.key, own_server=route.own_server),
     )
-    return _endpoint(wanted, provider, codec, route.plan, route.url)
+    endpoint = _endpoint(wanted, provider, codec, route.plan, route.url)
+    return replace(endpoint, listen=provider.listen, injected=INJECTED)
 
 
 def _instructor(wanted: _Wanted, timeout: float) -> Endpoint:
@@ -255,8 +290,9 @@ def _instructor(wanted: _Wanted, timeout: float) -> Endpoint:
         entry, handlers_for(entry.handlers, plan.mode), wire_model(wanted.schema, plan.wire.schema)
     )
     codec = sdk_codec(wanted.schema, wire, plan, parameters, cap_is_ours=wanted.cap_is_ours)
-    price_of, call = _pricer(entry, base_url), _call(wanted, url, key)
-    return _endpoint(wanted, SdkProvider(create, client, wire, price=price_of, call=call), codec, plan, url)
+    price_of, call = _pricer(wanted, base_url), _call(wanted, url, key)
+    provider = SdkProvider(create, client, wire, price=price_of, call=call)
+    return replace(_endpoint(wanted, provider, codec, plan, url), price=price_of)
 
 
 async def _local(wanted: _Wanted, spans: bool, progress: Progress) -> Endpoint:
@@ -274,7 +310,12 @@ async def _local(wanted: _Wanted, spans: bool, progress: Progress) -> Endpoint:
     endpoint = _endpoint(wanted, LocalProvider(path, name, spans=spans), codec, plan, address)
     # Somebody's own file may be any model; the first note is about the one that we chose.
     notes = ["" if wanted.model.path else MODEL_NOTE, _beyond_spans(plan) if spans else ""]
-    return replace(endpoint, concurrency=CONCURRENCY, note="; ".join(note for note in notes if note))
+    return replace(
+        endpoint,
+        price=lambda model, usage: Decimal(0),
+        concurrency=CONCURRENCY,
+        note="; ".join(note for note in notes if note),
+    )
 
 
 def _beyond_spans(plan: Plan) -> str:
@@ -287,11 +328,13 @@ def _beyond_spans(plan: Plan) -> str:
     return f"--spans does not reach {shown}" if places else ""
 
 
-def _pricer(entry: CatalogEntry, url: str | None) -> Callable[[str, Usage], Decimal | None]:
-    def cost(model: str, usage: Usage) -> Decimal | None:
-        return price(model, entry.prices, url, usage)
-
-    return cost
+def _pricer(wanted: _Wanted, url: str | None) -> Callable[[str, Usage], Decimal | None]:
+    given, listed = wanted.prices, wanted.entry.prices
+    if given.input is not None and given.output is not None:
+        per_input, per_output = given.input / 1_000_000, given.output / 1_000_000
+        return lambda model, usage: usage.input_tokens * per_input + usage.output_tokens * per_output
+    at = None if given.elsewhere else url
+    return lambda model, usage: price(model, listed, at, usage)
 
 
 def _endpoint(wanted: _Wanted, provider: Provider, codec: Codec, plan: Plan, url: str) -> Endpoint:
@@ -305,6 +348,7 @@ def _endpoint(wanted: _Wanted, provider: Provider, codec: Codec, plan: Plan, url
         name=entry.name,
         base_url=url,
         wire=plan.wire,
+        price=_pricer(wanted, url),
         prices=entry.prices,
         given=None if entry.wire == "local" else given_address(entry, wanted.base_url, wanted.env.variables),
     )

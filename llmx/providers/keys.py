@@ -6,7 +6,7 @@ A key is read once, handed to the SDK, and shown nowhere.
 from __future__ import annotations
 
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from llmx.errors import AuthenticationFailed, UsageError
@@ -39,7 +39,7 @@ def api_key(
     for name in entry.keys:
         if key := names.get(name, "").strip():
             return _checked(name, key)
-    if own_server or not entry.keys:
+    if not entry.needs_key and (own_server or not entry.keys):
         return KEYLESS
     unset = (
         f"{entry.keys[0]} is not set"
@@ -59,11 +59,16 @@ def _checked(name: str, key: str) -> str:
     return key
 
 
-def with_keys(spec: str, variables: Mapping[str, str]) -> dict[str, str]:
-    """The variables, with a key for a model's provider that is none: for what calls nobody. Raises UsageError."""
-    names = CATALOG[parse_model(spec).provider].keys
+def with_keys(specs: Iterable[str], names: Iterable[str], variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables, with keys that are none: for what calls nobody. Raises UsageError.
+
+    Args:
+        specs: models, for whose providers there is to be a key.
+        names: of further keys.
+    """
+    needed = [name for spec in specs for name in CATALOG[parse_model(spec).provider].keys[:1]]
     given = {name: value for name, value in variables.items() if value.strip()}
-    return dict.fromkeys(names[:1], KEYLESS) | given
+    return dict.fromkeys([*needed, *names], KEYLESS) | given
 
 
 def has_key(entry: CatalogEntry, variables: Mapping[str, str]) -> bool:

@@ -16,10 +16,11 @@ import orjson
 
 from llmx.errors import ServerError, UsageError
 from llmx.providers.answers import embedded
+from llmx.providers.rate_headers import limit_states
 from llmx.providers.status import Call, from_answer, translate
 from llmx.providers.wording import without_key
 from llmx.records.integers import loads
-from llmx.types import Completion, Finish, Request, Usage
+from llmx.types import Completion, Finish, Listener, Request, Usage
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
@@ -133,6 +134,11 @@ class PostingProvider:
         self._price = price
         self._call = call
         self._raw = Response
+        self._listener: Listener | None = None
+
+    def listen(self, listener: Listener) -> None:
+        """From now on `listener` is told what every response says of the provider's limits."""
+        self._listener = listener
 
     async def complete(self, request: Request) -> Completion:
         """See `Provider.complete`."""
@@ -152,9 +158,16 @@ class PostingProvider:
 
     async def _post(self, request: Request) -> Response:
         try:
-            return await self._client.post(self._path, cast_to=self._raw, body=request.body)
+            response = await self._client.post(self._path, cast_to=self._raw, body=request.body)
         except Exception as error:
+            self._tell(getattr(getattr(error, "response", None), "headers", None))
             raise translate(error, self._about(request)) from error
+        self._tell(response.headers)
+        return response
+
+    def _tell(self, headers: Mapping[str, str] | None) -> None:
+        if self._listener is not None and headers is not None and (states := limit_states(headers)):
+            self._listener(states)
 
     def _body(self, response: Response) -> Mapping[str, Any]:
         try:

@@ -40,8 +40,14 @@ _NO_CREDIT = re.compile(
     r"|credit balance is too low",
     re.IGNORECASE,
 )
-_LOW_BALANCE = re.compile(r"^your credit balance is too low", re.IGNORECASE)
-"""How Anthropic says in a 400, without a code of its own, that no credit is left."""
+_LOW_BALANCE = re.compile(
+    r"^your credit balance is too low|^you have reached your specified api usage limits", re.IGNORECASE
+)
+"""How Anthropic says in a 400, without a code of its own, that no credit, or none of the month's, is left."""
+
+_PER_DAY = re.compile(r"\b(?:requests|tokens) per (?:day|month)\b|\([RT]PD\)|PerDay", re.IGNORECASE)
+"""A 429 for a limit that a bulk job does not wait for: OpenAI's and Groq's "on tokens per day (TPD)", Gemini's
+"GenerateRequestsPerDayPerProjectPerModel"."""
 
 _TOO_LARGE = re.compile(
     r"^request too large|tokens must be reduced|larger than your rate limit", re.IGNORECASE
@@ -119,6 +125,8 @@ def from_answer(answer: Answer, call: Call) -> LlmxError:
         return RowRefused(told, hint="show the model fewer columns with --input, or split the row")
     if _is_spent(answer):
         return QuotaSpent(told, hint="add credit with the provider, then run the same command again")
+    if answer.status == HTTPStatus.TOO_MANY_REQUESTS and _PER_DAY.search(f"{answer.code} {answer.message}"):
+        return QuotaSpent(told, hint="run the same command again when the day's quota is back")
     # The server knows better than its status whether another attempt makes sense.
     asked = answer.headers.get("x-should-retry")
     if asked == "true" or (_is_transient(answer) and asked != "false"):

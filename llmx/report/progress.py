@@ -216,6 +216,7 @@ def _traffic(figures: Figures) -> str:
         f"{figures.in_flight:,} in flight",
         f"{figures.usage.total_tokens:,} tokens",
         _cost(figures),
+        figures.traffic.budget_left(),
         plural(figures.retries, "retry") if figures.retries else "",
     ]
     return " · ".join(part for part in [*parts, waiting(figures)] if part)
@@ -229,14 +230,11 @@ def _cost(figures: Figures) -> str:
 
 
 def waiting(figures: Figures) -> str:
-    """What the run waits on: the end of the calls in flight, a pause, a limit of the user's, delays before retries."""
+    """What the run waits on: the end of the calls in flight, a pause, a limit, a circuit, delays before retries."""
     if figures.stopping:
         calls = plural(figures.in_flight, "call")
         return f"stopping ({figures.stopping}): waiting for {calls} in flight; Ctrl-C stops at once"
-    left = figures.paused_until - figures.clock.now()
-    if left > 0:
-        return f"paused {left:.0f} s by the server (429)"
-    parts = [f"held by --{figures.throttled_by}"] if figures.throttled_by else []
+    parts = figures.traffic.waits()
     parts += [f"{figures.retrying:,} waiting to retry"] if figures.retrying else []
     return " · ".join(parts)
 

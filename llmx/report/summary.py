@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -15,23 +14,22 @@ from llmx.events import (
     AttemptStarted,
     AttemptSucceeded,
     Event,
-    Paused,
     Reasked,
     RetryScheduled,
     RetryStarted,
     RowSettled,
     RunEnded,
     RunStarted,
-    Throttled,
 )
 from llmx.journal import Manifest
-from llmx.text import plural
+from llmx.layers.latencies import Latencies
+from llmx.report.traffic import Traffic
+from llmx.text import dollars, plural
 from llmx.types import Outcome, Usage
 
 __all__ = [
     "ErrorGroup",
     "Figures",
-    "Latencies",
     "duration",
     "figures_as_json",
     "figures_as_lines",
@@ -40,32 +38,6 @@ __all__ = [
     "spent_as_json",
     "spent_as_line",
 ]
-
-
-class Latencies:
-    """Quantiles in constant memory: a histogram whose bins are 2 % wide (DDSketch, VLDB 2019, section 2)."""
-
-    GROWTH = 1.02
-
-    def __init__(self) -> None:
-        self._bins: dict[int, int] = {}
-        self._count = 0
-
-    def add(self, seconds: float) -> None:
-        """Note one duration, at least a microsecond long."""
-        bin_ = math.ceil(math.log(max(seconds, 1e-6), self.GROWTH))
-        self._bins[bin_] = self._bins.get(bin_, 0) + 1
-        self._count += 1
-
-    def quantile(self, share: float) -> float | None:
-        """The duration that `share` (0 to 1) of all do not exceed, within 1 %; None without any."""
-        rank = share * (self._count - 1)
-        seen = 0
-        for bin_ in sorted(self._bins):
-            seen += self._bins[bin_]
-            if seen > rank:
-                return 2 * self.GROWTH**bin_ / (self.GROWTH + 1)
-        return None
 
 
 @dataclass(slots=True)
@@ -105,13 +77,14 @@ class Figures:
     throttled: int = 0
     maybe_billed: int = 0
     reasks: int = 0
-    pauses: int = 0
-    paused_until: float = -math.inf
-    throttled_by: str | None = None
     usage: Usage = field(default_factory=Usage)
     latencies: Latencies = field(default_factory=Latencies)
     errors: dict[str, ErrorGroup] = field(default_factory=dict)
     stopping: str = ""
+    traffic: Traffic = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.traffic = Traffic(self.clock)
 
     @property
     def settled(self) -> int:
@@ -155,6 +128,7 @@ class Figures:
 
     def __call__(self, event: Event) -> None:
         """Fold one event."""
+        self.traffic(event)
         match event:
             case RunStarted():
                 self.total, self.model, self.started = event.total, event.model, self.clock.now()
@@ -170,21 +144,11 @@ class Figures:
                 self._came_back(event)
             case Reasked():
                 self.reasks += 1
-            case _:
-                self._wait(event)
-
-    def _wait(self, event: RetryScheduled | RetryStarted | Throttled | Paused) -> None:
-        match event:
             case RetryScheduled():
                 self.retries += 1
                 self.retrying += 1
             case RetryStarted():
                 self.retrying -= 1
-            case Throttled():
-                self.throttled_by = event.limit
-            case Paused():
-                self.pauses += 1
-                self.paused_until = self.clock.now() + event.seconds
 
     def stopped(self, reason: LlmxError) -> None:
         """Note that no new calls are made from here on, and why."""
@@ -230,7 +194,11 @@ def figures_as_json(figures: Figures) -> dict[str, Any]:
         "throttled": figures.throttled,
         "maybe_billed": figures.maybe_billed,
         "reasks": figures.reasks,
-        "pauses": figures.pauses,
+        "pauses": figures.traffic.pauses,
+        "circuit_openings": figures.traffic.openings,
+        "fallbacks": figures.traffic.fallbacks,
+        "hedges": {"sent": figures.traffic.hedges, "won": figures.traffic.hedges_won},
+        "endpoints": {name: endpoint.as_json() for name, endpoint in figures.traffic.endpoints.items()},
         "tokens": {
             "input": usage.input_tokens,
             "output": usage.output_tokens,
@@ -248,8 +216,13 @@ def figures_as_json(figures: Figures) -> dict[str, Any]:
 
 
 def figures_as_lines(figures: Figures) -> list[str]:
-    """The summary for people: one line of rows, one of spending, one of time, one per kind of error."""
-    return [_rows_line(figures), _spending_line(figures), *_error_lines(figures)]
+    """The summary for people: one line of rows, one of spending, those of traffic, one per kind of error."""
+    return [
+        _rows_line(figures),
+        _spending_line(figures),
+        *figures.traffic.lines(),
+        *_error_lines(figures),
+    ]
 
 
 def _rows_line(figures: Figures) -> str:
@@ -284,7 +257,7 @@ def _troubles(figures: Figures) -> list[tuple[int, str]]:
         (figures.throttled, "refusal by 429"),
         (figures.maybe_billed, "call without an answer, perhaps billed"),
         (figures.reasks, "re-ask"),
-        (figures.pauses, "pause"),
+        (figures.traffic.pauses, "pause"),
     ]
 
 
@@ -299,14 +272,8 @@ def _place(group: ErrorGroup) -> str:
 
 
 def money(cost: Decimal | None) -> str:
-    """US dollars to the cent from one dollar up, to four digits below, never 0 for something; "cost unknown" for None."""
-    if cost is None:
-        return "cost unknown"
-    if cost == 0:
-        return "$0"
-    if cost < Decimal("0.0001"):
-        return "<$0.0001"
-    return f"${cost:,.2f}" if cost >= 1 else f"${cost:.4f}"
+    """US dollars as `dollars` writes them; "cost unknown" for None."""
+    return "cost unknown" if cost is None else dollars(cost)
 
 
 def spent_as_line(manifest: Manifest) -> str:

@@ -215,10 +215,14 @@ def test_a_table_in_a_config_file(llmx: Llmx, mock: Mock, rows: Path) -> None:
 
 
 def test_a_second_model(llmx: Llmx, mock: Mock, rows: Path) -> None:
-    """It would not be used, and nobody would notice."""
-    done = llmx("extract", "rows.jsonl", "-s", "a str, b", "-m", "openai/a", *mock.openai)
-    assert (done.code, mock.calls) == (2, 0)
-    assert done.err.startswith("error: --model is there twice\n")
+    """It is asked only when the first is down, but what is wrong with it is said before anything is spent."""
+    given = ("rows.jsonl", "-s", "name, age int", *mock.openai)
+    assert_refused(llmx("extract", *given, "-m", "opnai/b"), "'opnai/b'", "did you mean 'openai/b'?")
+    assert_refused(llmx("extract", *given, "-m", ""), "--model is empty", "")
+    assert mock.calls == 0
+    done = llmx("extract", *given, "-m", "openai/b", "--meta")
+    assert (done.code, mock.calls) == (0, 10)
+    assert {row["_llmx"]["model"] for row in done.rows} == {"mock"}
 
 
 def test_a_prompt_file_without_its_at(llmx: Llmx, mock: Mock, rows: Path) -> None:

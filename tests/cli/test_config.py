@@ -174,3 +174,59 @@ def test_anthropics_own_address_by_variable(llmx: Llmx, mock: Mock, rows: Path) 
     done = llmx(*RUN, LLMX_MODEL="anthropic/claude-haiku-4-5", ANTHROPIC_BASE_URL=mock.url)
     assert done.code == 0, done.err
     assert mock.server.stats()["endpoints"] == {"/messages": 1}
+
+
+# Names of endpoints
+
+
+def named(llmx: Llmx, mock: Mock, extra: str = "") -> None:
+    """A project with two names for one server."""
+    tables = "".join(
+        f'[endpoint.{name}]\nmodel = "openai/{name}-1"\nbase-url = "{mock.url}/v1"\n'
+        for name in ("fast", "slow")
+    )
+    (llmx.cwd / "llmx.toml").write_text(extra + tables)
+
+
+def models_of(llmx: Llmx, *argv: str, **variables: str) -> set[str]:
+    """Which models answered."""
+    done = llmx(*RUN, "--meta", "--cache", "off", *argv, **{"OPENAI_API_KEY": "x", **variables})
+    assert done.code == 0, done.err
+    return {row["_llmx"]["model"] for row in done.rows}
+
+
+def test_a_name_of_the_config_file_is_a_model(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """On the command line, in the variable and in the file itself; the first of several answers."""
+    named(llmx, mock, 'model = ["slow", "fast"]\n')
+    assert models_of(llmx) == {"slow-1"}
+    assert models_of(llmx, LLMX_MODEL="fast, slow") == {"fast-1"}
+    assert models_of(llmx, "-m", "slow", "-m", "fast", LLMX_MODEL="fast") == {"slow-1"}
+
+
+def test_a_variable_with_an_empty_name(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """The variable is named, not the flag that nobody wrote."""
+    done = llmx(*RUN, LLMX_MODEL="fast,,slow")
+    assert done.code == 2
+    assert done.err == (
+        "error: --model (from LLMX_MODEL): 'fast,,slow' has an empty name; write them apart by commas\n"
+    )
+
+
+def test_a_table_that_is_wrong_costs_nothing(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """Even one that this run would not use."""
+    named(llmx, mock, '[endpoint.other]\nmodl = "openai/x"\n')
+    done = llmx(*RUN, "-m", "fast")
+    assert (done.code, mock.calls) == (2, 0)
+    path = llmx.cwd / "llmx.toml"
+    assert done.err == f"error: {path}: [endpoint.other]: unknown key 'modl'\nhint: did you mean 'model'?\n"
+
+
+def test_a_key_of_an_endpoints_own(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """It is looked for under the name that the table says, and under no other."""
+    named(llmx, mock)
+    with (llmx.cwd / "llmx.toml").open("a") as config:
+        config.write('key-name = "SLOW_KEY"\n')
+    done = llmx(*RUN, "-m", "slow", OPENAI_API_KEY="x")
+    assert (done.code, mock.calls) == (4, 0)
+    assert done.err.endswith("error: no key for openai: SLOW_KEY is not set\nhint: export SLOW_KEY=…\n")
+    assert models_of(llmx, "-m", "slow", SLOW_KEY="x") == {"slow-1"}

@@ -153,12 +153,15 @@ def test_the_summary_of_a_stopped_run(
     assert summary["rows"]["ok"] == summary["calls"] == mock.calls
 
 
+@pytest.mark.parametrize(
+    ("told", "calls"), [(False, 4), (True, 1)], ids=["after a refusal", "before there is one"]
+)
 def test_a_pause_ends_with_the_signal(
-    llmx: Llmx, provider: Callable[[MockSettings], Mock], rows: Path
+    told: bool, calls: int, llmx: Llmx, provider: Callable[[MockSettings], Mock], rows: Path
 ) -> None:
-    """Nobody waits out a minute's Retry-After after Ctrl-C."""
-    mock = provider(MockSettings(rpm=3))
-    with under_way(llmx, mock, calls=4) as (running, _):
+    """Nobody waits out a minute's Retry-After after Ctrl-C, nor what the server's headers ask for."""
+    mock = provider(MockSettings(rpm=3, limit_headers=told))
+    with under_way(llmx, mock, calls=calls) as (running, _):
         time.sleep(0.3)
         started = time.monotonic()
         running.signal(signal.SIGINT)

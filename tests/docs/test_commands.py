@@ -108,6 +108,23 @@ def test_few_commands_are_left_out() -> None:
 
 def test_every_block_has_a_known_language() -> None:
     """A block whose language is misspelt would silently not be run."""
-    known = {"console", "json", "python", "sh", "text"}
+    known = {"console", "json", "python", "sh", "text", "toml"}
     languages = {match[1] for page in PAGES for match in FENCE.finditer(page.read_text(encoding="utf-8"))}
     assert languages <= known
+
+
+def test_every_toml_block_is_a_config_file(tmp_path: Path) -> None:
+    """What the pages show of the config file is accepted as one."""
+    from llmx.config import load_budgets, load_tables
+    from llmx.environment import Environment
+
+    blocks = [
+        match[2]
+        for page in PAGES
+        for match in FENCE.finditer(page.read_text(encoding="utf-8"))
+        if match[1] == "toml"
+    ]
+    (tmp_path / "llmx.toml").write_text("\n".join(blocks))
+    env = Environment(variables={"XDG_CONFIG_HOME": str(tmp_path)}, cwd=tmp_path)
+    assert set(load_tables(env).endpoints) == {"first", "second", "ours"}
+    assert set(load_budgets(env)) == {"labelling"}

@@ -70,7 +70,7 @@ def test_patience_ends_a_run_that_is_only_ever_refused(tmp_path: Path) -> None:
 
 def test_a_wait_longer_than_max_wait_is_told_and_not_slept(tmp_path: Path) -> None:
     """The provider asks for most of a minute; the user allows ten seconds: exit code 7 at once."""
-    run = rehearse(tmp_path, 20, MockSettings(rpm=5), max_wait="10s")
+    run = rehearse(tmp_path, 20, MockSettings(rpm=5, limit_headers=False), max_wait="10s")
     assert run.report.exit_code == 7
     assert run.seconds < 10
     assert "--max-wait" in str(run.report.reasons[0])

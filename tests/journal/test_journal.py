@@ -150,7 +150,11 @@ def a_row(index: int = 0, key: str | None = None, **data: Any) -> Record:
 
 
 def good(row: Record | None = None, attempts: int = 1) -> Outcome:
-    return Outcome(row or a_row(), value=1, model="m", attempts=attempts, usage=Usage(2, 1), seconds=0.12345)
+    given = row or a_row()
+    usage = Usage(2, 1)
+    return Outcome(
+        given, value=1, model="m", endpoint="fast", attempts=attempts, usage=usage, seconds=0.12345
+    )
 
 
 def bad(row: Record | None = None, attempts: int = 1) -> Outcome:
@@ -390,6 +394,7 @@ def test_how_a_row_ended_is_written(opened: Open, path: Path):
         "ok": True,
         "source": "model",
         "model": "m",
+        "endpoint": "fast",
         "attempts": 1,
         "usage": usage,
         "seconds": 0.123,

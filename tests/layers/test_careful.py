@@ -9,7 +9,7 @@ from fakes import Gate, Log, LoopClock, a_request, all_of, an_answer, settle_dow
 
 from llmx.errors import AuthenticationFailed, ConnectionFailed, Interrupted, ProviderDown, RowRefused, Stopped
 from llmx.layers.careful import CAREFUL_START, careful
-from llmx.layers.limit import Health
+from llmx.layers.health import Health
 from llmx.layers.retry import RetryPolicy, retried
 from llmx.layers.stop import Stop
 from llmx.types import Completion, Handler, Request
@@ -88,7 +88,14 @@ async def test_a_server_that_is_down_is_tried_by_three():
         raise ConnectionFailed("refused")
 
     stop, policy = Stop(), RetryPolicy(retries=5)
-    retries = retried(policy, health=Health(), clock=LoopClock(), stop=stop, observer=Log())
+    retries = retried(
+        policy,
+        health=Health(),
+        clock=LoopClock(),
+        stop=stop,
+        observer=Log(),
+        allowed=lambda: asyncio.sleep(0),
+    )
     handler = careful(concurrency=32, stop=stop)(retries(down))
 
     async def settle(name: str) -> None:

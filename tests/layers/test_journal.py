@@ -52,7 +52,7 @@ def over(script: Script, memory: Memory) -> Handler:
     """The layers around a provider, as they are in a run."""
     from fakes import FakeClock
 
-    meter = metered(clock=FakeClock(), observer=Log())
+    meter = metered("mock", clock=FakeClock(), observer=Log())
     return compose(script, [asked_anew(), fitting, journalled(memory), meter])
 
 

@@ -15,7 +15,7 @@ from llmx.types import Completion, Handler, Request, Usage
 
 
 def over(handler: Handler, log: Log, clock: FakeClock | None = None) -> Handler:
-    return metered(clock=clock or FakeClock(), observer=log)(handler)
+    return metered("mock", clock=clock or FakeClock(), observer=log)(handler)
 
 
 async def test_the_tally_sums_usage_over_attempts():
@@ -66,8 +66,8 @@ async def test_a_good_attempt_is_told_with_its_time_and_usage():
 
     await over(slow, log, clock)(a_request())
     assert log.events == [
-        AttemptStarted("mock http://x"),
-        AttemptSucceeded("mock http://x", an_answer().usage, 1.5),
+        AttemptStarted("mock"),
+        AttemptSucceeded("mock", an_answer().usage, 1.5),
     ]
 
 
@@ -76,4 +76,4 @@ async def test_a_failed_attempt_is_told_with_its_error():
     log, error = Log(), ServerError("500")
     with pytest.raises(ServerError):
         await over(Script(error), log)(a_request())
-    assert log.events == [AttemptStarted("mock http://x"), AttemptFailed("mock http://x", error, 0.0)]
+    assert log.events == [AttemptStarted("mock"), AttemptFailed("mock", error, 0.0)]

@@ -25,10 +25,10 @@ from llmx.errors import (
     UnknownModel,
 )
 from llmx.events import RetryScheduled, RetryStarted
-from llmx.layers.limit import Health
+from llmx.layers.health import Health
 from llmx.layers.retry import RetryPolicy, retried
 from llmx.layers.stop import Stop
-from llmx.types import Handler
+from llmx.types import Completion, Handler, Request, Tally
 
 pytestmark = pytest.mark.simulated_time
 
@@ -38,13 +38,18 @@ class Over:
 
     def __init__(self, script: Handler, **policy: float) -> None:
         self.log, self.stop, self.health = Log(), Stop(), Health()
+        self.allowances = 0
         self.handler = retried(
             RetryPolicy(**policy),  # type: ignore[arg-type]  # retries are whole in every test
             health=self.health,
             clock=LoopClock(),
             stop=self.stop,
             observer=self.log,
+            allowed=self._allowed,
         )(script)
+
+    async def _allowed(self) -> None:
+        self.allowances += 1
 
     @property
     def delays(self) -> list[float]:
@@ -269,3 +274,122 @@ async def test_no_backoff_begins_after_a_stop():
     over.stop.set(Interrupted(2))
     with pytest.raises(Stopped):
         await over.handler(a_request())
+
+
+# Attempts over several endpoints
+
+
+def tried(failures: int = 0, *others: str) -> Request:
+    """A request that has failed so often, and may yet go to others."""
+    return a_request(tally=Tally(failures=failures, others=frozenset(others)))
+
+
+@pytest.mark.parametrize(
+    ("failures", "others", "attempts"),
+    [(0, (), 6), (2, (), 4), (5, (), 1), (0, ("b",), 5), (2, ("b", "c"), 2), (9, ("b", "c"), 1)],
+)
+async def test_attempts_are_bounded_over_all_endpoints(failures: int, others: tuple[str, ...], attempts: int):
+    """Those made elsewhere count, and every endpoint that is left keeps one; each has one at least."""
+    script, request = Script(ServerError("500")), tried(failures, *others)
+    with pytest.raises(RetriesExhausted):
+        await Over(script, retries=5).handler(request)
+    assert script.calls == attempts
+    assert request.tally.failures == failures + attempts
+
+
+async def test_an_answer_clears_the_count():
+    """A re-ask has all attempts again."""
+    request = tried(3)
+    await Over(Script(ServerError("500"), an_answer())).handler(request)
+    assert request.tally.failures == 0
+
+
+async def test_a_429_is_no_failure_on_the_tally():
+    """It uses no attempt here, and none elsewhere."""
+    request = tried()
+    script = Script(*[RateLimited("429")] * 3, ServerError("500"))
+    with pytest.raises(RetriesExhausted, match=r"\(1 attempt\)"):
+        await Over(script, retries=0).handler(request)
+    assert (script.calls, request.tally.failures) == (4, 1)
+
+
+async def test_every_retry_is_allowed_first():
+    """After its backoff, and only retries: who may make a first attempt is the gate's business."""
+    over = Over(Script(*[ServerError("500")] * 3, an_answer()))
+    await over.handler(a_request())
+    assert over.allowances == 3
+
+
+# The last attempt
+
+
+class Timed:
+    """A handler that fails always, and notes when it did."""
+
+    def __init__(self, error: LlmxError, seconds: float = 0.0) -> None:
+        self.times: list[float] = []
+        self._error = error
+        self._seconds = seconds
+
+    async def __call__(self, request: Request) -> Completion:
+        await asyncio.sleep(self._seconds)
+        self.times.append(LoopClock().now())
+        raise self._error
+
+
+async def last_of(over: Over, timed: Timed, request: Request | None = None) -> float:
+    """Seconds from the first failure to the last attempt."""
+    with pytest.raises((RetriesExhausted, ProviderDown)):
+        await over.handler(request or a_request())
+    return timed.times[-1] - timed.times[0]
+
+
+@pytest.mark.parametrize("retries", [1, 3, 5])
+async def test_the_last_attempt_waits_out_an_outage_of_a_minute(retries: int):
+    """Nobody has been answered since the first failure: it is made a minute after that, not before."""
+    timed = Timed(ServerError("503"))
+    over = Over(timed, retries=retries)
+    over.health.reached = True
+    assert await last_of(over, timed) == pytest.approx(60, abs=0.01)
+    assert len(timed.times) == retries + 1
+
+
+async def test_an_outage_of_a_minute_fails_no_row():
+    """Rows that met its beginning are answered after its end."""
+
+    async def server(request: Request) -> Completion:
+        if 10 <= LoopClock().now() < 69.9:
+            raise ServerError("503")
+        return an_answer()
+
+    over = Over(server, retries=2)
+    over.health.good(0.0)
+    await asyncio.sleep(10.5)
+    assert await over.handler(a_request()) == an_answer()
+
+
+async def test_the_last_attempt_is_not_put_off_where_others_are_answered():
+    """That is no outage; the row alone fails."""
+    timed = Timed(ServerError("500"), seconds=0.1)
+    over = Over(timed, retries=3)
+    call = asyncio.ensure_future(last_of(over, timed))
+    await asyncio.sleep(0.15)
+    over.health.good(LoopClock().now())
+    assert await call < 8
+
+
+@pytest.mark.parametrize("others", [(), ("b",)], ids=["never reached", "others left"])
+async def test_the_last_attempt_is_not_put_off_in_vain(others: tuple[str, ...]):
+    """Neither for an address that never said a word, nor where another endpoint can be asked instead."""
+    timed = Timed(ConnectionFailed("refused"))
+    over = Over(timed, retries=3)
+    over.health.reached = bool(others)
+    assert await last_of(over, timed, tried(0, *others)) < 8
+
+
+async def test_a_time_the_server_names_may_put_it_off_for_longer():
+    """A minute is the least."""
+    timed = Timed(ServerError("503", retry_after=90.0))
+    over = Over(timed, retries=1)
+    over.health.reached = True
+    assert 90 <= await last_of(over, timed) <= 91

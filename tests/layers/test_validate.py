@@ -207,7 +207,7 @@ async def test_a_bug_in_the_schema_fails_the_row_alone(name: str, message: str):
 async def test_usage_is_summed_over_reasks():
     """All re-asks of a row add up on its one tally."""
     request = a_request()
-    paid = metered(clock=FakeClock(), observer=Log())(
+    paid = metered("mock", clock=FakeClock(), observer=Log())(
         Script(an_answer(BAD, tokens=10), an_answer(ADA, tokens=30))
     )
     await over(paid)(request)

@@ -101,6 +101,11 @@ def test_anthropics_error_codes(status, code, expected):
         (422, {}, errors.RowRefused),
         (429, {}, errors.RateLimited),
         (429, {"code": "insufficient_quota"}, errors.QuotaSpent),
+        (429, {"message": "Rate limit reached on requests per day (RPD): Limit 200"}, errors.QuotaSpent),
+        (429, {"message": "Rate limit reached on tokens per day (TPD): Limit 5"}, errors.QuotaSpent),
+        (429, {"message": "Rate limit reached on tokens per min (TPM): Limit 5"}, errors.RateLimited),
+        (429, {"details": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}, errors.QuotaSpent),
+        (400, {"message": "You have reached your specified API usage limits."}, errors.QuotaSpent),
         (429, {"type": "insufficient_quota"}, errors.QuotaSpent),
         (429, {"message": "You exceeded your current quota: insufficient_quota"}, errors.QuotaSpent),
         (

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import io
 from decimal import Decimal
+from typing import Literal
 
 import pytest
 from fakes import FakeClock
 from rich.console import Console
 
-from llmx.errors import Interrupted
+from llmx.errors import AuthenticationFailed, Interrupted
 from llmx.events import (
     AttemptStarted,
     AttemptSucceeded,
+    CircuitClosed,
+    CircuitOpened,
+    CircuitProbing,
+    EndpointEnded,
+    LimitLearned,
     Paused,
     RetryScheduled,
     RetryStarted,
@@ -129,13 +135,49 @@ def test_waiting_to_retry() -> None:
     assert "1 retry" in drawn(figures)
 
 
-def test_waiting_for_a_limit() -> None:
-    """The option that holds the run back, as long as it does."""
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [("told", "pacing at 90,000 tpm (yours)"), ("headers", "pacing at 90,000 tpm (the server's)")],
+)
+def test_waiting_for_a_limit(source: Literal["told", "headers"], said: str) -> None:
+    """Which one holds the run back, and whose it is; as long as it does."""
     figures, _ = started()
-    figures(Throttled("e", "tpm"))
-    assert waiting(figures) == "held by --tpm"
+    figures(LimitLearned("e", "tpm", 90_000, source))
+    figures(Throttled("e", "tpm", 90_000))
+    assert waiting(figures) == said
     figures(Throttled("e", None))
     assert waiting(figures) == ""
+
+
+def test_waiting_for_a_rate_that_was_found() -> None:
+    """Nobody has named it."""
+    figures, _ = started()
+    figures(Throttled("e", "found", 1_234.5))
+    assert waiting(figures) == "pacing at 1,234 rpm, as found"
+
+
+async def test_waiting_for_a_circuit() -> None:
+    """For how long it has been open, and when somebody looks again."""
+    figures, clock = started()
+    figures(CircuitOpened("e", 30.0, "503"))
+    await clock.advance(12)
+    assert waiting(figures) == "circuit open for 12 s, next try in 18 s"
+    await clock.advance(20)
+    figures(CircuitProbing("e"))
+    assert waiting(figures) == "circuit open for 32 s, probing"
+    figures(CircuitOpened("e", 30.0, "503", down=33.0))
+    assert waiting(figures) == "circuit open for 32 s, next try in 30 s"
+    figures(CircuitClosed("e"))
+    assert waiting(figures) == ""
+
+
+def test_of_several_endpoints_each_is_named() -> None:
+    """In the order in which they were first heard of; those that nothing holds are left out."""
+    figures, _ = started()
+    figures(AttemptStarted("first"))
+    figures(Paused("second", 5.0))
+    figures(EndpointEnded("third", AuthenticationFailed("no key")))
+    assert waiting(figures) == "second paused 5 s by the server (429) · third ended"
 
 
 def test_waiting_for_the_end() -> None:

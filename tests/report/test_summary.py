@@ -24,9 +24,9 @@ from llmx.events import (
     RunStarted,
 )
 from llmx.journal import Manifest
+from llmx.layers.latencies import Latencies
 from llmx.report.summary import (
     Figures,
-    Latencies,
     duration,
     figures_as_json,
     figures_as_lines,
@@ -139,7 +139,7 @@ def test_troubles_are_counted() -> None:
         Reasked("no"),
         Paused("e", 5.0),
     )
-    assert (figures.throttled, figures.retries, figures.reasks, figures.pauses) == (1, 1, 1, 1)
+    assert (figures.throttled, figures.retries, figures.reasks, figures.traffic.pauses) == (1, 1, 1, 1)
 
 
 def test_errors_are_grouped_by_kind() -> None:

@@ -1,0 +1,220 @@
+"""One endpoint and all layers around it: from a question's cache entry to the call.
+
+The composition root of a call is `engine`; this is its part that every endpoint has one of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from llmx.caches import Cache
+from llmx.caches.fingerprint import fingerprint, rekeyed
+from llmx.clock import Clock
+from llmx.events import Observer
+from llmx.journal import Journal
+from llmx.layers import compose
+from llmx.layers.adaptive import AdaptiveConcurrency
+from llmx.layers.budget import Amount, Spending, budgeted, worst_case
+from llmx.layers.cache import cached
+from llmx.layers.careful import careful
+from llmx.layers.fallback import Lane
+from llmx.layers.fit import fitting
+from llmx.layers.gate import Gate, admitted
+from llmx.layers.health import Health
+from llmx.layers.hedge import Hedges, hedged
+from llmx.layers.journal import Answers, asked_anew, journalled
+from llmx.layers.meter import metered
+from llmx.layers.pacing import Pacing
+from llmx.layers.retry import RetryPolicy, retried
+from llmx.layers.stop import Stop
+from llmx.layers.timeout import timed
+from llmx.layers.validate import validated
+from llmx.pricing import context_window
+from llmx.providers import CAPS, Endpoint
+from llmx.records import to_json
+from llmx.schemas import Schema
+from llmx.settings import Settings
+from llmx.types import Layer, Request
+
+__all__ = ["ADAPTIVE", "CONCURRENCY", "Parts", "Traffic", "lane", "names_of", "traffic", "worst"]
+
+CONCURRENCY = 32
+"""Calls in flight at first when nothing else is asked for: enough for 10 rows/s at 3 s a call."""
+
+ADAPTIVE = 256
+"""The most that it grows to while the server keeps up: 5,000 rows a minute at 3 s a call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the lanes of a run share.
+
+    Args:
+        past: another run's journal, whose answers may be of use.
+        spending: the run's budgets, None for none.
+    """
+
+    settings: Settings
+    schema: Schema
+    cache: Cache
+    journal: Answers
+    past: Answers | None
+    spending: Spending | None
+    clock: Clock
+    stop: Stop
+    observer: Observer
+    hedges: Hedges
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What is asked of one endpoint.
+
+    Args:
+        rpm, tpm: limits per minute, None for those that it tells.
+        start, ceiling: calls in flight at first, and at most.
+    """
+
+    rpm: float | None
+    tpm: float | None
+    start: int
+    ceiling: int
+
+
+def traffic(endpoint: Endpoint, settings: Settings) -> Traffic:
+    """The limits of an endpoint: its own in the config file, else those of the run."""
+    table = settings.endpoints.get(endpoint.called)
+    rpm = table.rpm if table and table.rpm is not None else settings.rpm
+    tpm = table.tpm if table and table.tpm is not None else settings.tpm
+    asked = table.concurrency if table and table.concurrency is not None else settings.concurrency
+    # An endpoint that serves so many at a time would let more wait in line while their timeouts run.
+    most = endpoint.concurrency or 10_000
+    if asked is not None or endpoint.concurrency is not None:
+        fixed = min(asked or most, most)
+        return Traffic(rpm, tpm, fixed, fixed)
+    return Traffic(rpm, tpm, CONCURRENCY, ADAPTIVE)
+
+
+def lane(endpoint: Endpoint, name: str, parts: Parts, *, several: bool) -> Lane:
+    """An endpoint's way in.
+
+    Args:
+        name: of the endpoint in this run.
+        several: it is not the only one.
+    """
+    health = Health()
+    gate = _gate(endpoint, name, parts, health)
+    endpoint.listen(gate.heard)
+    layers = [*_outer(endpoint, parts), *_inner(endpoint, name, parts, gate, health)]
+    handler = compose(endpoint.provider.complete, layers)
+    return Lane(name, handler, _addressed(endpoint, parts.schema) if several else _as_it_is, gate)
+
+
+def _outer(endpoint: Endpoint, parts: Parts) -> list[Layer]:
+    """From the cache to the journal: what costs nothing."""
+    settings, schema = parts.settings, parts.schema
+    return [
+        cached(parts.cache, schema.parse),
+        *([] if settings.offline else [asked_anew()]),
+        validated(
+            endpoint.codec,
+            reasks=settings.reasks,
+            rekey=rekeyed(schema.fingerprint),
+            observer=parts.observer,
+            replayed=isinstance(parts.journal, Journal),
+        ),
+        journalled(parts.journal, past=parts.past, offline=settings.offline),
+    ]
+
+
+def _inner(endpoint: Endpoint, name: str, parts: Parts, gate: Gate, health: Health) -> list[Layer]:
+    """From the first check to the call."""
+    settings, clock, stop, observer = parts.settings, parts.clock, parts.stop, parts.observer
+    policy = RetryPolicy(retries=settings.retries, patience=settings.patience, max_wait=settings.max_wait)
+    most = traffic(endpoint, settings).ceiling
+    return [
+        fitting(lambda: context_window(endpoint.model, endpoint.prices)),
+        careful(concurrency=max(most, settings.concurrency or ADAPTIVE), stop=stop),
+        retried(policy, health=health, clock=clock, stop=stop, observer=observer, allowed=gate.retry_allowed),
+        admitted(gate),
+        *([_hedged(parts, gate)] if settings.hedge else []),
+        *([budgeted(parts.spending, worst(endpoint))] if parts.spending is not None else []),
+        metered(name, clock=clock, observer=observer),
+        timed(settings.timeout),
+    ]
+
+
+def _hedged(parts: Parts, gate: Gate) -> Layer:
+    return hedged(
+        parts.hedges,
+        gate,
+        retries=parts.settings.retries,
+        keep=parts.journal.keep,
+        clock=parts.clock,
+        observer=parts.observer,
+    )
+
+
+def _gate(endpoint: Endpoint, name: str, parts: Parts, health: Health) -> Gate:
+    limits, settings = traffic(endpoint, parts.settings), parts.settings
+    pacing = Pacing(
+        name,
+        rpm=limits.rpm,
+        tpm=limits.tpm,
+        clock=parts.clock,
+        observer=parts.observer,
+        size=_body_size,
+    )
+    return Gate(
+        name,
+        pacing=pacing,
+        concurrency=AdaptiveConcurrency(limits.start, limits.ceiling),
+        health=health,
+        patience=settings.patience,
+        clock=parts.clock,
+        stop=parts.stop,
+        observer=parts.observer,
+    )
+
+
+def _body_size(request: Request) -> int:
+    """Bytes of a request's body."""
+    return len(to_json(request.body))
+
+
+def worst(endpoint: Endpoint) -> Callable[[Request], Amount]:
+    """The most that a request to an endpoint can use."""
+
+    def amount(request: Request) -> Amount:
+        cap = max((int(request.body[name]) for name in CAPS if name in request.body), default=0)
+        return worst_case(
+            _body_size(request),
+            cap,
+            injected=endpoint.injected,
+            price=lambda usage: endpoint.price(endpoint.model, usage),
+        )
+
+    return amount
+
+
+def _as_it_is(request: Request) -> Request:
+    return request
+
+
+def _addressed(endpoint: Endpoint, schema: Schema) -> Callable[[Request], Request]:
+    """A function that makes a request in an endpoint's format of one in another's."""
+
+    def address(request: Request) -> Request:
+        body = endpoint.codec.prepare(request.messages)
+        digest = fingerprint(endpoint.id, schema.fingerprint, body)
+        return replace(request, endpoint=endpoint.id, model=endpoint.model, body=body, fingerprint=digest)
+
+    return address
+
+
+def names_of(endpoints: Sequence[Endpoint]) -> list[str]:
+    """A name for each endpoint, as the user calls it; what is there twice is numbered."""
+    names = [endpoint.called or endpoint.label for endpoint in endpoints]
+    counts = [names[:number].count(name) for number, name in enumerate(names, start=1)]
+    return [name if count == 1 else f"{name} ({count})" for name, count in zip(names, counts, strict=True)]

@@ -1,0 +1,351 @@
+"""Admission to one endpoint: who may send now, in the order of asking.
+
+One request at a time stands at the gate, the others queue behind it, so that a long row never starves behind short
+ones (aiolimiter's own waiters are ordered by amount). Whoever stands there waits for the circuit, for the end of a
+pause, for a place among the calls in flight, and for the limits per minute, all of which hold in the very moment in
+which it passes: what happens while it waits counts. Waiting uses up no attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+
+from llmx.clock import Clock
+from llmx.errors import (
+    CallTimeout,
+    FatalError,
+    NotAdmitted,
+    ProviderDown,
+    RateLimited,
+    RowError,
+    ServerError,
+    TransientError,
+)
+from llmx.events import (
+    CircuitClosed,
+    CircuitOpened,
+    CircuitProbing,
+    ConcurrencySet,
+    Observer,
+    Paused,
+)
+from llmx.layers.adaptive import AdaptiveConcurrency
+from llmx.layers.breaker import Breaker
+from llmx.layers.health import Health
+from llmx.layers.pacing import Pacing, Reserved
+from llmx.layers.retry_budget import RetryBudget
+from llmx.layers.stop import Stop
+from llmx.types import Completion, Handler, Layer, LimitState, Request
+
+__all__ = ["Gate", "Passed", "admitted"]
+
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 30.0
+"""Seconds for which a refusal holds everybody that names no time; each that follows without an answer, twice as long."""
+
+PATIENT = 1.0
+"""Seconds of a pause that a row waits for, rather than going to another endpoint that is free."""
+
+FAR = 1e6
+"""In place of what is infinite."""
+
+READINGS = 0.001
+"""Seconds that may pass between two readings of the clock in one step."""
+
+OVERLOADED = (CallTimeout, ServerError)
+
+
+@dataclass(slots=True)
+class Passed:
+    """One request's way through the gate."""
+
+    sent: float
+    reserved: Reserved
+    probe: bool
+
+
+class Gate:
+    """See the module.
+
+    Args:
+        name: the endpoint's, in events.
+        patience: seconds that an open circuit is waited for where nobody else can answer.
+
+    Attributes:
+        ended: why nothing is sent here any more, None while it is.
+        others: the gates of the run's other endpoints, to which a waiting row may move.
+        leaves_pauses: rows move on for a pause, too, not only for an open circuit.
+        rows: those that have been given to this endpoint and are not done, counted by who gives them.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        pacing: Pacing,
+        concurrency: AdaptiveConcurrency,
+        health: Health,
+        patience: float,
+        clock: Clock,
+        stop: Stop,
+        observer: Observer,
+        breaker: Breaker | None = None,
+    ) -> None:
+        self.name = name
+        self.ended: FatalError | None = None
+        self.in_flight = 0
+        self.waiting = 0
+        self.rows = 0
+        self.others: Sequence[Gate] = ()
+        self.leaves_pauses = False
+        self._pacing = pacing
+        self._concurrency = concurrency
+        self._health = health
+        self._patience = patience
+        self._clock = clock
+        self._stop = stop
+        self._observer = observer
+        self._breaker = breaker or Breaker()
+        self._retries = RetryBudget()
+        self._turn = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self._paused_until = -math.inf
+        self._refusals = 0
+        self._last_refusal = -math.inf
+
+    # Who may pass
+
+    def admits(self) -> bool:
+        """Whether it would take a row now, or soon: it has not ended, and its circuit lets one through."""
+        now = self._clock.now()
+        paused = self.leaves_pauses and self._paused_until - now > PATIENT
+        return self.ended is None and not paused and self._breaker.admits(now)
+
+    def is_idle(self) -> bool:
+        """Whether a call more would take nobody's place."""
+        now = self._clock.now()
+        room = self.waiting == 0 and self.in_flight < self._concurrency.limit and now >= self._paused_until
+        return room and self.admits() and self._breaker.state(now) == "closed"
+
+    def load(self) -> float:
+        """About how long a further row would wait here, in seconds, of those that a call takes one."""
+        now = self._clock.now()
+        held = max(0.0, self._paused_until - now) + min(self._breaker.wait(now), FAR)
+        return held + self.rows / min(self._pacing.per_second, FAR) + self.rows / self._concurrency.limit
+
+    async def enter(self, request: Request) -> Passed:
+        """Return when the request may be sent.
+
+        Raises:
+            NotAdmitted: another endpoint would take it, and it may go there.
+            ProviderDown: the circuit has been open for longer than anybody waits.
+            Stopped: the run stops first.
+        """
+        self.waiting += 1
+        try:
+            with self._stop.interruptible():
+                async with self._turn:
+                    await self._clear(request)
+                    reserved = await self._pacing.tokens(request)
+                    await self._slot(request)
+                    return self._go(request, reserved)
+        finally:
+            self.waiting -= 1
+
+    async def _slot(self, request: Request) -> None:
+        """Take one request of the limit, last of all: one taken before a longer wait has leaked away since."""
+        while True:
+            await self._clear(request)
+            await self._pacing.slot()
+            if self._wait() <= 0:
+                return
+
+    async def _clear(self, request: Request) -> None:
+        """Wait until nothing but the limits per minute holds the request."""
+        while (wait := self._wait()) > 0 or self.ended is not None:
+            self._send_away(request)
+            await self._change(wait)
+
+    def _wait(self) -> float:
+        """Seconds until it is worth looking again, infinite until something changes; 0 when the way is free."""
+        now = self._clock.now()
+        if self.in_flight >= self._concurrency.limit:
+            return math.inf
+        return max(self._paused_until - now, self._breaker.wait(now), self._pacing.too_early())
+
+    def _send_away(self, request: Request) -> None:
+        """Raise for a request that need not, or must not, wait here."""
+        now = self._clock.now()
+        if self.ended is not None:
+            raise NotAdmitted(f"{self.name} has ended")
+        down = self._breaker.down_since
+        open_ = not self._breaker.admits(now)
+        paused = self.leaves_pauses and self._paused_until - now > PATIENT
+        if (open_ or paused) and self._elsewhere(request):
+            raise NotAdmitted(f"{self.name} takes no requests")
+        if open_ and down is not None and now - down >= self._patience:
+            raise ProviderDown(
+                f"{self.name} has not answered for {now - down:,.0f} s, more than --patience",
+                hint="run the same command again later, or give another -m to fall back to",
+            )
+
+    def _elsewhere(self, request: Request) -> bool:
+        names = request.tally.others
+        return bool(names) and any(other.name in names and other.admits() for other in self.others)
+
+    async def _change(self, seconds: float) -> None:
+        """Wait until something has changed, or for `seconds`."""
+        found = self._pacing.too_early()
+        if found > 0 and seconds <= found + READINGS:
+            with self._pacing.held_back():
+                await self._clock.sleep(seconds)
+            return
+        self._changed.clear()
+        limit = min([seconds, *self._deadlines()])
+        if limit is math.inf:
+            await self._changed.wait()
+        else:
+            await _first(self._clock.sleep(max(0.0, limit)), self._changed.wait())
+
+    def _deadlines(self) -> list[float]:
+        """When another endpoint may take rows again, and when patience ends; in seconds from now."""
+        now = self._clock.now()
+        down = self._breaker.down_since
+        ends = [] if down is None else [max(0.0, down + self._patience - now)]
+        return ends + [wait for other in self.others if (wait := other._breaker.wait(now)) > 0]
+
+    def _go(self, request: Request, reserved: Reserved) -> Passed:
+        now = self._clock.now()
+        probe = self._breaker.sent()
+        if probe:
+            self._observer(CircuitProbing(self.name))
+        if not request.tally.failures:
+            self._retries.first(now)
+        self.in_flight += 1
+        self._pacing.sent(now, reserved)
+        return Passed(now, reserved, probe)
+
+    async def retry_allowed(self) -> None:
+        """Return when the retry budget has room for one more attempt. Raises Stopped."""
+        while wait := self._retries.take(self._clock.now(), self._breaker.failing(self._clock.now())):
+            with self._stop.interruptible():
+                await self._clock.sleep(wait)
+
+    # What comes back
+
+    def answered(self, completion: Completion, passed: Passed) -> None:
+        """A good answer, valid or not."""
+        now = self._clock.now()
+        self._health.good(now)
+        self._refusals = 0
+        self._closed_by(self._breaker.succeeded(now, passed.sent, probe=passed.probe))
+        self._pacing.answered(completion.usage, passed.reserved)
+        self._left(now, passed)
+
+    def failed(self, error: BaseException, passed: Passed) -> None:
+        """No answer."""
+        now = self._clock.now()
+        overloaded = isinstance(error, OVERLOADED)
+        if isinstance(error, RateLimited):
+            self._refused(now, error, passed)
+        elif isinstance(error, TransientError):
+            self._broke(now, error, passed)
+        elif isinstance(error, RowError):  # it was the request: the server is there
+            self._closed_by(self._breaker.succeeded(now, passed.sent, probe=passed.probe))
+        elif passed.probe:
+            self._breaker.released()
+        if isinstance(error, TransientError) and error.retry_after:
+            self.pause(error.retry_after)
+        self._left(now, passed, overloaded=overloaded)
+
+    def _refused(self, now: float, error: RateLimited, passed: Passed) -> None:
+        """A limit: pacing, not failure."""
+        self._health.reached = True
+        self._closed_by(
+            self._breaker.succeeded(now, passed.sent, probe=passed.probe) if passed.probe else False
+        )
+        self._pacing.refused(passed.sent, error.retry_after)
+        self._concurrency.refused(now, sent=passed.sent)
+        if passed.sent > self._last_refusal:
+            self._last_refusal = now
+            self._refusals += 1
+            if not error.retry_after:
+                self.pause(min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._refusals - 1, 10)))
+
+    def _broke(self, now: float, error: TransientError, passed: Passed) -> None:
+        if isinstance(error, ServerError):
+            self._health.reached = True
+        if not self._health.reached:  # a wrong address is no outage
+            return
+        down = self._breaker.down_since
+        if self._breaker.failed(now, passed.sent, probe=passed.probe, retry_after=error.retry_after):
+            since = 0.0 if down is None else now - down
+            self._observer(CircuitOpened(self.name, self._breaker.wait(now), str(error), since))
+            self._tell_others()
+
+    def _closed_by(self, closed: bool) -> None:
+        if closed:
+            self._observer(CircuitClosed(self.name))
+            self._tell_others()
+
+    def _left(self, now: float, passed: Passed, *, overloaded: bool = False) -> None:
+        before = self._concurrency.limit
+        full = self.in_flight >= before and self.waiting > 0
+        self._concurrency.ended(now - passed.sent, full=full, overloaded=overloaded)
+        self.in_flight -= 1
+        if self._concurrency.limit != before:
+            self._observer(ConcurrencySet(self.name, self._concurrency.limit))
+        self._changed.set()
+
+    def heard(self, states: Sequence[LimitState]) -> None:
+        """Take note of what a response's headers tell of limits; one that is used up holds everybody."""
+        if (hold := self._pacing.heard(states)) > 0:
+            self.pause(hold)
+
+    def pause(self, seconds: float) -> None:
+        """Hold everybody for `seconds` from now, unless a longer pause is already on."""
+        until = self._clock.now() + seconds
+        if until > self._paused_until:
+            self._paused_until = until
+            self._observer(Paused(self.name, seconds))
+
+    def end(self, error: FatalError) -> None:
+        """Nothing more is sent here; who waits goes elsewhere."""
+        self.ended = error
+        self._tell_others()
+
+    def _tell_others(self) -> None:
+        for gate in (self, *self.others):
+            gate._changed.set()
+
+
+async def _first(*awaitables: Coroutine[object, object, object]) -> None:
+    """Return when one of them has; the others are cancelled."""
+    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def admitted(gate: Gate) -> Layer:
+    """A layer that sends nothing before `gate` lets it through, and tells the gate how it ended."""
+
+    def layer(handler: Handler) -> Handler:
+        async def call(request: Request) -> Completion:
+            passed = await gate.enter(request)
+            try:
+                completion = await handler(request)
+            except BaseException as error:
+                gate.failed(error, passed)
+                raise
+            gate.answered(completion, passed)
+            return completion
+
+        return call
+
+    return layer

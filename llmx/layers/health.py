@@ -1,0 +1,27 @@
+"""What an endpoint has answered so far."""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["Health"]
+
+
+class Health:
+    """Facts of one endpoint, in the clock's seconds.
+
+    Attributes:
+        reached: something came back from it, be it an error: the address is right.
+        answered: a good answer did.
+        last_answer: when the last one did; minus infinity before.
+    """
+
+    def __init__(self) -> None:
+        self.reached = False
+        self.answered = False
+        self.last_answer = -math.inf
+
+    def good(self, now: float) -> None:
+        """Note a good answer."""
+        self.reached = self.answered = True
+        self.last_answer = now

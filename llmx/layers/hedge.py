@@ -1,0 +1,180 @@
+"""Stragglers: near the end of a run, a call that is slower than almost all others is sent once more.
+
+The first answer wins (J. Dean and L. A. Barroso, "The Tail at Scale", CACM 2013). Both calls are made and paid for: so
+only when all rows have been taken, nobody waits for a place, and the row has an attempt left. The slower call goes on
+beside the run, so that its cost is known and what it would have taken longer is seen; at the run's end it is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from llmx.clock import Clock
+from llmx.errors import LlmxError
+from llmx.events import HedgeEnded, HedgeSent, Observer
+from llmx.layers.gate import Gate, admitted
+from llmx.layers.latencies import Latencies
+from llmx.types import Completion, Handler, Layer, Request
+
+__all__ = ["Hedges", "hedged"]
+
+SLOW = 0.99
+"""The quantile of latencies from which on a call is a straggler."""
+
+ENOUGH = 20
+"""Answers without which nobody knows what is slow."""
+
+STEP = 0.25
+"""Seconds after which a slow call is looked at again."""
+
+
+class Hedges:
+    """What the hedged calls of a run share: whether the end is near, and the slower calls that go on."""
+
+    def __init__(self) -> None:
+        self.near_end = False
+        self._slower: set[asyncio.Task[None]] = set()
+
+    def all_taken(self) -> None:
+        """No further row will be taken."""
+        self.near_end = True
+
+    def follow(self, slower: asyncio.Task[None]) -> None:
+        """Let a call go on beside the run."""
+        self._slower.add(slower)
+        slower.add_done_callback(self._slower.discard)
+
+    async def aclose(self) -> None:
+        """Cancel what is still in flight."""
+        slower = list(self._slower)
+        for task in slower:
+            task.cancel()
+        await asyncio.gather(*slower, return_exceptions=True)
+
+
+def hedged(
+    hedges: Hedges,
+    gate: Gate,
+    *,
+    retries: int,
+    keep: Callable[[Request, Completion], None],
+    clock: Clock,
+    observer: Observer,
+) -> Layer:
+    """A layer inside the gate, through which the second call has to come, too.
+
+    Args:
+        retries: of one request; the second call counts as one.
+        keep: is given the answers that came second.
+    """
+    hedging = _Hedging(hedges, gate, retries, keep, clock, observer)
+
+    def layer(handler: Handler) -> Handler:
+        again = admitted(gate)(handler)
+
+        async def call(request: Request) -> Completion:
+            return await hedging.call(request, handler, again)
+
+        return call
+
+    return layer
+
+
+@dataclass(slots=True)
+class _Hedging:
+    """See `hedged`."""
+
+    hedges: Hedges
+    gate: Gate
+    retries: int
+    keep: Callable[[Request, Completion], None]
+    clock: Clock
+    observer: Observer
+    latencies: Latencies = field(default_factory=Latencies)
+
+    async def call(self, request: Request, handler: Handler, again: Handler) -> Completion:
+        race = _Race(asyncio.ensure_future(handler(request)), self.clock)
+        try:
+            while not await race.ended(STEP):
+                if race.second is None and self._is_slow(race.seconds) and self._may_repeat(request):
+                    request.tally.failures += 1
+                    self.observer(HedgeSent(self.gate.name))
+                    race.second = asyncio.ensure_future(again(request))
+            completion = race.winner().result()
+        except BaseException:
+            race.cancel()
+            raise
+        self.latencies.add(race.seconds)
+        if race.second is not None:
+            self.hedges.follow(asyncio.ensure_future(self._settle(race, request)))
+        return completion
+
+    def _is_slow(self, seconds: float) -> bool:
+        usual = self.latencies.quantile(SLOW)
+        return self.latencies.count >= ENOUGH and usual is not None and seconds > usual
+
+    def _may_repeat(self, request: Request) -> bool:
+        left = self.retries - request.tally.failures - len(request.tally.others)
+        return self.hedges.near_end and self.gate.is_idle() and left > 0
+
+    async def _settle(self, race: _Race, request: Request) -> None:
+        """Wait for the slower call, whose answer was paid for, too."""
+        began, won, loser = self.clock.now(), race.winner() is race.second, race.loser()
+        try:
+            self.keep(request, await loser)
+        except LlmxError:
+            pass  # it is counted where it failed
+        finally:
+            loser.cancel()
+            await asyncio.wait([loser])
+            self.observer(HedgeEnded(self.gate.name, won, self.clock.now() - began if won else 0.0))
+
+
+class _Race:
+    """A call, and perhaps a second one for the same answer."""
+
+    def __init__(self, first: asyncio.Future[Completion], clock: Clock) -> None:
+        self.first = first
+        self.second: asyncio.Future[Completion] | None = None
+        self._clock = clock
+        self._began = clock.now()
+
+    @property
+    def seconds(self) -> float:
+        """Since the first call was sent."""
+        return self._clock.now() - self._began
+
+    @property
+    def _running(self) -> list[asyncio.Future[Completion]]:
+        return [call for call in (self.first, self.second) if call is not None]
+
+    async def ended(self, seconds: float) -> bool:
+        """Wait so long at most; whether one has been answered, or none will be."""
+        waiting: set[asyncio.Future[Completion] | asyncio.Future[None]] = {
+            call for call in self._running if not call.done()
+        }
+        if waiting:
+            timer = asyncio.ensure_future(self._clock.sleep(seconds))
+            try:
+                await asyncio.wait({*waiting, timer}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                timer.cancel()
+        answered = any(call.done() and call.exception() is None for call in self._running)
+        return answered or all(call.done() for call in self._running)
+
+    def winner(self) -> asyncio.Future[Completion]:
+        """The call that was answered, else the first one, whose error counts."""
+        answered = [call for call in self._running if call.done() and call.exception() is None]
+        return answered[0] if answered else self.first
+
+    def loser(self) -> asyncio.Future[Completion]:
+        """The other one of two."""
+        assert self.second is not None
+        return self.second if self.winner() is self.first else self.first
+
+    def cancel(self) -> None:
+        """Neither is waited for any more."""
+        for call in self._running:
+            call.cancel()

@@ -1,0 +1,233 @@
+"""How fast one endpoint may be asked: the limits it was told to keep, those it tells, and what it turns out to allow.
+
+`Pacing` only knows amounts per minute; who may go at all, and in which order, is the gate's business.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+from llmx.clock import Clock
+from llmx.events import HeldBy, LimitLearned, Observer, Throttled
+from llmx.layers.adaptive import AdaptiveRate
+from llmx.layers.buckets import RequestBucket, TokenBucket
+from llmx.layers.estimate import TokenEstimate
+from llmx.layers.rolling import Rolling
+from llmx.types import LimitKind, LimitState, Request, Usage
+
+__all__ = ["Pacing", "Reserved"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """What a request is expected to use.
+
+    Args:
+        size: bytes of its body; 0 where nobody counts tokens.
+        tokens: by kind.
+    """
+
+    size: int = 0
+    tokens: Mapping[LimitKind, float] = field(default_factory=dict)
+
+
+NOTHING = Reserved()
+
+EXPLAINED = 0.8
+"""The share of a limit which, used by this run within the last minute, explains why nothing is left of it."""
+
+LONGEST_HOLD = 60.0
+"""Seconds that a drained limit holds everybody: limits are per minute. Whoever is sent then is told of longer ones."""
+
+_WORDS: dict[LimitKind, Literal["rpm", "tpm", "input tpm", "output tpm"]] = {
+    "requests": "rpm",
+    "tokens": "tpm",
+    "input_tokens": "input tpm",
+    "output_tokens": "output tpm",
+}
+
+
+class Pacing:
+    """The limits of one endpoint.
+
+    Args:
+        endpoint: its name in events.
+        rpm, tpm: what the user allows, None for anything.
+        size: bytes of a request's body, for the token estimate.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        rpm: float | None,
+        tpm: float | None,
+        clock: Clock,
+        observer: Observer,
+        size: Callable[[Request], int],
+    ) -> None:
+        self._endpoint = endpoint
+        self._told: dict[LimitKind, float | None] = {"requests": rpm, "tokens": tpm}
+        self._requests: RequestBucket | None = None
+        self._tokens: dict[LimitKind, TokenBucket] = {}
+        self._estimate = TokenEstimate()
+        self._owed: dict[LimitKind, float] = {}
+        self._sent: dict[LimitKind, Rolling] = {}
+        self._last_second = Rolling(1.0)
+        self._refused = Rolling()
+        self._rate = AdaptiveRate()
+        self._clock = clock
+        self._observer = observer
+        self._size = size
+        for kind, limit in self._told.items():
+            if limit is not None:
+                self._set(kind, limit, source="told")
+
+    def _set(self, kind: LimitKind, limit: float, source: Literal["told", "headers"]) -> None:
+        full = kind in self._sent
+        if kind == "requests":
+            self._requests = RequestBucket(limit, full=full)
+        else:
+            before = self._tokens.get(kind)
+            self._tokens[kind] = TokenBucket(limit, full=full, largest=before.largest if before else 0.0)
+        self._observer(LimitLearned(self._endpoint, _WORDS[kind], limit, source))
+
+    def _limit(self, kind: LimitKind) -> float | None:
+        bucket = self._requests if kind == "requests" else self._tokens.get(kind)
+        return None if bucket is None else bucket.limit
+
+    @property
+    def _known(self) -> float:
+        """Requests a second that a limit allows, infinite where none is known."""
+        return math.inf if self._requests is None else self._requests.limit / 60
+
+    @property
+    def per_second(self) -> float:
+        """Requests a second that may be sent, infinite where nothing is known."""
+        return min(self._known, self._rate.rate)
+
+    # What goes out
+
+    async def tokens(self, request: Request) -> Reserved:
+        """Wait until the request's tokens are let through; what they are expected to be."""
+        if not self._tokens:
+            return NOTHING
+        size = self._size(request)
+        expected = _by_kind(*self._estimate.guess(size))
+        for kind, bucket in list(self._tokens.items()):
+            amount = expected[kind] + self._owed.get(kind, 0.0)
+            self._owed[kind] = min(0.0, amount)
+            with self._held(_WORDS[kind], bucket.limit, ready=bucket.ready(max(0.0, amount))):
+                await bucket.acquire(amount, row=expected[kind])
+        return Reserved(size, expected)
+
+    async def slot(self) -> None:
+        """Wait until one more request is let through by the limits that are known."""
+        if (bucket := self._requests) is not None:
+            with self._held("rpm", bucket.limit, ready=bucket.ready()):
+                await bucket.acquire()
+
+    def too_early(self) -> float:
+        """Seconds until the rate that the server has turned out to allow lets one more through, 0 for now."""
+        return self._rate.wait(self._clock.now())
+
+    @contextmanager
+    def _held(self, limit: HeldBy, per_minute: float, *, ready: bool) -> Iterator[None]:
+        """Tell of a wait for a limit, if there is one."""
+        if ready:
+            yield
+            return
+        self._observer(Throttled(self._endpoint, limit, per_minute))
+        try:
+            yield
+        finally:
+            self._observer(Throttled(self._endpoint, None))
+
+    @contextmanager
+    def held_back(self) -> Iterator[None]:
+        """Tell of a wait for the rate that was found."""
+        with self._held("found", self._rate.rate * 60, ready=False):
+            yield
+
+    def sent(self, now: float, reserved: Reserved) -> None:
+        """A request goes out now."""
+        self._rate.take(now)
+        self._last_second.add(now)
+        self._count(now, "requests", 1.0)
+        for kind, amount in reserved.tokens.items():
+            self._count(now, kind, amount)
+
+    def _count(self, now: float, kind: LimitKind, amount: float) -> None:
+        self._sent.setdefault(kind, Rolling()).add(now, amount)
+
+    # What comes back
+
+    def answered(self, usage: Usage, reserved: Reserved) -> None:
+        """An answer came: what it really used is settled against what was reserved, and learnt from."""
+        now = self._clock.now()
+        self._rate.passed(self._known)
+        if not reserved.size or not usage.total_tokens:  # 0 is a server that does not count, and says nothing
+            return
+        self._estimate.learn(reserved.size, usage)
+        used = _by_kind(usage.input_tokens, usage.output_tokens)
+        # Anthropic: "only uncached input tokens count towards ITPM", https://docs.claude.com/en/api/rate-limits
+        used["input_tokens"] -= usage.cached_tokens
+        for kind in self._tokens.keys() & reserved.tokens.keys():
+            more = used[kind] - reserved.tokens[kind]
+            self._owed[kind] = self._owed.get(kind, 0.0) + more
+            self._count(now, kind, more)
+
+    def refused(self, sent: float, retry_after: float | None) -> None:
+        """A request that was sent at `sent` was refused for a limit: the rate falls, once per round trip."""
+        now = self._clock.now()
+        self._refused.add(now)
+        known = self._known < math.inf
+        accepted = self._known if known else self._accepted(now, retry_after or 0.0)
+        if self._rate.refused(now, sent=sent, accepted=accepted, known=known):
+            self._observer(LimitLearned(self._endpoint, "rpm", self._rate.rate * 60, "refusals"))
+
+    def _accepted(self, now: float, retry_after: float) -> float:
+        """Requests a second that the server has taken in the last minute, or in the last second if that is more.
+
+        A server that has had enough for `retry_after` has taken as many as it takes in all that time; most round it up
+        to a second.
+        """
+        minute = self._sent["requests"]
+        taken = minute.total(now) - self._refused.total(now)
+        return max(
+            taken / (max(1.0, minute.age(now)) + retry_after),
+            (self._last_second.total(now) - 1) / max(1.0, retry_after),
+        )
+
+    def heard(self, states: Sequence[LimitState]) -> float:
+        """Take note of what a response tells of limits; seconds for which everybody must be held, 0 for none."""
+        return max((self._note(state) for state in states), default=0.0)
+
+    def _note(self, state: LimitState) -> float:
+        told = self._told.get(state.kind)
+        limit = state.limit if told is None else min(told, state.limit)
+        floor = 1.0 if state.kind == "requests" else 60.0
+        if limit >= floor and self._limit(state.kind) != (int(limit) if state.kind == "requests" else limit):
+            self._set(state.kind, limit, source="headers")
+        return self._hold(state)
+
+    def _hold(self, state: LimitState) -> float:
+        """How long to send nothing because a limit is used up, and not by us: our own pace fits what is left."""
+        need = 1.0 if state.kind == "requests" else self._need(state.kind)
+        if state.remaining >= need or not state.reset:
+            return 0.0
+        sent = self._sent.get(state.kind)
+        ours = sent.total(self._clock.now()) if sent else 0.0
+        return 0.0 if ours >= EXPLAINED * state.limit else min(state.reset, LONGEST_HOLD)
+
+    def _need(self, kind: LimitKind) -> float:
+        """Tokens of an ordinary request."""
+        return max(1.0, _by_kind(*self._estimate.usual())[kind])
+
+
+def _by_kind(used_in: float, used_out: float) -> dict[LimitKind, float]:
+    return {"tokens": used_in + used_out, "input_tokens": used_in, "output_tokens": used_out}
