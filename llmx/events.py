@@ -199,7 +199,7 @@ class BudgetChanged:
 
     Args:
         name: the option that sets it.
-        cost, tokens: left, in US dollars and tokens, calls in flight counted as what they may cost; None without a limit.
+        cost, tokens: left, in US dollars and tokens, calls in flight not counted yet; None without a limit.
         held: calls wait for others to be settled, because all of them together might be too much.
     """
 

@@ -59,10 +59,10 @@ class _Caps:
 
     @property
     def left(self) -> tuple[Decimal | None, int | None]:
-        """Of cost and tokens; None without a limit."""
+        """Of cost and tokens, what calls in flight may come to aside; None without a limit."""
         cost, tokens = (
-            None if limit is None else max(limit * 0, limit - spent - out)
-            for limit, spent, out in zip(self._limits, self._spent, self._out, strict=True)
+            None if limit is None else max(limit * 0, limit - spent)
+            for limit, spent in zip(self._limits, self._spent, strict=True)
         )
         return cost, tokens
 

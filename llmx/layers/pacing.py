@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -119,10 +120,16 @@ class Pacing:
         size = self._size(request)
         expected = _by_kind(*self._estimate.guess(size))
         for kind, bucket in list(self._tokens.items()):
-            amount = expected[kind] + self._owed.get(kind, 0.0)
-            self._owed[kind] = min(0.0, amount)
-            with self._held(_WORDS[kind], bucket.limit, ready=bucket.ready(max(0.0, amount))):
-                await bucket.acquire(amount, row=expected[kind])
+            owed = self._owed.pop(kind, 0.0)
+            amount = expected[kind] + owed
+            try:
+                with self._held(_WORDS[kind], bucket.limit, ready=bucket.ready(max(0.0, amount))):
+                    await bucket.acquire(amount, row=expected[kind])
+            except asyncio.CancelledError:  # who does not wait for it does not pay the debts of others
+                self._owed[kind] = self._owed.get(kind, 0.0) + owed
+                raise
+            if amount < 0:
+                self._owed[kind] = self._owed.get(kind, 0.0) + amount
         return Reserved(size, expected)
 
     async def slot(self) -> None:

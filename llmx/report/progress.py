@@ -204,8 +204,10 @@ def _rate(figures: Figures) -> str:
 
 
 def eta(figures: Figures) -> str:
-    """Time left at the rate so far; "" when there is nothing to tell it from."""
+    """Time left at the rate so far; "" when there is nothing to tell it from, or nothing moves."""
     if not figures.total or figures.left is None or not figures.fresh:
+        return ""
+    if figures.stopping or figures.traffic.is_held:
         return ""
     return f"{duration(figures.seconds / figures.fresh * figures.left)} left"
 

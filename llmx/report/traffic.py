@@ -220,6 +220,13 @@ class Traffic:
             return _pace(endpoint)
         return ""
 
+    @property
+    def is_held(self) -> bool:
+        """Whether nothing moves, for every endpoint is paused, open or ended: what has been says nothing of what will be."""
+        now = self.clock.now()
+        held = [e.open_since is not None or e.paused_until > now or e.ended for e in self.endpoints.values()]
+        return bool(held) and all(held)
+
     def budget_left(self) -> str:
         """What is left of the caps, "" without any."""
         if self.budget is None:

@@ -372,3 +372,16 @@ async def test_a_limit_that_is_told_is_used_up_without_a_refusal(limits: Callabl
     await flood(endpoint.retrying(server), 180)
     assert len(server.admitted) >= 0.97 * 9000
     assert server.refused == []
+
+
+async def test_a_cancelled_wait_keeps_the_debt():
+    """What earlier answers used beyond their reservation is still owed when who would have paid it gives up."""
+    endpoint = Endpoint(tpm=1000)
+    await endpoint.over(Script(an_answer(tokens=10_000)))(a_request())
+    owed = dict(endpoint.pacing._owed)
+    waiting = asyncio.ensure_future(endpoint.over(Script(an_answer()))(a_request("2")))
+    await settle_down()
+    waiting.cancel()
+    await all_of([waiting])
+    assert endpoint.pacing._owed == owed
+    assert owed["tokens"] > 9000

@@ -277,3 +277,17 @@ async def test_the_first_line_stays_one(width: int) -> None:
     first, second, *_ = console.file.getvalue().splitlines()  # type: ignore[attr-defined]  # a StringIO
     assert first.rstrip().endswith("5 of 10 rows")
     assert second.startswith("5 ok")
+
+
+async def test_no_time_left_is_told_while_nothing_moves() -> None:
+    """A pause, an open circuit and a stop say nothing of how fast it will go on."""
+    figures, clock = await halfway()
+    figures(Paused("e", 30.0))
+    assert eta(figures) == ""
+    await clock.advance(31)
+    assert eta(figures) != ""
+    figures(CircuitOpened("e", 30.0, "503"))
+    assert eta(figures) == ""
+    figures(CircuitClosed("e"))
+    figures.stopped(Interrupted(2))
+    assert eta(figures) == ""
