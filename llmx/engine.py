@@ -67,6 +67,7 @@ async def connected(
 
     A stop ends the wait for weights.
     """
+    _check_address(settings)
     async with AsyncExitStack() as held:
         endpoints = []
         for spec in settings.model:
@@ -75,6 +76,16 @@ async def connected(
             held.push_async_callback(endpoint.provider.aclose)
             endpoints.append(endpoint)
         yield endpoints
+
+
+def _check_address(settings: Settings) -> None:
+    """Raises UsageError where one address is given for several providers: each one's key would be sent there."""
+    plain = [spec for spec in settings.model if spec not in settings.endpoints]
+    providers = list(dict.fromkeys(parse_model(spec).provider for spec in plain))
+    remote = [name for name in providers if name != "local"]
+    if settings.base_url is not None and len(remote) > 1:
+        hint = "[endpoint.NAME] tables in llmx.toml, or the variables of their SDKs, such as OPENAI_BASE_URL"
+        raise UsageError(f"--base-url is for one provider, and -m names {' and '.join(remote)}", hint=hint)
 
 
 async def _connect(spec: str, settings: Settings, schema: Schema, env: Environment, talk: Talk) -> Endpoint:

@@ -57,6 +57,7 @@ def _named(given: Mapping[str, Any], env: Environment, context: typer.Context) -
     tables = load_tables(env)
     models = given.get("model") or []
     used = models if isinstance(models, list) else [name.strip() for name in models.split(",")]
+    _check_names(used, tables.endpoints)
     endpoints = {name: table for name, table in tables.endpoints.items() if name in used}
     budgets = {name: table for name, table in tables.budgets.items() if name == given.get("budget")}
     return {
@@ -64,6 +65,14 @@ def _named(given: Mapping[str, Any], env: Environment, context: typer.Context) -
         **({"endpoints": endpoints} if endpoints else {}),
         **({"budgets": budgets} if budgets else {}),
     }
+
+
+def _check_names(models: Sequence[str], endpoints: Mapping[str, Any]) -> None:
+    """Refuse a bare word that is no endpoint of the config file, but nearly one. Raises UsageError."""
+    for name in models:
+        close = nearest(name, endpoints) if "/" not in name and name != "local" else None
+        if close is not None and name not in endpoints:
+            raise UsageError(f"no endpoint {name!r} in the config file", hint=f"did you mean {close!r}?")
 
 
 def run_settings(

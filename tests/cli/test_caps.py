@@ -133,3 +133,20 @@ def test_the_summary_says_what_was_used(llmx: Llmx, provider: Callable[..., Mock
     assert endpoint["limits"]["rpm"]["source"] == "headers"
     assert endpoint["limits"]["tpm"]["source"] == "told"
     assert {"fallbacks", "circuit_openings", "hedges", "pauses"} <= summary_of(llmx).keys()
+
+
+def test_a_misspelt_endpoint_is_named(llmx: Llmx, mock: Mock) -> None:
+    """A bare word that is nearly an endpoint of the config file is an error with that name."""
+    configured(llmx, mock)
+    ended = llmx(*RUN, "-m", "pricd")
+    assert ended.code == 2
+    assert "did you mean 'priced'?" in ended.err
+
+
+def test_one_address_is_not_for_two_providers(llmx: Llmx, mock: Mock) -> None:
+    """No provider's key is sent to an address that was given for another one."""
+    configured(llmx, mock)
+    keys = {"OPENAI_API_KEY": "sk-o", "ANTHROPIC_API_KEY": "sk-a"}
+    ended = llmx(*RUN, "-m", "openai/x", "-m", "anthropic/y", "--base-url", f"{mock.url}/v1", **keys)
+    assert (ended.code, mock.calls) == (2, 0)
+    assert "--base-url is for one provider, and -m names openai and anthropic" in ended.err
