@@ -67,16 +67,12 @@ def validated(
         """The answer; of a re-ask that was made, not replayed, the observer hears."""
         asked = True
         try:
-            completion = await handler(request)
+            completion = await _sent(handler, request)
             asked = completion.source == "model"
             return completion
         except RowError as error:
             asked = not isinstance(error, NotStored)
-            request.tally.reasks += request.reask if isinstance(error, RetriesExhausted) else 0
             raise _verdict(error, before) from error
-        except (NotAdmitted, FatalError):
-            request.tally.reasks += request.reask
-            raise
         finally:
             if before is not None and asked:
                 observer(Reasked(str(before.verdict)))
@@ -106,6 +102,15 @@ def validated(
         return call
 
     return layer
+
+
+async def _sent(handler: Handler, request: Request) -> Completion:
+    """The answer; of a row that may move on without one, the re-asks so far are kept, for they count there, too."""
+    try:
+        return await handler(request)
+    except (RetriesExhausted, NotAdmitted, FatalError):
+        request.tally.reasks += request.reask
+        raise
 
 
 class _Unfit(Exception):
