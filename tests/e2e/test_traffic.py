@@ -90,15 +90,13 @@ def test_a_storm_loses_no_row_and_makes_no_attempt_too_many(wire: str, tmp_path:
         rpm=3000,
         limits_at=(LimitsChange(30, rpm=1500),),
     )
-    run = rehearse(tmp_path, 400, mock, wire=wire, timeout="3s", retries=3, reasks=1)
+    run = rehearse(tmp_path, 400, mock, wire=wire, timeout="30s", retries=3, reasks=1)
     assert sorted(run.ids + run.failed_ids) == list(range(400))
     assert run.kinds <= {"retries_exhausted", "invalid_answer"}
     attempts = [row["_error"]["attempts"] for row in run.errors]
     assert max(attempts, default=0) <= 4 * 2
     assert run.figures.calls == run.stats["calls"] <= 400 * 4 * 2
-    assert (
-        len(run.errors) <= 40
-    )  # about 5 by chance; simulated time runs ahead of a machine that is busy, into timeouts
+    assert len(run.errors) <= 12  # about 7 by chance
 
 
 def test_an_outage_costs_itself_and_one_probe(tmp_path: Path) -> None:
