@@ -69,13 +69,15 @@ class AdaptiveRate:
             self.rate = math.inf
             self._due = -math.inf
 
-    def refused(self, now: float, *, sent: float, accepted: float, known: bool) -> bool:
+    def refused(self, now: float, *, sent: float, accepted: float, lowest: float, known: bool) -> bool:
         """A request was refused; whether the rate falls for it.
 
         Args:
             sent: when it was.
             accepted: requests a second that the server has lately taken, or that it may be sent for another limit:
                 where the first rate falls from.
+            lowest: requests a second that every limit per minute allows that the server may keep: a server that
+                refuses for most of a minute has let that minute's requests through at once.
             known: there is such a limit.
         """
         self._refused += 1
@@ -86,7 +88,8 @@ class AdaptiveRate:
             return False
         far = self.rate != math.inf and self._refused > self._passed
         start = min(self.rate, accepted) if self.rate == math.inf else self.rate
-        self.rate = max((RATE_FALL_FAR if far else RATE_FALL) * start, LOWEST_RATE)
+        fall = RATE_FALL_FAR if far else RATE_FALL
+        self.rate = max(fall * start, min(start, RATE_FALL * lowest), LOWEST_RATE)
         self._fell = self._taken = now
         self._due = max(self._due, now) if self._due > -math.inf else now
         self._passed = self._refused = 0
@@ -125,31 +128,32 @@ class AdaptiveConcurrency:
         self._begin_round()
 
     def _begin_round(self) -> None:
-        self._calls = self._failures = 0
+        self._calls = self._failures = self._answered = 0
         self._seconds = 0.0
         self._full = False
 
-    def ended(self, seconds: float, *, full: bool, overloaded: bool = False) -> None:
+    def ended(self, seconds: float | None, *, full: bool, overloaded: bool = False) -> None:
         """A call has come back.
 
         Args:
-            seconds: how long it took; not looked at when it failed.
+            seconds: how long its answer took, None if it got none: a refusal is quick, and says nothing of answers.
             full: others waited for a place.
             overloaded: it failed as calls to a server fail that has too many.
         """
         self._calls += 1
         self._failures += overloaded
-        self._seconds += 0.0 if overloaded else seconds
+        if seconds is not None:
+            self._answered += 1
+            self._seconds += seconds
         self._full = self._full or full
         if self._calls >= self.limit:
             self._judge()
             self._begin_round()
 
     def _judge(self) -> None:
-        answered = self._calls - self._failures
         if self._failures > OVERLOADED * self._calls:
             self._fall(0.5, lowest=1)
-        elif self._ceiling > self._start and answered and self._is_slow(self._seconds / answered):
+        elif self._ceiling > self._start and self._answered and self._is_slow(self._seconds / self._answered):
             self._fall(0.8, lowest=self._start)
         elif self._full:
             more = self.limit if self._doubling else CONCURRENCY_RISE

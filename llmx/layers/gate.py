@@ -243,12 +243,11 @@ class Gate:
         self._refusals = 0
         self._closed_by(self._breaker.succeeded(now, passed.sent, probe=passed.probe))
         self._pacing.answered(completion.usage, passed.reserved)
-        self._left(now, passed)
+        self._left(seconds=now - passed.sent)
 
     def failed(self, error: BaseException, passed: Passed) -> None:
         """No answer."""
         now = self._clock.now()
-        overloaded = isinstance(error, OVERLOADED)
         if isinstance(error, RateLimited):
             self._refused(now, error, passed)
         elif isinstance(error, TransientError):
@@ -259,7 +258,7 @@ class Gate:
             self._breaker.released()
         if isinstance(error, TransientError) and error.retry_after:
             self.pause(error.retry_after)
-        self._left(now, passed, overloaded=overloaded)
+        self._left(overloaded=isinstance(error, OVERLOADED))
 
     def _refused(self, now: float, error: RateLimited, passed: Passed) -> None:
         """A limit: pacing, not failure."""
@@ -291,10 +290,10 @@ class Gate:
             self._observer(CircuitClosed(self.name))
             self._tell_others()
 
-    def _left(self, now: float, passed: Passed, *, overloaded: bool = False) -> None:
+    def _left(self, *, seconds: float | None = None, overloaded: bool = False) -> None:
         before = self._concurrency.limit
         full = self.in_flight >= before and self.waiting > 0
-        self._concurrency.ended(now - passed.sent, full=full, overloaded=overloaded)
+        self._concurrency.ended(seconds, full=full, overloaded=overloaded)
         self.in_flight -= 1
         if self._concurrency.limit != before:
             self._observer(ConcurrencySet(self.name, self._concurrency.limit))

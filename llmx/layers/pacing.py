@@ -17,7 +17,7 @@ from llmx.events import HeldBy, LimitLearned, Observer, Throttled
 from llmx.layers.adaptive import AdaptiveRate
 from llmx.layers.buckets import RequestBucket, TokenBucket
 from llmx.layers.estimate import TokenEstimate
-from llmx.layers.rolling import Rolling
+from llmx.layers.rolling import SPAN, Rolling
 from llmx.types import LimitKind, LimitState, Request, Usage
 
 __all__ = ["Pacing", "Reserved"]
@@ -194,7 +194,8 @@ class Pacing:
         self._refused.add(now)
         known = self._known < math.inf
         accepted = self._known if known else self._accepted(now, retry_after or 0.0)
-        if self._rate.refused(now, sent=sent, accepted=accepted, known=known):
+        lowest = self._taken(now) / SPAN
+        if self._rate.refused(now, sent=sent, accepted=accepted, lowest=lowest, known=known):
             self._observer(LimitLearned(self._endpoint, "rpm", self._rate.rate * 60, "refusals"))
 
     def _accepted(self, now: float, retry_after: float) -> float:
@@ -203,12 +204,15 @@ class Pacing:
         A server that has had enough for `retry_after` has taken as many as it takes in all that time; most round it up
         to a second.
         """
-        minute = self._sent["requests"]
-        taken = minute.total(now) - self._refused.total(now)
+        known_for = max(1.0, self._sent["requests"].age(now))
         return max(
-            taken / (max(1.0, minute.age(now)) + retry_after),
+            self._taken(now) / (known_for + retry_after),
             (self._last_second.total(now) - 1) / max(1.0, retry_after),
         )
+
+    def _taken(self, now: float) -> float:
+        """Requests that the server has not refused, of those sent in the last minute."""
+        return self._sent["requests"].total(now) - self._refused.total(now)
 
     def heard(self, states: Sequence[LimitState]) -> float:
         """Take note of what a response tells of limits; seconds for which everybody must be held, 0 for none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-__all__ = ["Rolling"]
+__all__ = ["SPAN", "Rolling"]
 
 SPAN = 60.0
 """Seconds: limits are told per minute."""

@@ -18,7 +18,7 @@ def a_round(
 ) -> int:
     """As many calls as may be in flight have come back; how many may be then."""
     for nth in range(concurrency.limit):
-        concurrency.ended(seconds, full=full, overloaded=nth < overloaded)
+        concurrency.ended(None if nth < overloaded else seconds, full=full, overloaded=nth < overloaded)
     return concurrency.limit
 
 
@@ -81,8 +81,16 @@ def test_failures_say_nothing_of_latency():
     concurrency = AdaptiveConcurrency(32, 256)
     a_round(concurrency, 1.0)
     for nth in range(64):
-        concurrency.ended(60.0 if nth < 20 else 1.0, full=True, overloaded=nth < 20)
+        concurrency.ended(None if nth < 20 else 1.0, full=True, overloaded=nth < 20)
     assert concurrency.limit == 128
+
+
+def test_a_refusal_says_nothing_of_latency():
+    """It comes at once: the answers after it are not slow for that."""
+    concurrency = AdaptiveConcurrency(4, 64)
+    for _ in range(4):
+        concurrency.ended(None, full=False)
+    assert [a_round(concurrency) for _ in range(3)] == [8, 16, 32]
 
 
 def test_it_falls_on_refusals_once_per_round_trip():
@@ -137,9 +145,15 @@ def test_it_stays_between_one_and_its_ceiling(start, more, history):
 
 
 def refuse(
-    rate: AdaptiveRate, now: float, *, sent: float, accepted: float = 50.0, known: bool = False
+    rate: AdaptiveRate,
+    now: float,
+    *,
+    sent: float,
+    accepted: float = 50.0,
+    lowest: float = 0.0,
+    known: bool = False,
 ) -> bool:
-    return rate.refused(now, sent=sent, accepted=accepted, known=known)
+    return rate.refused(now, sent=sent, accepted=accepted, lowest=lowest, known=known)
 
 
 def test_there_is_no_rate_before_a_refusal():
@@ -190,6 +204,19 @@ def test_it_has_a_lowest():
     for second in range(100):
         refuse(rate, second, sent=second - 0.5)
     assert rate.rate == LOWEST_RATE
+
+
+def test_it_does_not_fall_below_what_every_limit_allows():
+    """A server that lets a minute's requests through at once, and refuses for the rest of it, allows that many."""
+    rate = AdaptiveRate()
+    refuse(rate, 8.0, sent=7.5, accepted=400.0, lowest=50.0)
+    for second in range(9, 60):
+        refuse(rate, second, sent=second - 0.5, lowest=50.0)
+    assert rate.rate == pytest.approx(46)
+    refuse(rate, 60.0, sent=59.5, lowest=10.0)
+    assert rate.rate == pytest.approx(23)
+    refuse(rate, 61.0, sent=60.5, lowest=1000.0)
+    assert rate.rate == pytest.approx(23)
 
 
 def test_it_rises_while_it_holds_back():

@@ -343,7 +343,6 @@ async def test_a_server_that_only_refuses_is_used_well(limits: Callable[[], Rate
     assert server.refused_share <= 0.03
 
 
-@pytest.mark.xfail(strict=True, reason="the rate falls to almost nothing while the minute is used up")
 @pytest.mark.parametrize("named", [1.0, None])
 async def test_a_server_that_names_no_honest_time_is_used_well(named: float | None):
     """A limit held by the minute, whose refusals always say one second, or nothing."""
