@@ -30,6 +30,7 @@ __all__ = [
     "EndpointTable",
     "MaxFailures",
     "Settings",
+    "as_json",
     "as_options",
     "checked_table",
     "parse_duration",
@@ -280,7 +281,7 @@ def as_options(settings: Settings) -> dict[str, Any]:
     given = {
         name: getattr(settings, name) for name in Settings.model_fields if name in settings.model_fields_set
     }
-    return {name.rstrip("_"): _as_json(value) for name, value in given.items() if value is not None}
+    return {name.rstrip("_"): as_json(value) for name, value in given.items() if value is not None}
 
 
 def checked_table(kind: type[_Table], name: str, value: Any, where: str) -> Any:
@@ -310,9 +311,10 @@ def checked_table(kind: type[_Table], name: str, value: Any, where: str) -> Any:
         raise UsageError(f"{table}: {key} is {first['input']!r}: {problem}") from None
 
 
-def _as_json(value: Any) -> Any:
+def as_json(value: Any) -> Any:
+    """One option's value, as JSON."""
     if isinstance(value, dict):
-        return {name: _as_json(part) for name, part in value.items()}
+        return {name: as_json(part) for name, part in value.items()}
     if isinstance(value, _Table):
         return value.model_dump(mode="json", by_alias=True, exclude_unset=True)
     if isinstance(value, MaxFailures):

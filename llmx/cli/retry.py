@@ -54,7 +54,7 @@ def retry(
     retried = Retried(run.folder, run.manifest.hashes, run.command_from(env.cwd) or "")
     if output is None and not obstacle:
         place = replace(env, cwd=run.cwd)
-        return run_settings(_settings(_in_place(run)), place, sys.argv[1:], retried)
+        return run_settings(_settings(_in_place(run, env)), place, sys.argv[1:], retried)
     if output is None:
         typer.echo(f"{obstacle}: what comes of the failed rows goes to standard output", err=True)
     return run_settings(_settings(_apart(run, env, output)), env, sys.argv[1:], retried)
@@ -93,9 +93,24 @@ def _obstacle(run: Run, env: Environment) -> str:
     return ""
 
 
-def _in_place(run: Run) -> dict[str, Any]:
+def _command(run: Run, env: Environment) -> dict[str, Any]:
+    """The run's command, with endpoints and budgets as today's config files have them, where they still do.
+
+    A limit that was raised since, or a key of another name, is meant for this retry, too.
+    """
+    from llmx.config import load_tables
+    from llmx.settings import as_json
+
+    tables, command = load_tables(replace(env, cwd=run.cwd)), dict(run.command)
+    for option, today in (("endpoints", tables.endpoints), ("budgets", tables.budgets)):
+        if then := command.get(option):
+            command[option] = then | {name: as_json(today[name]) for name in then if name in today}
+    return command
+
+
+def _in_place(run: Run, env: Environment) -> dict[str, Any]:
     """The same command: all that is done is replayed, what failed is asked about again."""
-    return {name: value for name, value in run.command.items() if name != "fresh"}
+    return {name: value for name, value in _command(run, env).items() if name != "fresh"}
 
 
 def _apart(run: Run, env: Environment, output: str | None) -> dict[str, Any]:
@@ -106,7 +121,9 @@ def _apart(run: Run, env: Environment, output: str | None) -> dict[str, Any]:
     if errors is None:
         raise UsageError(f"the failed rows of the run {run.name!r} are not there any more")
     dropped = {"inputs", "input_format", "limit", "sample", "seed", "output", "errors", "summary", "fresh"}
-    kept = {name: _anchored(name, value, run) for name, value in run.command.items() if name not in dropped}
+    kept = {
+        name: _anchored(name, value, run) for name, value in _command(run, env).items() if name not in dropped
+    }
     return {**kept, "inputs": [str(errors)], "input_format": "jsonl", "output": output or "-"}
 
 

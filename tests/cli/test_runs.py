@@ -701,6 +701,44 @@ def test_retry_asks_the_same_server(llmx: Llmx, failing: Mock, rows: Path) -> No
     assert (done.code, failing.calls, "changed" in done.err) == (0, 12, False), done.err
 
 
+TABLES = """
+[endpoint.named]
+model = "openai/{model}"
+base-url = "{url}/v1"
+
+[budget.labelling]
+daily-tokens = {tokens}
+"""
+
+
+def configured(llmx: Llmx, mock: Mock, *, tokens: int, model: str = "mock") -> None:
+    """A config file that names the provider and a budget."""
+    (llmx.cwd / "llmx.toml").write_text(TABLES.format(url=mock.url, tokens=tokens, model=model))
+
+
+@pytest.mark.parametrize("argv", [(), ("-o", "more.jsonl")], ids=["in place", "apart"])
+def test_retry_reads_todays_tables(llmx: Llmx, failing: Mock, rows: Path, argv: tuple[str, ...]) -> None:
+    """A budget that was lowered since holds; one that was raised lets the retry through."""
+    configured(llmx, failing, tokens=9_000_000)
+    named = ("-m", "named", "--budget", "labelling", "--max-output-tokens", "100")
+    assert llmx(*RUN, *named, *ONE_BY_ONE, "-o", "out.jsonl", OPENAI_API_KEY="key-for-tests").code == 3
+    configured(llmx, failing, tokens=10)
+    assert llmx("retry", "out.jsonl", *argv, OPENAI_API_KEY="key-for-tests").code == 5
+    configured(llmx, failing, tokens=9_000_000)
+    assert llmx("retry", "out.jsonl", *argv, OPENAI_API_KEY="key-for-tests").code == 0
+
+
+def test_retry_asks_no_other_model_by_the_same_name(llmx: Llmx, failing: Mock, rows: Path) -> None:
+    """An endpoint that has become another one would be asked about all rows."""
+    configured(llmx, failing, tokens=9_000_000)
+    named = (*RUN, "-m", "named", *ONE_BY_ONE, "-o", "out.jsonl")
+    assert llmx(*named, OPENAI_API_KEY="key-for-tests").code == 3
+    configured(llmx, failing, tokens=9_000_000, model="another")
+    done = llmx("retry", "out.jsonl", OPENAI_API_KEY="key-for-tests")
+    assert (done.code, failing.calls) == (2, 10)
+    assert "but changed since: model" in done.err
+
+
 @pytest.mark.parametrize("argv", [(), ("-o", "more.jsonl")], ids=["in place", "apart"])
 def test_retry_asks_no_other_question(llmx: Llmx, failing: Mock, rows: Path, argv: tuple[str, ...]) -> None:
     """A prompt that was edited would ask about all rows: that is another command."""
