@@ -145,7 +145,7 @@ STATES = [
     ),
     Scene(
         "Pacing at a rate found from refusals, by a server that tells none",
-        r" [3-9]%.*as found",
+        r" [3-9]%.*\(found\)",
         mocks=("--latency 0.3:1 --rpm 900 --limit-window 1 --no-limit-headers --no-retry-after",),
     ),
     Scene(
@@ -165,14 +165,14 @@ STATES = [
     ),
     Scene(
         "Falling back: a is down, rows go to b",
-        r"a circuit open for [6-9] s, next try in",
+        r"a: circuit open for [6-9] s, next try in",
         "-m a -m b",
         ("--latency 0.3:1 --outage 2:90", "--latency 0.5:1 --rpm 3000"),
         TWO,
     ),
     Scene(
         "An endpoint that ended, with a wrong key; the other goes on",
-        r" [5-9]%.*a ended",
+        r" [5-9]%.*a: ended",
         "-m a -m b",
         ("--latency 0.3:1 --key right",),
         KEYS,

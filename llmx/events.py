@@ -29,6 +29,7 @@ __all__ = [
     "HeldBy",
     "LimitLearned",
     "Observer",
+    "PauseReason",
     "Paused",
     "Reasked",
     "RetryScheduled",
@@ -141,12 +142,21 @@ class ConcurrencySet:
     limit: int
 
 
+PauseReason = Literal["refused", "drained", "failed"]
+
+
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """The whole endpoint waits for `seconds`, as its server asked."""
+    """The whole endpoint waits for `seconds`, as its server asked.
+
+    Args:
+        reason: "refused", by a 429; "drained", by a header that says that nothing is left; "failed", by another error
+            that names a time.
+    """
 
     endpoint: str
     seconds: float
+    reason: PauseReason = "refused"
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from llmx.events import (
     ConcurrencySet,
     Observer,
     Paused,
+    PauseReason,
 )
 from llmx.layers.adaptive import AdaptiveConcurrency
 from llmx.layers.breaker import Breaker
@@ -257,7 +258,7 @@ class Gate:
         elif passed.probe:
             self._breaker.released()
         if isinstance(error, TransientError) and error.retry_after:
-            self.pause(error.retry_after)
+            self.pause(error.retry_after, "refused" if isinstance(error, RateLimited) else "failed")
         self._left(overloaded=isinstance(error, OVERLOADED))
 
     def _refused(self, now: float, error: RateLimited, passed: Passed) -> None:
@@ -302,14 +303,14 @@ class Gate:
     def heard(self, states: Sequence[LimitState]) -> None:
         """Take note of what a response's headers tell of limits; one that is used up holds everybody."""
         if (hold := self._pacing.heard(states)) > 0:
-            self.pause(hold)
+            self.pause(hold, "drained")
 
-    def pause(self, seconds: float) -> None:
+    def pause(self, seconds: float, reason: PauseReason = "refused") -> None:
         """Hold everybody for `seconds` from now, unless a longer pause is already on."""
         until = self._clock.now() + seconds
         if until > self._paused_until:
             self._paused_until = until
-            self._observer(Paused(self.name, seconds))
+            self._observer(Paused(self.name, seconds, reason))
 
     def end(self, error: FatalError) -> None:
         """Nothing more is sent here; who waits goes elsewhere."""

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from llmx.report.summary import Figures, duration, money
+from llmx.report.traffic import Wait
 from llmx.text import harmless, plural
 
 if TYPE_CHECKING:
@@ -189,7 +190,19 @@ def block(figures: Figures, width: int = 80) -> RenderableType:
         f"   {_rate(figures)}   {eta(figures)}",
     )
     # Text, never markup: a model's name is data.
-    return Group(bar, rows, Text(harmless(_traffic(figures)), style="dim"))
+    return Group(bar, rows, Text(harmless(_traffic(figures)), style="dim"), *_held(figures))
+
+
+def _held(figures: Figures) -> Iterator[RenderableType]:
+    """A line for everything that stands still, and one for the pace of the rest."""
+    from rich.text import Text
+
+    waits = _waits(figures)
+    for wait in waits:
+        if wait.still:
+            yield Text(harmless(wait.text), style="yellow", no_wrap=True, overflow="ellipsis")
+    if paced := " · ".join(wait.text for wait in waits if not wait.still):
+        yield Text(harmless(paced))
 
 
 def _share(figures: Figures) -> str:
@@ -221,7 +234,7 @@ def _traffic(figures: Figures) -> str:
         figures.traffic.budget_left(),
         plural(figures.retries, "retry") if figures.retries else "",
     ]
-    return " · ".join(part for part in [*parts, waiting(figures)] if part)
+    return " · ".join(part for part in parts if part)
 
 
 def _cost(figures: Figures) -> str:
@@ -233,16 +246,22 @@ def _cost(figures: Figures) -> str:
 
 def waiting(figures: Figures) -> str:
     """What the run waits on: the end of the calls in flight, a pause, a limit, a circuit, delays before retries."""
+    return " · ".join(wait.text for wait in _waits(figures))
+
+
+def _waits(figures: Figures) -> list[Wait]:
     if figures.stopping:
         calls = plural(figures.in_flight, "call")
-        return f"stopping ({figures.stopping}): waiting for {calls} in flight; Ctrl-C stops at once"
-    parts = figures.traffic.waits()
-    parts += [f"{figures.retrying:,} waiting to retry"] if figures.retrying else []
-    return " · ".join(parts)
+        text = f"stopping ({figures.stopping}): waiting for {calls} in flight; Ctrl-C stops at once"
+        return [Wait(text, still=True)]
+    waits = figures.traffic.waits()
+    if figures.retrying and not figures.traffic.is_held:  # else they wait for what holds everybody
+        waits.append(Wait(f"{figures.retrying:,} waiting to retry"))
+    return waits
 
 
 def line(figures: Figures) -> str:
     """One plain line of the same facts."""
     parts = [_share(figures).strip(), f"{figures.ok:,} ok", f"{figures.failed:,} failed"]
-    parts += [_rate(figures), eta(figures), _traffic(figures)]
+    parts += [_rate(figures), eta(figures), _traffic(figures), waiting(figures)]
     return " · ".join(part for part in parts if part)

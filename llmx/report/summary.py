@@ -55,7 +55,7 @@ class Figures:
     """The state of a run, an observer of its events.
 
     `ok + failed` is the number of settled rows; `cached`, `coalesced` and `resumed` are those of the `ok` rows that
-    cost no call. `retries` counts all so far, `retrying` those whose delay has not ended. `usage` is all that is known to be spent, on failed rows and attempts too; `maybe_billed`
+    cost no call, `ahead` those of them that came before the first one that did. `retries` counts all so far, `retrying` those whose delay has not ended. `usage` is all that is known to be spent, on failed rows and attempts too; `maybe_billed`
     counts the calls that may have been charged beside it, because they were sent and not answered.
     """
 
@@ -78,6 +78,7 @@ class Figures:
     maybe_billed: int = 0
     reasks: int = 0
     usage: Usage = field(default_factory=Usage)
+    ahead: int = 0
     latencies: Latencies = field(default_factory=Latencies)
     errors: dict[str, ErrorGroup] = field(default_factory=dict)
     stopping: str = ""
@@ -106,8 +107,12 @@ class Figures:
 
     @property
     def fresh(self) -> int:
-        """Settled rows beyond those of earlier sessions: what this session's time and money went to."""
-        return self.settled - min(self.done, self.cached + self.resumed)
+        """Settled rows beyond those of earlier sessions and those that the cache gave before anything was asked.
+
+        What this session's time and money went to. Answers of the cache that lie among the others are like them: there
+        will be as many in what is left.
+        """
+        return self.settled - max(self.ahead, min(self.done, self.cached + self.resumed))
 
     @property
     def left(self) -> int | None:
@@ -174,6 +179,8 @@ class Figures:
             self.cached += outcome.source == "cache"
             self.coalesced += outcome.source == "coalesced"
             self.resumed += outcome.source == "journal" and not outcome.attempts
+            if self.settled == self.cached + self.coalesced + self.resumed:
+                self.ahead = self.settled
             return
         self.failed += 1
         group = self.errors.setdefault(outcome.error.type, ErrorGroup())

@@ -25,11 +25,31 @@ from llmx.events import (
     HedgeSent,
     LimitLearned,
     Paused,
+    PauseReason,
     Throttled,
 )
 from llmx.text import dollars, plural
 
-__all__ = ["EndpointFigures", "LimitFigures", "Traffic"]
+__all__ = ["EndpointFigures", "LimitFigures", "Traffic", "Wait"]
+
+
+_PAUSES: dict[PauseReason, str] = {
+    "refused": "429",
+    "drained": "nothing left of a limit",
+    "failed": "error that names a time",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What holds calls back.
+
+    Args:
+        still: nothing is sent there, rather than no more than a limit allows.
+    """
+
+    text: str
+    still: bool = False
 
 
 @dataclass(slots=True)
@@ -76,6 +96,7 @@ class EndpointFigures:
     held_by: str | None = None
     per_minute: float = 0.0
     paused_until: float = -math.inf
+    paused_by: PauseReason = "refused"
     open_since: float | None = None
     probe_at: float = 0.0
     probing: bool = False
@@ -172,7 +193,7 @@ class Traffic:
                 endpoint.held_by, endpoint.per_minute = event.limit, event.per_minute
             case Paused():
                 endpoint.pauses += 1
-                endpoint.paused_until = now + event.seconds
+                endpoint.paused_until, endpoint.paused_by = now + event.seconds, event.reason
 
     def _learn(self, endpoint: EndpointFigures, event: LimitLearned, now: float) -> None:
         known = endpoint.limits.get(event.limit)
@@ -196,36 +217,42 @@ class Traffic:
 
     # For people
 
-    def waits(self) -> list[str]:
-        """What holds calls back now, in a few words each."""
+    def waits(self) -> list[Wait]:
+        """What holds calls back now, in a few words each: first what stands still, then what is paced."""
         several = len(self.endpoints) > 1
         found = []
         for name, endpoint in self.endpoints.items():
-            if state := self._state(endpoint):
-                found.append(f"{name} {state}" if several else state)
+            if (state := self._still(endpoint)) or (state := _pace(endpoint)):
+                found.append(Wait(f"{name}: {state}" if several else state, still=self._stands(endpoint)))
         if self.budget is not None and self.budget.held:
-            found.append("waiting for calls in flight, to see what is left of the budget")
-        return found
+            found.append(Wait("waiting for calls in flight, to see what is left of the budget", still=True))
+        return sorted(found, key=lambda wait: not wait.still)
 
-    def _state(self, endpoint: EndpointFigures) -> str:
+    def _still(self, endpoint: EndpointFigures) -> str:
+        """Why nothing is sent there, "" if something is."""
         now = self.clock.now()
         if endpoint.ended:
-            return "ended"
+            return f"ended{self._elsewhere()} ({endpoint.ended})"
         if endpoint.open_since is not None:
-            since = f"circuit open for {now - endpoint.open_since:.0f} s"
-            return f"{since}, probing" if endpoint.probing else f"{since}, {_probe(endpoint.probe_at - now)}"
+            next_try = "probing" if endpoint.probing else _probe(endpoint.probe_at - now)
+            return f"circuit open for {now - endpoint.open_since:.0f} s, {next_try}{self._elsewhere()}"
         if (left := endpoint.paused_until - now) > 0:
-            return f"paused {left:.0f} s by the server (429)"
-        if endpoint.held_by is not None:
-            return _pace(endpoint)
+            return f"paused {left:.0f} s by the server ({_PAUSES[endpoint.paused_by]})"
         return ""
+
+    def _elsewhere(self) -> str:
+        """Where rows go, if anywhere."""
+        free = [name for name, other in self.endpoints.items() if not self._stands(other)]
+        return f", rows go to {free[0] if len(free) == 1 else 'the others'}" if free else ""
+
+    def _stands(self, endpoint: EndpointFigures) -> bool:
+        paused = endpoint.paused_until > self.clock.now()
+        return paused or endpoint.open_since is not None or bool(endpoint.ended)
 
     @property
     def is_held(self) -> bool:
-        """Whether nothing moves, for every endpoint is paused, open or ended: what has been says nothing of what will be."""
-        now = self.clock.now()
-        held = [e.open_since is not None or e.paused_until > now or e.ended for e in self.endpoints.values()]
-        return bool(held) and all(held)
+        """Whether nothing moves, for every endpoint stands still: what has been says nothing of what will be."""
+        return bool(self.endpoints) and all(map(self._stands, self.endpoints.values()))
 
     def budget_left(self) -> str:
         """What is left of the caps, "" without any."""
@@ -258,9 +285,10 @@ def _probe(seconds: float) -> str:
 
 
 def _pace(endpoint: EndpointFigures) -> str:
+    if endpoint.held_by is None:
+        return ""
     if endpoint.held_by == "found":
-        return f"pacing at {endpoint.per_minute:,.0f} rpm, as found"
-    assert endpoint.held_by is not None
+        return f"pacing at {endpoint.per_minute:,.0f} rpm (found)"
     told = endpoint.limits.get(endpoint.held_by)
     whose = {"told": " (yours)", "headers": " (the server's)"}.get(told.source if told else "", "")
     return f"pacing at {endpoint.per_minute:,.0f} {endpoint.held_by}{whose}"

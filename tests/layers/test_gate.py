@@ -191,7 +191,7 @@ async def test_a_limit_that_others_have_used_up_holds_everybody():
     endpoint.gate.heard(drained())
     await asyncio.gather(*tasks_of(endpoint.over(sent), 3))
     assert min(sent.times) >= 20
-    assert endpoint.log.of(Paused) == [Paused("mock", 20.0)]
+    assert endpoint.log.of(Paused) == [Paused("mock", 20.0, "drained")]
 
 
 async def test_a_limit_that_we_have_used_up_holds_nobody():

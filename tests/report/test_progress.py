@@ -20,6 +20,7 @@ from llmx.events import (
     EndpointEnded,
     LimitLearned,
     Paused,
+    PauseReason,
     RetryScheduled,
     RetryStarted,
     RowSettled,
@@ -153,7 +154,7 @@ def test_waiting_for_a_rate_that_was_found() -> None:
     """Nobody has named it."""
     figures, _ = started()
     figures(Throttled("e", "found", 1_234.5))
-    assert waiting(figures) == "pacing at 1,234 rpm, as found"
+    assert waiting(figures) == "pacing at 1,234 rpm (found)"
 
 
 async def test_waiting_for_a_circuit() -> None:
@@ -177,7 +178,61 @@ def test_of_several_endpoints_each_is_named() -> None:
     figures(AttemptStarted("first"))
     figures(Paused("second", 5.0))
     figures(EndpointEnded("third", AuthenticationFailed("no key")))
-    assert waiting(figures) == "second paused 5 s by the server (429) · third ended"
+    figures(Throttled("first", "found", 600))
+    held = "second: paused 5 s by the server (429) · third: ended, rows go to first (no key)"
+    assert waiting(figures) == f"{held} · first: pacing at 600 rpm (found)"
+    assert drawn(figures).splitlines()[3:] == [*held.split(" · "), "first: pacing at 600 rpm (found)"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [("refused", "429"), ("drained", "nothing left of a limit"), ("failed", "error that names a time")],
+)
+def test_a_pause_has_a_reason(reason: PauseReason, said: str) -> None:
+    """A refusal, a header, or an error that says when to come again."""
+    figures, _ = started()
+    figures(Paused("e", 5.0, reason))
+    assert waiting(figures) == f"paused 5 s by the server ({said})"
+
+
+def test_of_several_that_are_free_none_is_named() -> None:
+    """Rows go to any of them."""
+    figures, _ = started()
+    figures(AttemptStarted("first"))
+    figures(AttemptStarted("second"))
+    figures(CircuitOpened("third", 30.0, "503"))
+    assert waiting(figures) == "third: circuit open for 0 s, next try in 30 s, rows go to the others"
+
+
+def test_a_long_reason_is_cut() -> None:
+    """A line of the block stays one line."""
+    figures, _ = started()
+    figures(EndpointEnded("e", AuthenticationFailed("no key " * 50)))
+    assert len(drawn(figures).splitlines()) == 4
+
+
+def test_nobody_waits_to_retry_while_all_is_held() -> None:
+    """What holds everybody holds them, too."""
+    figures, _ = started()
+    figures(RetryScheduled(Interrupted(2), 1.0))
+    figures(Paused("e", 5.0))
+    assert waiting(figures) == "paused 5 s by the server (429)"
+
+
+async def test_answers_of_the_cache_before_all_others_say_nothing_of_the_rest() -> None:
+    """A hundred that came at once: the nine hundred others take their time, and cost."""
+    figures, clock = started(1000)
+    hit = Outcome(Record(0, {}), value=1, source="cache")
+    for _ in range(100):
+        figures(RowSettled(hit))
+    figures(AttemptStarted("e"))
+    await clock.advance(1)
+    figures(AttemptSucceeded("e", Usage(100, 20, cost=Decimal("0.01")), 1.0))
+    figures(RowSettled(Outcome(Record(0, {}), value=1, attempts=1)))
+    assert eta(figures) == "14m 59s left"
+    assert "$0.0100 of about $9.00" in drawn(figures)
+    figures(RowSettled(hit))  # one among them will not be the last
+    assert eta(figures) == "7m 29s left"
 
 
 def test_waiting_for_the_end() -> None:
