@@ -80,11 +80,12 @@ async def connected(
 
 def _check_address(settings: Settings) -> None:
     """Raises UsageError where one address is given for several providers: each one's key would be sent there."""
-    plain = [spec for spec in settings.model if spec not in settings.endpoints]
-    providers = list(dict.fromkeys(parse_model(spec).provider for spec in plain))
+    tables = [settings.endpoints.get(spec) or EndpointTable(model=spec) for spec in settings.model]
+    plain = [table.model for table in tables if table.base_url is None]
+    providers = list(dict.fromkeys(parse_model(model).provider for model in plain))
     remote = [name for name in providers if name != "local"]
     if settings.base_url is not None and len(remote) > 1:
-        hint = "[endpoint.NAME] tables in llmx.toml, or the variables of their SDKs, such as OPENAI_BASE_URL"
+        hint = "[endpoint.NAME] tables with a base-url in llmx.toml, or the variables of their SDKs, such as OPENAI_BASE_URL"
         raise UsageError(f"--base-url is for one provider, and -m names {' and '.join(remote)}", hint=hint)
 
 

@@ -13,9 +13,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from llmx.errors import UsageError
 from llmx.records import MAX_EXPANSION, MAX_ROW_BYTES
@@ -125,7 +134,7 @@ Bytes = Annotated[int, BeforeValidator(parse_size), Field(ge=1, le=sys.maxsize)]
 Names = Annotated[list[str], BeforeValidator(_parse_names)]
 Models = Annotated[list[Name], BeforeValidator(_parse_models)]
 Mode = Literal["auto", "json_schema", "tools", "json"]
-Dollars = Annotated[Decimal, Field(ge=0)]
+Rate = Annotated[Decimal, Field(ge=0, le=1_000_000, decimal_places=12)]
 
 
 class _Table(BaseModel):
@@ -139,6 +148,13 @@ class _Table(BaseModel):
         populate_by_name=True,
         protected_namespaces=(),
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_no_truth(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, bool):  # which would be taken for 1
+            raise ValueError(f"{str(info.field_name).replace('_', '-')} is neither true nor false")
+        return value
 
 
 class EndpointTable(_Table):
@@ -158,8 +174,22 @@ class EndpointTable(_Table):
     rpm: float | None = Field(default=None, ge=1)
     tpm: float | None = Field(default=None, ge=60)
     concurrency: int | None = Field(default=None, ge=1, le=10_000)
-    input_price: Dollars | None = None
-    output_price: Dollars | None = None
+    input_price: Rate | None = None
+    output_price: Rate | None = None
+
+    @field_validator("key_name")
+    @classmethod
+    def _is_no_key(cls, name: str | None) -> str | None:
+        if name is not None and not name.isidentifier():  # not repeated: it may be the key itself
+            raise ValueError("key-name is the name of the variable that holds the key: letters, digits and _")
+        return name
+
+    @model_validator(mode="after")
+    def _has_whole_price(self) -> Self:
+        if (self.input_price is None) != (self.output_price is None):
+            missing = "input-price" if self.input_price is None else "output-price"
+            raise ValueError(f"{missing} is missing: both are needed, or neither")
+        return self
 
 
 class DailyBudget(_Table):
@@ -170,8 +200,8 @@ class DailyBudget(_Table):
         daily_tokens: input and output together.
     """
 
-    daily_cost: Annotated[Decimal, Field(gt=0)] | None = None
-    daily_tokens: int | None = Field(default=None, ge=1)
+    daily_cost: Annotated[Decimal, Field(gt=0, le=1_000_000_000)] | None = None
+    daily_tokens: int | None = Field(default=None, ge=1, le=10**15)
 
     def limits(self, name: str) -> Daily:
         """The limits, as the store of budgets has them. Raises UsageError when there is none."""
@@ -203,7 +233,7 @@ class Settings(BaseModel):
     endpoints: dict[str, EndpointTable] = {}
     mode: Mode = "auto"
     temperature: float | None = Field(default=None, ge=0, le=2)
-    max_output_tokens: int | None = Field(default=None, ge=1)
+    max_output_tokens: int | None = Field(default=None, ge=1, le=100_000_000)
     key_file: Path | None = None
     spans: bool = False
 
@@ -307,6 +337,8 @@ def checked_table(kind: type[_Table], name: str, value: Any, where: str) -> Any:
             raise UsageError(f"{table}: unknown key {key!r}", hint=hint) from None
         if first["type"] == "missing":
             raise UsageError(f"{table}: {key!r} is missing", hint='model = "openai/…"') from None
+        if first["type"] == "value_error":  # one of ours: it names the key
+            raise UsageError(f"{table}: {first['msg'].removeprefix('Value error, ')}") from None
         problem = first["msg"][0].lower() + first["msg"][1:]
         raise UsageError(f"{table}: {key} is {first['input']!r}: {problem}") from None
 

@@ -353,6 +353,31 @@ def test_a_local_model_of_the_user(env: Environment):
             "",
         ),
         (
+            '[endpoint.a]\nmodel = "x"\ninput-price = 3',
+            "[endpoint.a]: output-price is missing: both are needed, or neither",
+            "",
+        ),
+        (
+            '[endpoint.a]\nmodel = "x"\ninput-price = 1e-120\noutput-price = 1',
+            "[endpoint.a]: input-price is 1e-120: decimal input should have no more than 12 decimal places",
+            "",
+        ),
+        (
+            '[endpoint.a]\nmodel = "x"\ninput-price = 1e15\noutput-price = 1',
+            "[endpoint.a]: input-price is 1000000000000000.0: input should be less than or equal to 1000000",
+            "",
+        ),
+        (
+            '[endpoint.a]\nmodel = "x"\nkey-name = "sk-secret-1"',
+            "[endpoint.a]: key-name is the name of the variable that holds the key: letters, digits and _",
+            "",
+        ),
+        (
+            "[budget.b]\ndaily-tokens = true",
+            "[budget.b]: daily-tokens is neither true nor false",
+            "",
+        ),
+        (
             "[budget.b]\ndaily-cost = 0",
             "[budget.b]: daily-cost is 0: input should be greater than 0",
             "",

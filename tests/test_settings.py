@@ -139,21 +139,23 @@ def test_models_are_a_list(given: object, models: list[str]):
 
 def test_the_settings_of_a_chain_are_those_of_its_options():
     """What a manifest keeps makes the same settings, tables and money to the last digit included."""
+    fast = {
+        "model": "openai/m",
+        "base-url": "http://x",
+        "input-price": "0.10",
+        "output-price": "1",
+        "rpm": 60.0,
+    }
     asked = settings(
         model="fast,local//a.gguf",
-        endpoints={"fast": {"model": "openai/m", "base-url": "http://x", "input-price": "0.10", "rpm": 60}},
+        endpoints={"fast": fast},
         budgets={"team": {"daily-cost": "12.30", "daily-tokens": 10**9}},
         max_cost="0.70",
         budget="team",
     )
     options = as_options(asked)
     assert options["model"] == ["fast", "local//a.gguf"]
-    assert options["endpoints"]["fast"] == {
-        "model": "openai/m",
-        "base-url": "http://x",
-        "input-price": "0.10",
-        "rpm": 60.0,
-    }
+    assert options["endpoints"]["fast"] == fast
     assert Settings.of(json.loads(json.dumps(options))) == asked
 
 

@@ -150,3 +150,19 @@ def test_one_address_is_not_for_two_providers(llmx: Llmx, mock: Mock) -> None:
     ended = llmx(*RUN, "-m", "openai/x", "-m", "anthropic/y", "--base-url", f"{mock.url}/v1", **keys)
     assert (ended.code, mock.calls) == (2, 0)
     assert "--base-url is for one provider, and -m names openai and anthropic" in ended.err
+
+
+def test_one_address_is_not_for_a_table_of_another_provider(
+    llmx: Llmx, provider: Callable[..., Mock]
+) -> None:
+    """A table without an address would be given that of the run, and its key with it."""
+    mock = provider(MockSettings())
+    configured(llmx, mock, rows=3)
+    with (llmx.cwd / "llmx.toml").open("a") as config:
+        config.write('\n[endpoint.claude]\nmodel = "anthropic/claude-haiku-4-5"\n')
+    keys = {"OPENAI_API_KEY": "sk-o", "ANTHROPIC_API_KEY": "sk-a"}
+    ended = llmx(*RUN, "-m", "openai/x", "-m", "claude", "--base-url", f"{mock.url}/v1", **keys)
+    assert (ended.code, mock.calls) == (2, 0)
+    assert "--base-url is for one provider, and -m names openai and anthropic" in ended.err
+    one_has_its_own = llmx(*RUN, "-m", "anthropic/x", "-m", "priced", "--base-url", mock.url, **keys)
+    assert one_has_its_own.code == 0
