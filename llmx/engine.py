@@ -185,7 +185,7 @@ async def engine(
     journal: Journal | NoJournal | None = None,
     past: Answers | None = None,
     spent: Callable[[Sequence[Endpoint]], Spent] = lambda endpoints: Spent(),
-    note: Outstanding = lambda cost, tokens: None,
+    note: Outstanding = lambda risk: None,
 ) -> AsyncIterator[Engine]:
     """Everything between a row and its outcome, connected; released at the end.
 
@@ -193,7 +193,7 @@ async def engine(
         journal: where answers are found and kept.
         past: another run's journal, whose answers may be of use.
         spent: what counts against the run's caps already.
-        note: told what calls in flight may come to, where there are caps.
+        note: told what calls in flight may come to.
     """
     journal = journal or NoJournal()
     env = keyless(settings, env) if settings.offline else env

@@ -35,6 +35,7 @@ from llmx.providers import CAPS, Endpoint
 from llmx.records import to_json
 from llmx.schemas import Schema
 from llmx.settings import Settings
+from llmx.spending import counts_money
 from llmx.types import Layer, Request
 
 __all__ = ["ADAPTIVE", "CONCURRENCY", "Parts", "Traffic", "lane", "names_of", "traffic", "worst"]
@@ -52,7 +53,7 @@ class Parts:
 
     Args:
         past: another run's journal, whose answers may be of use.
-        spending: the run's budgets, None for none.
+        spending: the run's budgets.
     """
 
     settings: Settings
@@ -60,7 +61,7 @@ class Parts:
     cache: Cache
     journal: Answers
     past: Answers | None
-    spending: Spending | None
+    spending: Spending
     clock: Clock
     stop: Stop
     observer: Observer
@@ -139,7 +140,7 @@ def _inner(endpoint: Endpoint, name: str, parts: Parts, gate: Gate, health: Heal
         retried(policy, health=health, clock=clock, stop=stop, observer=observer, allowed=gate.retry_allowed),
         admitted(gate),
         *([_hedged(parts, gate)] if settings.hedge else []),
-        *([budgeted(parts.spending, worst(endpoint))] if parts.spending is not None else []),
+        budgeted(parts.spending, worst(endpoint, priced=counts_money(settings))),
         metered(name, clock=clock, observer=observer),
         timed(settings.timeout),
     ]
@@ -183,8 +184,12 @@ def _body_size(request: Request) -> int:
     return len(to_json(request.body))
 
 
-def worst(endpoint: Endpoint) -> Callable[[Request], Amount]:
-    """The most that a request to an endpoint can use."""
+def worst(endpoint: Endpoint, *, priced: bool = True) -> Callable[[Request], Amount]:
+    """The most that a request to an endpoint can use.
+
+    Args:
+        priced: somebody counts money; to look up a price takes as long as the rest of a row's accounting.
+    """
 
     def amount(request: Request) -> Amount:
         cap = max((int(request.body[name]) for name in CAPS if name in request.body), default=0)
@@ -192,7 +197,7 @@ def worst(endpoint: Endpoint) -> Callable[[Request], Amount]:
             _body_size(request),
             cap,
             injected=endpoint.injected,
-            price=lambda usage: endpoint.price(endpoint.model, usage),
+            price=lambda usage: endpoint.price(endpoint.model, usage) if priced else None,
         )
 
     return amount

@@ -18,7 +18,7 @@ from llmx.layers.stop import Stop
 from llmx.settings import Settings
 from llmx.text import dollars, nearest
 
-__all__ = ["Outstanding", "Spent", "counts_money", "spending"]
+__all__ = ["Outstanding", "Risk", "Spent", "counts_money", "spending"]
 
 ZERO = Decimal(0)
 
@@ -29,38 +29,57 @@ class Spent:
 
     Args:
         cost: US dollars, None when unknown.
+        unanswered_cost, unanswered_tokens: the part of it of which nobody knows whether it was.
     """
 
     cost: Decimal | None = ZERO
     tokens: int = 0
+    unanswered_cost: Decimal = ZERO
+    unanswered_tokens: int = 0
 
 
-Outstanding = Callable[[Decimal, int], None]
-"""Told the most in US dollars and tokens that calls may come to which are in flight or were not answered; before it
-is so, if it is more than was told before."""
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """The most that calls may come to which are in flight or were not answered.
+
+    Args:
+        cost: US dollars, of those whose price was looked at.
+        tokens: of all of them.
+        unpriced: tokens of the others.
+    """
+
+    cost: Decimal = ZERO
+    tokens: int = 0
+    unpriced: int = 0
+
+
+Outstanding = Callable[[Risk], None]
+"""Told it before it is so, if it is more than was told before."""
 
 
 class _Caps:
-    """`--max-cost` and `--max-tokens`: of this output, over all its sessions.
+    """`--max-cost` and `--max-tokens`: of this output, over all its sessions; without either, only the book of them.
 
     What is in flight when the process is killed may be billed and is never settled. So the most that it may come to is
-    written down before it does, with some room, which is a few dozen times in a run.
+    written down before it does, with some room, which is a few dozen times in a run. A session without caps does so,
+    too, for one with caps may follow.
     """
 
     ROOM = Decimal("1.25")
 
     def __init__(self, cost: Decimal | None, tokens: int | None, spent: Spent, note: Outstanding) -> None:
-        self._limits = (cost, tokens)
-        self._spent: list[Any] = [spent.cost or ZERO, spent.tokens]
-        self._out: list[Any] = [ZERO, 0]
-        self._unanswered: list[Any] = [ZERO, 0]
-        self._noted: list[Any] = [ZERO, 0]
+        self._limits = (cost, tokens, None)
+        self._spent: list[Any] = [spent.cost or ZERO, spent.tokens, 0]
+        self._out: list[Any] = [ZERO, 0, 0]
+        self._earlier = (spent.unanswered_cost, spent.unanswered_tokens)
+        self._unanswered: list[Any] = [ZERO, 0, 0]
+        self._noted: list[Any] = [ZERO, 0, 0]
         self._note = note
 
     @property
     def left(self) -> tuple[Decimal | None, int | None]:
-        """Of cost and tokens, what calls in flight may come to aside; None without a limit."""
-        cost, tokens = (
+        """See `Left`."""
+        cost, tokens, _ = (
             None if limit is None else max(limit * 0, limit - spent)
             for limit, spent in zip(self._limits, self._spent, strict=True)
         )
@@ -68,8 +87,7 @@ class _Caps:
 
     def reserve(self, amount: Amount) -> Amount | None:
         """See `Allowance.reserve`."""
-        asked = (amount.cost or ZERO, amount.tokens)
-        out = [a + b for a, b in zip(self._out, asked, strict=True)]
+        out = [a + b for a, b in zip(self._out, _kinds(amount), strict=True)]
         for limit, spent, more in zip(self._limits, self._spent, out, strict=True):
             if limit is not None and spent + more > limit:
                 return None
@@ -77,7 +95,7 @@ class _Caps:
         open_ = [a + b for a, b in zip(out, self._unanswered, strict=True)]
         if any(now > noted for now, noted in zip(open_, self._noted, strict=True)):
             self._noted = [self._with_room(kind, now) for kind, now in enumerate(open_)]
-            self._note(*self._noted)
+            self._note(Risk(*self._noted))
         return amount
 
     def _with_room(self, kind: int, amount: Any) -> Any:
@@ -87,28 +105,41 @@ class _Caps:
 
     def settle(self, reservation: Amount, amount: Amount, *, counted: bool) -> None:
         """See `Allowance.settle`."""
-        used = (amount.cost or ZERO, amount.tokens)
-        for kind, aside in enumerate((reservation.cost or ZERO, reservation.tokens)):
+        for kind, (aside, used) in enumerate(zip(_kinds(reservation), _kinds(amount), strict=True)):
             self._out[kind] -= aside
-            self._spent[kind] += used[kind]
-            self._unanswered[kind] += 0 if counted else used[kind]
+            self._spent[kind] += used
+            self._unanswered[kind] += 0 if counted else used
 
     def close(self) -> None:
         """Nothing is in flight any more."""
-        self._note(*self._unanswered)
+        self._note(Risk(*self._unanswered))
 
     def refusal(self, amount: Amount) -> BudgetReached:
         """See `Allowance.refusal`."""
-        cost, tokens = self._limits
+        cost, tokens, _ = self._limits
+        unanswered = [a + b for a, b in zip(self._earlier, self._unanswered, strict=False)]
         if cost is not None and self._spent[0] + (amount.cost or ZERO) > cost:
-            so_far = f"--max-cost {dollars(cost)}: {dollars(self._spent[0])} spent"
+            so_far = f"--max-cost {dollars(cost)}: {_spent(self._spent[0], unanswered[0], dollars)}"
             next_ = f"up to {dollars(amount.cost or ZERO)}"
             hint = "a higher --max-cost, or a lower --max-output-tokens, which bounds what a call may cost"
         else:
-            so_far = f"--max-tokens {tokens:,}: {self._spent[1]:,} spent"
+            so_far = f"--max-tokens {tokens:,}: {_spent(self._spent[1], unanswered[1], '{:,}'.format)}"
             next_ = f"up to {amount.tokens:,} tokens"
             hint = "a higher --max-tokens, or a lower --max-output-tokens, which bounds what a call may use"
         return BudgetReached(f"{so_far}, and the next call may take {next_}", hint=hint)
+
+
+def _kinds(amount: Amount) -> tuple[Decimal, int, int]:
+    """Of `Risk`."""
+    unpriced = amount.tokens if amount.cost is None else 0
+    return amount.cost or ZERO, amount.tokens, unpriced
+
+
+def _spent(amount: Any, unanswered: Any, words: Callable[[Any], str]) -> str:
+    """In words: what calls without an answer may have cost stands apart."""
+    if not unanswered:
+        return f"{words(amount)} spent"
+    return f"{words(amount - unanswered)} spent, up to {words(unanswered)} for calls that were not answered"
 
 
 class _Named:
@@ -161,8 +192,8 @@ def _daily(settings: Settings) -> Daily | None:
 @contextmanager
 def spending(
     settings: Settings, home: Path, spent: Spent, *, stop: Stop, observer: Observer, note: Outstanding
-) -> Iterator[Spending | None]:
-    """The budgets that are to be kept, for as long as the context lasts; None when there are none.
+) -> Iterator[Spending]:
+    """The budgets that are to be kept, for as long as the context lasts.
 
     Args:
         home: where budgets outlive runs.
@@ -175,17 +206,17 @@ def spending(
     allowances: list[Allowance] = []
     with ExitStack() as held:
         tell = _silent
+        caps = _Caps(settings.max_cost, settings.max_tokens, spent, note)
+        held.callback(_closed, caps, stop)
+        allowances.append(caps)
         if settings.max_cost is not None or settings.max_tokens is not None:
-            caps = _Caps(settings.max_cost, settings.max_tokens, spent, note)
-            held.callback(_closed, caps, stop)
-            allowances.append(caps)
             tell = partial(_tell, caps, _names(settings), observer)
             tell(False)
         if settings.budget is not None and (limits := _daily(settings)) is not None:
             budget = NamedBudget(budget_file(home), settings.budget, limits)
             held.callback(budget.close)
             allowances.append(_Named(budget))
-        yield Spending(allowances, stop=stop, changed=tell) if allowances else None
+        yield Spending(allowances, stop=stop, changed=tell)
 
 
 def _closed(caps: _Caps, stop: Stop) -> None:

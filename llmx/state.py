@@ -40,7 +40,7 @@ from llmx.providers import Endpoint
 from llmx.records import to_json
 from llmx.report.summary import Figures
 from llmx.settings import as_options
-from llmx.spending import Spent
+from llmx.spending import Risk, Spent
 from llmx.types import Usage
 
 __all__ = ["CONFIG", "NAMES", "NoState", "Retried", "State", "open_state"]
@@ -75,7 +75,7 @@ class NoState:
         """See `State.spent`: nobody knows."""
         return Spent()
 
-    def outstanding(self, cost: Decimal, tokens: int) -> None:
+    def outstanding(self, risk: Risk) -> None:
         """See `State.outstanding`."""
 
     def begin(self) -> None:
@@ -186,12 +186,20 @@ class State:
             known = [endpoint.price(endpoint.model, usage) for endpoint in endpoints]
             cost = None if None in known else max(price for price in known if price is not None)
         risk = earlier.at_risk
-        return Spent(None if cost is None else cost + Decimal(risk.cost), tokens + risk.tokens)
+        most = Decimal(risk.cost) + _dearest(endpoints, risk.unpriced)
+        return Spent(None if cost is None else cost + most, tokens + risk.tokens, most, risk.tokens)
 
-    def outstanding(self, cost: Decimal, tokens: int) -> None:
-        """Note the most that calls in flight may come to, before they do. Raises OutputFailed."""
-        before = (self.earlier or Manifest()).at_risk
-        self.manifest.at_risk = AtRisk(cost=str(Decimal(before.cost) + cost), tokens=before.tokens + tokens)
+    def outstanding(self, risk: Risk) -> None:
+        """Note the most that calls in flight may come to, before they do. Raises OutputFailed.
+
+        Answers that could not be put into the journal were paid for, too, and no later session finds them there.
+        """
+        before, lost = (self.earlier or Manifest()).at_risk, self.journal.unkept
+        self.manifest.at_risk = AtRisk(
+            cost=f"{Decimal(before.cost) + risk.cost + (lost.cost or 0):f}",
+            tokens=before.tokens + risk.tokens + lost.total_tokens,
+            unpriced=before.unpriced + risk.unpriced + (lost.total_tokens if lost.cost is None else 0),
+        )
         if self.begun:
             self._write()
 
@@ -335,6 +343,14 @@ def _manifest(plan: Plan, inputs: Inputs, earlier: Manifest | None) -> Manifest:
         selection=selection,
         started=_now(),
     )
+
+
+def _dearest(endpoints: Sequence[Endpoint], tokens: int) -> Decimal:
+    """US dollars for so many tokens of which nobody knows what they were: all of them output, where that is dearest."""
+    if not tokens:
+        return Decimal(0)
+    prices = [endpoint.price(endpoint.model, Usage(0, tokens)) for endpoint in endpoints]
+    return max((price for price in prices if price is not None), default=Decimal(0))
 
 
 def _hashes(plan: Plan, endpoints: Sequence[Endpoint]) -> dict[str, str]:

@@ -26,7 +26,7 @@ from llmx.planning import plan
 from llmx.providers import Endpoint
 from llmx.report.summary import Figures
 from llmx.settings import Settings
-from llmx.spending import Spent
+from llmx.spending import Risk, Spent
 from llmx.state import CONFIG, NoState, State, open_state
 from llmx.system import System, installed
 from llmx.types import Outcome, Record, Usage
@@ -574,18 +574,44 @@ def test_what_earlier_sessions_have_spent(tmp_path: Path):
     """Answers, and what calls may have cost that had none when the process was killed."""
     first = begun(tmp_path)
     first.journal.keep(a_request(F), an_answer("Ada"))
-    first.outstanding(Decimal("0.5"), 700)
+    first.outstanding(Risk(Decimal("0.5"), 700))
     first.close()
     second = opened(tmp_path)
-    assert second.spent([an_endpoint()]) == Spent(Decimal("0.51"), 703)
+    assert second.spent([an_endpoint()]) == Spent(Decimal("0.51"), 703, Decimal("0.5"), 700)
     second.identify([an_endpoint()], "openai/m")
     second.begin()
-    second.outstanding(Decimal("0.25"), 100)
-    second.outstanding(Decimal(0), 0)
+    second.outstanding(Risk(Decimal("0.25"), 100))
+    second.outstanding(Risk())
     second.close()
     third = opened(tmp_path)
-    assert third.spent([an_endpoint()]) == Spent(Decimal("0.51"), 703)
+    assert third.spent([an_endpoint()]) == Spent(Decimal("0.51"), 703, Decimal("0.5"), 700)
     third.close()
+
+
+def test_what_no_price_was_looked_up_for_costs_the_most_it_may(tmp_path: Path):
+    """A session without a cap in dollars has noted tokens alone: all of them are taken for output."""
+    first = begun(tmp_path)
+    first.outstanding(Risk(tokens=700, unpriced=700))
+    first.close()
+    second = opened(tmp_path)
+    prices = [
+        an_endpoint(price=lambda model, usage: Decimal(usage.output_tokens)),
+        an_endpoint(price=lambda model, usage: Decimal(2 * usage.output_tokens)),
+        an_endpoint(price=lambda model, usage: None),
+    ]
+    assert second.spent(prices).unanswered_cost == Decimal(1400)
+    second.close()
+
+
+def test_answers_that_could_not_be_kept_were_paid_for(tmp_path: Path):
+    """The journal does not have them: what they used is noted beside it."""
+    first = begun(tmp_path)
+    first.journal.unkept += Usage(5, 2, cost=Decimal("0.1"))
+    first.outstanding(Risk())
+    first.close()
+    second = opened(tmp_path)
+    assert second.spent([an_endpoint()]) == Spent(Decimal("0.1"), 7, Decimal("0.1"), 7)
+    second.close()
 
 
 @pytest.mark.parametrize(

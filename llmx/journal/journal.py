@@ -23,7 +23,7 @@ from llmx.journal.index import Index, Known, Place, RowState, Totals
 from llmx.journal.lines import decode, encode, scan
 from llmx.journal.sync import GroupSync
 from llmx.system import OURS, system
-from llmx.types import Completion, Outcome, Record, Request, Unreadable
+from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
 
 __all__ = ["Journal", "identity"]
 
@@ -46,6 +46,7 @@ class Journal:
 
     Attributes:
         lost: answers that arrived and could not be written.
+        unkept: what they have used.
         doubles: rows with a key that an earlier row of this run has, too.
         damaged: lines that were found, when it was opened, to be not as they were written.
         distrusted: answers that were looked up and found so.
@@ -65,6 +66,7 @@ class Journal:
     ) -> None:
         self.path = path
         self.lost = self.doubles = self.damaged = self.distrusted = 0
+        self.unkept = Usage()
         self._on_failure = on_failure
         self._failed = False
         self._fresh = fresh
@@ -261,7 +263,9 @@ class Journal:
 
     def keep(self, request: Request, completion: Completion) -> None:
         """Write a paid answer down. Never raises: the answer is there, and must be used."""
-        self.lost += not self._append(answer_entry(request, completion))
+        if not self._append(answer_entry(request, completion)):
+            self.lost += 1
+            self.unkept += completion.usage
 
     def settle(self, outcome: Outcome) -> None:
         """Write down how a row ended, unless that is known."""

@@ -41,10 +41,12 @@ class AtRisk(BaseModel):
     Args:
         cost: US dollars, a decimal as text; the worst case.
         tokens: input and output together.
+        unpriced: those of them that are not in `cost`, for no price was looked up.
     """
 
     cost: Annotated[str, Field(pattern=DOLLARS)] = "0"
     tokens: Annotated[int, Field(ge=0)] = 0
+    unpriced: Annotated[int, Field(ge=0)] = 0
 
 
 class Manifest(BaseModel):
@@ -65,7 +67,7 @@ class Manifest(BaseModel):
         lost, maybe_billed: answers of all sessions that could not be kept, and calls that got none and may have been
             billed; neither is part of usage and cost.
         cost: US dollars of all sessions, a decimal as text; None when unknown.
-        at_risk: what it may be more, as far as sessions with a cap have noted it.
+        at_risk: what it may be more.
     """
 
     model_config = ConfigDict(extra="ignore", protected_namespaces=())

@@ -67,6 +67,23 @@ def test_a_cap_holds_over_a_kill(calls: int, llmx: Llmx, provider: Callable[...,
     assert ended.err.splitlines()[-1].startswith("resume: llmx extract rows.jsonl")
 
 
+def test_a_cap_holds_over_a_kill_without_one(llmx: Llmx, provider: Callable[..., Mock]) -> None:
+    """A session without a cap notes what is in flight, too: a cap that is given later counts it."""
+    mock = provider(MockSettings(latency=Latency(1, 1)))
+    configured(llmx, mock)
+    command = (*RUN, "-m", "priced", "-c", "60", "--cache", "off", "--rpm", "60000")
+    running, _, _ = llmx.piped(*command)
+    wait_for(lambda: mock.calls >= 40)
+    running.signal(signal.SIGKILL)
+    running.wait()
+    wait_for(lambda: mock.server.stats()["in_flight"] == 0)
+    billed = tokens(mock)
+    ended = llmx(*command, "--max-tokens", str(billed + 3_000))
+    assert ended.code == 5
+    assert tokens(mock) <= billed + 3_000
+    assert "for calls that were not answered, and the next call may take" in ended.err
+
+
 def test_a_named_budget_is_shared_by_runs_at_once(llmx: Llmx, provider: Callable[..., Mock]) -> None:
     """Two processes together spend no more than one might; `llmx budget` says what is left."""
     mock = provider(SLOW)

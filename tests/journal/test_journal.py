@@ -724,7 +724,7 @@ def test_a_write_that_fails_is_told_once(
         journal.keep(ask(G), an_answer())
         journal.settle(good())
         journal.end(complete=False)
-    assert journal.lost == 2
+    assert (journal.lost, journal.unkept.total_tokens) == (2, 2 * an_answer().usage.total_tokens)
     (failure,) = failures
     assert isinstance(failure, OutputFailed)
     assert str(failure) == f"cannot keep the run in {str(path.parent)!r}: {os.strerror(number)}"
