@@ -2,13 +2,16 @@
 
 They are kept in an SQLite file that several processes use at once: one row for each budget and minute. What
 a call may cost at most is reserved before it is sent and settled when it is over, so that a process that
-dies in between leaves the reservation counted: the call may have been billed. Amounts are integers:
-tokens, and nano-dollars rounded up.
+dies in between leaves the reservation counted: the call may have been billed. What each process has reserved and
+not settled stands in a row of its own, too: as long as it is alive, that will turn out to be less. Amounts are
+integers: tokens, and nano-dollars rounded up.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import secrets
 import shlex
 import sqlite3
 import stat
@@ -24,7 +27,7 @@ from llmx.environment import private
 from llmx.errors import OutputFailed
 from llmx.system import OURS
 
-__all__ = ["BudgetState", "Daily", "NamedBudget", "Reservation", "budget_file", "spent"]
+__all__ = ["ALIVE", "BudgetState", "Daily", "NamedBudget", "Reservation", "budget_file", "spent"]
 
 WINDOW = 24 * 60
 """Minutes. The one that has partly left the last 24 hours counts too, and so do those ahead of the clock: one that is
@@ -39,14 +42,24 @@ LOCK_SECONDS = 10.0
 TRIES, PAUSE = 100, 0.01
 """How often a new file that others are opening, too, is made ready, and the seconds in between."""
 
+ALIVE = 15 * 60
+"""Seconds after which a process that has neither reserved nor settled anything is expected to do so no more."""
+
 NANO = 10**9
 
-_TABLE = (
+_SPENDING = (
     "spent (budget TEXT NOT NULL, minute INTEGER NOT NULL,"
     " cost INTEGER NOT NULL CHECK (typeof(cost) = 'integer' AND cost >= 0),"
     " tokens INTEGER NOT NULL CHECK (typeof(tokens) = 'integer' AND tokens >= 0),"
     " PRIMARY KEY (budget, minute)) WITHOUT ROWID"
 )
+_HOLDING = (
+    "held (budget TEXT NOT NULL, pid INTEGER NOT NULL, owner TEXT NOT NULL, changed INTEGER NOT NULL,"
+    " cost INTEGER NOT NULL CHECK (typeof(cost) = 'integer' AND cost >= 0),"
+    " tokens INTEGER NOT NULL CHECK (typeof(tokens) = 'integer' AND tokens >= 0),"
+    " PRIMARY KEY (budget, pid, owner)) WITHOUT ROWID"
+)
+_TABLES = (_SPENDING, _HOLDING)
 _SPENT = (
     "SELECT COALESCE(SUM(cost), 0), COALESCE(SUM(tokens), 0),"
     " MIN(CASE WHEN cost > 0 THEN minute END), MIN(CASE WHEN tokens > 0 THEN minute END)"
@@ -57,6 +70,13 @@ _ADD = (
     " DO UPDATE SET cost = cost + excluded.cost, tokens = tokens + excluded.tokens"
 )
 _CORRECT = "UPDATE spent SET cost = cost + ?, tokens = tokens + ? WHERE budget = ? AND minute = ?"
+_HOLD = (
+    "INSERT INTO held VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (budget, pid, owner)"
+    " DO UPDATE SET cost = cost + excluded.cost, tokens = tokens + excluded.tokens, changed = excluded.changed"
+)
+_LET_GO = "UPDATE held SET cost = cost - ?, tokens = tokens - ?, changed = ? WHERE budget = ? AND pid = ? AND owner = ?"
+_FORGET = "DELETE FROM held WHERE budget = ? AND pid = ? AND owner = ?"
+_HELD = "SELECT pid, owner, cost, tokens FROM held WHERE budget = ? AND changed >= ? AND tokens + cost > 0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +113,14 @@ class Reservation:
         minute: since the epoch, in which it counts.
         nanos: nano-dollars.
         tokens: input and output together.
+        owner: the process, and which of its `NamedBudget`s.
         settled: whether it has been replaced by what was used.
     """
 
     minute: int
     nanos: int
     tokens: int
+    owner: tuple[int, str]
     settled: bool = False
 
 
@@ -111,6 +133,7 @@ class BudgetState:
         limits: those of the budget.
         cost, tokens: spent or reserved in the last 24 hours; they may exceed the limits, where a call used
             more than was reserved for it.
+        held_cost, held_tokens: the part of it that running processes have reserved for calls in flight.
         frees_at: seconds since the epoch, when the oldest spending of a limited kind no longer counts; None when there is none.
     """
 
@@ -118,6 +141,8 @@ class BudgetState:
     limits: Daily
     cost: Decimal = Decimal(0)
     tokens: int = 0
+    held_cost: Decimal = Decimal(0)
+    held_tokens: int = 0
     frees_at: float | None = None
 
 
@@ -137,8 +162,25 @@ class NamedBudget:
     def __init__(self, path: Path, name: str, limits: Daily, *, now: Callable[[], float] = time.time) -> None:
         self._path, self._name, self._limits, self._now = path, name, limits, now
         self._lock = threading.Lock()
+        self._owner = (os.getpid(), secrets.token_hex(4))  # a pid may come again
+        self._aside = (0, 0)
+        self._closed = False
         with _telling(path):
-            self._db = _open(path, _minute(now()))
+            self._db = _open(path, now())
+            self._used = self._spent(now())
+
+    @property
+    def left(self) -> tuple[Decimal | None, int | None]:
+        """US dollars and tokens that were left when this process reserved or settled last; None without a limit.
+
+        Its own calls in flight are not counted.
+        """
+        cost, tokens = self._limits.cost, self._limits.tokens
+        nanos, used = (used - aside for used, aside in zip(self._used, self._aside, strict=True))
+        return (
+            None if cost is None else max(Decimal(0), cost - _dollars(nanos)),
+            None if tokens is None else max(0, tokens - used),
+        )
 
     def reserve(self, cost: Decimal, tokens: int) -> Reservation | None:
         """Count so much as spent, now; None when it would exceed a limit.
@@ -152,12 +194,30 @@ class NamedBudget:
         """
         nanos, tokens = _amounts(cost, tokens)
         with self._transaction() as db:
-            minute = _minute(self._now())  # not before: the file may have been waited for
-            used, used_tokens, *_ = db.execute(_SPENT, (self._name, minute - WINDOW)).fetchone()
+            moment = self._now()  # not before: the file may have been waited for
+            minute = _minute(moment)
+            self._used = used, used_tokens = self._spent(moment)
             if not self._limits.admit(used + nanos, used_tokens + tokens):
                 return None
             db.execute(_ADD, (self._name, minute, nanos, tokens))
-        return Reservation(minute, nanos, tokens)
+            db.execute(_HOLD, (self._name, *self._owner, int(moment), nanos, tokens))
+        self._used = (used + nanos, used_tokens + tokens)
+        self._aside = (self._aside[0] + nanos, self._aside[1] + tokens)
+        return Reservation(minute, nanos, tokens, self._owner)
+
+    def may_yet(self, cost: Decimal, tokens: int) -> bool:
+        """Whether so much would fit if the calls in flight of other processes cost nothing.
+
+        Args:
+            cost, tokens: as for `reserve`.
+        """
+        nanos, tokens = _amounts(cost, tokens)
+        with self._lock, _telling(self._path):
+            moment = self._now()
+            used, used_tokens = self._spent(moment)
+            held, held_tokens = _held(self._db, self._name, moment, besides=self._owner)
+        others = held + held_tokens > 0
+        return others and self._limits.admit(used - held + nanos, used_tokens - held_tokens + tokens)
 
     def settle(self, reservation: Reservation, cost: Decimal, tokens: int) -> None:
         """Count what was used instead of what was reserved, in the reservation's minute; the first time only.
@@ -176,6 +236,11 @@ class NamedBudget:
                 return
             change = nanos - reservation.nanos, tokens - reservation.tokens
             db.execute(_CORRECT, (*change, self._name, reservation.minute))
+            aside = (reservation.nanos, reservation.tokens, int(self._now()))
+            db.execute(_LET_GO, (*aside, self._name, *reservation.owner))
+        self._used = (self._used[0] + change[0], self._used[1] + change[1])
+        if reservation.owner == self._owner:
+            self._aside = (self._aside[0] - reservation.nanos, self._aside[1] - reservation.tokens)
         reservation.settled = True
 
     def state(self) -> BudgetState:
@@ -185,8 +250,15 @@ class NamedBudget:
 
     def close(self) -> None:
         """Let go of the file. What is reserved and not settled stays counted."""
-        with self._lock, _telling(self._path):
-            self._db.close()
+        with self._lock, _telling(self._path), closing(self._db) as db:
+            if not self._closed:
+                self._closed = True
+                db.execute(_FORGET, (self._name, *self._owner))
+
+    def _spent(self, moment: float) -> tuple[int, int]:
+        """Nano-dollars and tokens."""
+        nanos, tokens, *_ = self._db.execute(_SPENT, (self._name, _minute(moment) - WINDOW)).fetchone()
+        return nanos, tokens
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -227,10 +299,30 @@ def spent(path: Path, budgets: Mapping[str, Daily], now: float) -> list[BudgetSt
 
 def _state(db: sqlite3.Connection, name: str, limits: Daily, now: float) -> BudgetState:
     nanos, tokens, *oldest = db.execute(_SPENT, (name, _minute(now) - WINDOW)).fetchone()
+    held, held_tokens = _held(db, name, now)
     kinds = zip((limits.cost, limits.tokens), oldest, strict=True)
     leaving = [minute for limit, minute in kinds if limit is not None and minute is not None]
     frees_at = (min(leaving) + WINDOW + 1) * 60.0 if leaving else None
-    return BudgetState(name, limits, _dollars(nanos), tokens, frees_at)
+    return BudgetState(name, limits, _dollars(nanos), tokens, _dollars(held), held_tokens, frees_at)
+
+
+def _held(
+    db: sqlite3.Connection, name: str, now: float, *, besides: tuple[int, str] | None = None
+) -> tuple[int, int]:
+    """Nano-dollars and tokens that processes have reserved, and will settle for they are alive."""
+    rows = db.execute(_HELD, (name, int(now) - ALIVE)).fetchall()
+    alive = [amounts for pid, owner, *amounts in rows if (pid, owner) != besides and _is_alive(pid)]
+    return sum(cost for cost, _ in alive), sum(tokens for _, tokens in alive)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # it is somebody else's
+        return True
+    return pid > 0
 
 
 def _minute(now: float) -> int:
@@ -249,7 +341,7 @@ def _dollars(nanos: int) -> Decimal:
     return Decimal(nanos).scaleb(-9)
 
 
-def _open(path: Path, minute: int) -> sqlite3.Connection:
+def _open(path: Path, now: float) -> sqlite3.Connection:
     with private():  # for the folders above, too, where we make them
         path.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError):
@@ -258,8 +350,10 @@ def _open(path: Path, minute: int) -> sqlite3.Connection:
     try:
         _check(db)
         _log_ahead(db)
-        db.execute(f"CREATE TABLE IF NOT EXISTS {_TABLE}")
-        db.execute("DELETE FROM spent WHERE minute < ?", (minute - KEPT,))
+        for table in _TABLES:
+            db.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+        db.execute("DELETE FROM spent WHERE minute < ?", (_minute(now) - KEPT,))
+        db.execute("DELETE FROM held WHERE changed < ?", (int(now) - KEPT * 60,))
     except BaseException:
         db.close()
         raise
@@ -295,14 +389,14 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _check(db: sqlite3.Connection) -> bool:
-    """Whether the table is there yet; anything else in the file makes it somebody else's, to be left alone."""
+    """Whether the tables are there yet; anything else in the file makes it somebody else's, to be left alone."""
     # Whoever wrote the file may have put triggers and views into it, which SQLite would run.
     db.execute("PRAGMA trusted_schema = OFF")
     found = db.execute("SELECT name, sql FROM sqlite_master").fetchall()
     for name, sql in found:
-        if sql != f"CREATE TABLE {_TABLE}":
+        if sql not in {f"CREATE TABLE {table}" for table in _TABLES}:
             raise sqlite3.DatabaseError(f"{name!r} in it is not of llmx's making")
-    return bool(found)
+    return len(found) == len(_TABLES)
 
 
 @contextmanager
@@ -316,6 +410,10 @@ def _telling(path: Path) -> Iterator[None]:
         # SQLite's other classes tell of what surrounds the file: locks, room, rights.
         if type(error) in (sqlite3.DatabaseError, sqlite3.IntegrityError):
             hint = f"rm {shlex.quote(str(path))}* forgets what was spent, and all budgets begin anew"
+        elif getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or reason == os.strerror(
+            errno.ENOSPC
+        ):
+            hint = "make room, then run the same command again"
         else:
-            hint = "another folder by LLMX_HOME"
+            hint = "another folder by LLMX_HOME, where all budgets begin anew"
         raise OutputFailed(problem, hint=hint) from error

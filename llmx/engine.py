@@ -203,7 +203,9 @@ async def engine(
         cache = _open_cache(settings, env, talk.say)
         with (
             closing(cache),
-            spending(settings, env.home, before, stop=stop, observer=observer, note=note) as budgets,
+            spending(
+                settings, env.home, before, clock=clock, stop=stop, observer=observer, note=note
+            ) as budgets,
         ):
             hedges = Hedges()
             parts = Parts(settings, schema, cache, journal, past, budgets, clock, stop, observer, hedges)

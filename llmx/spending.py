@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from llmx.budgets import Daily, NamedBudget, Reservation, budget_file
+from llmx.clock import Clock
 from llmx.errors import BudgetReached, OutputFailed, UsageError
 from llmx.events import BudgetChanged, Observer
-from llmx.layers.budget import Allowance, Amount, Spending
+from llmx.layers.budget import Amount, Spending
 from llmx.layers.stop import Stop
 from llmx.settings import Settings
 from llmx.text import dollars, nearest
@@ -78,7 +79,7 @@ class _Caps:
 
     @property
     def left(self) -> tuple[Decimal | None, int | None]:
-        """See `Left`."""
+        """See `_Limited`."""
         cost, tokens, _ = (
             None if limit is None else max(limit * 0, limit - spent)
             for limit, spent in zip(self._limits, self._spent, strict=True)
@@ -156,8 +157,15 @@ class _Named:
         """See `Allowance.settle`."""
         self._budget.settle(reservation, amount.cost or ZERO, amount.tokens)
 
-    def refusal(self, amount: Amount) -> BudgetReached:
+    @property
+    def left(self) -> tuple[Decimal | None, int | None]:
+        """See `_Limited`."""
+        return self._budget.left
+
+    def refusal(self, amount: Amount) -> BudgetReached | None:
         """See `Allowance.refusal`."""
+        if self._budget.may_yet(amount.cost or ZERO, amount.tokens):
+            return None
         state = self._budget.state()
         limits = (
             [] if state.limits.cost is None else [f"{dollars(state.cost)} of {dollars(state.limits.cost)}"]
@@ -189,9 +197,25 @@ def _daily(settings: Settings) -> Daily | None:
     raise UsageError(f"no budget {settings.budget!r} in the config file", hint=hint)
 
 
+class _Limited(Protocol):
+    """A budget of which somebody wants to know what is left."""
+
+    @property
+    def left(self) -> tuple[Decimal | None, int | None]:
+        """Of US dollars and tokens, what this run's calls in flight may come to aside; None without a limit."""
+        ...
+
+
 @contextmanager
 def spending(
-    settings: Settings, home: Path, spent: Spent, *, stop: Stop, observer: Observer, note: Outstanding
+    settings: Settings,
+    home: Path,
+    spent: Spent,
+    *,
+    clock: Clock,
+    stop: Stop,
+    observer: Observer,
+    note: Outstanding,
 ) -> Iterator[Spending]:
     """The budgets that are to be kept, for as long as the context lasts.
 
@@ -203,20 +227,18 @@ def spending(
         UsageError: there is no budget of that name.
         OutputFailed: it cannot be read or written.
     """
-    allowances: list[Allowance] = []
     with ExitStack() as held:
-        tell = _silent
         caps = _Caps(settings.max_cost, settings.max_tokens, spent, note)
         held.callback(_closed, caps, stop)
-        allowances.append(caps)
-        if settings.max_cost is not None or settings.max_tokens is not None:
-            tell = partial(_tell, caps, _names(settings), observer)
-            tell(False)
+        allowances: list[_Caps | _Named] = [caps]
         if settings.budget is not None and (limits := _daily(settings)) is not None:
             budget = NamedBudget(budget_file(home), settings.budget, limits)
             held.callback(budget.close)
             allowances.append(_Named(budget))
-        yield Spending(allowances, stop=stop, changed=tell)
+        names = _names(settings)
+        tell = partial(_tell, allowances, names, observer) if names else _silent
+        tell(False)
+        yield Spending(allowances, clock=clock, stop=stop, changed=tell)
 
 
 def _closed(caps: _Caps, stop: Stop) -> None:
@@ -227,12 +249,18 @@ def _closed(caps: _Caps, stop: Stop) -> None:
 
 
 def _names(settings: Settings) -> str:
-    given = {"--max-cost": settings.max_cost, "--max-tokens": settings.max_tokens}
-    return " and ".join(name for name, limit in given.items() if limit is not None)
+    given = {
+        "--max-cost": settings.max_cost,
+        "--max-tokens": settings.max_tokens,
+        f"--budget {settings.budget}": settings.budget,
+    }
+    return " and ".join(name for name, value in given.items() if value is not None)
 
 
-def _tell(caps: _Caps, names: str, observer: Observer, held: bool) -> None:
-    cost, tokens = caps.left
+def _tell(budgets: Sequence[_Limited], names: str, observer: Observer, held: bool) -> None:
+    lefts = [budget.left for budget in budgets]
+    cost = min((cost for cost, _ in lefts if cost is not None), default=None)
+    tokens = min((tokens for _, tokens in lefts if tokens is not None), default=None)
     observer(BudgetChanged(names, cost, tokens, held=held))
 
 

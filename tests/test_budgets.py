@@ -18,12 +18,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmx.budgets import BudgetState, Daily, NamedBudget, Reservation, budget_file, spent
+from llmx.budgets import ALIVE, BudgetState, Daily, NamedBudget, Reservation, budget_file, spent
 from llmx.errors import OutputFailed
 
 DAY = 24 * 3600.0
 START = 1_000_000 * 60.0
 """A minute's first second."""
+
+
+RESERVE = f"""
+import os, sys
+from decimal import Decimal
+from pathlib import Path
+from llmx.budgets import Daily, NamedBudget
+NamedBudget(Path(sys.argv[1]), "dev", Daily(tokens=1000), now=lambda: {START}).reserve(Decimal(0), 900)
+os.write(1, b"reserved")
+os._exit(0)
+"""
 
 
 class Time:
@@ -64,6 +75,61 @@ def taken(budget: NamedBudget, cost: str = "0", tokens: int = 0) -> Reservation:
 def counted(budget: NamedBudget) -> tuple[Decimal, int]:
     state = budget.state()
     return state.cost, state.tokens
+
+
+# Who else spends
+
+
+def test_what_others_have_in_flight_may_leave_room(budget: NamedBudget, path: Path, clock: Time):
+    """A process that has reserved nearly all will settle for less: whoever comes may wait for it."""
+    other = NamedBudget(path, "dev", Daily(Decimal(1), 1000), now=clock)
+    large = taken(other, "0.9", 900)
+    assert budget.reserve(Decimal(0), 200) is None
+    assert budget.may_yet(Decimal("0.5"), 200)
+    assert (budget.state().held_cost, budget.state().held_tokens) == (Decimal("0.9"), 900)
+    other.settle(large, Decimal("0.9"), 850)
+    assert not budget.may_yet(Decimal(0), 200)
+    assert budget.state().held_tokens == 0
+    other.close()
+
+
+def test_what_is_spent_leaves_no_room(budget: NamedBudget, path: Path, clock: Time):
+    """Nobody waits for calls whose settlement would not be enough, nor for their own."""
+    other = NamedBudget(path, "dev", Daily(Decimal(1), 1000), now=clock)
+    other.settle(taken(other, tokens=500), Decimal(0), 500)
+    taken(other, tokens=400)
+    assert budget.may_yet(Decimal(0), 500)
+    assert not budget.may_yet(Decimal(0), 501)
+    assert not other.may_yet(Decimal(0), 200)
+    other.close()
+
+
+def test_nobody_waits_for_the_dead(budget: NamedBudget, path: Path, clock: Time):
+    """What a process had in flight that was killed stays counted and is not waited for; nor is one that hangs."""
+    child = subprocess.run(
+        [sys.executable, "-c", RESERVE, str(path)], check=True, capture_output=True, timeout=60
+    )
+    assert child.stdout == b"reserved"
+    assert budget.state().tokens == 900
+    assert not budget.may_yet(Decimal(0), 200)
+    taken(budget, tokens=50)
+    clock.now += ALIVE + 1
+    assert budget.state().held_tokens == 0
+
+
+def test_what_is_left(budget: NamedBudget, path: Path, clock: Time):
+    """As of the last look, this process's own calls in flight aside."""
+    other = NamedBudget(path, "dev", Daily(Decimal(1), 1000), now=clock)
+    other.settle(taken(other, "0.5", 100), Decimal("0.25"), 100)
+    other.close()
+    assert budget.left == (Decimal(1), 1000)
+    mine = taken(budget, "0.5", 300)
+    assert budget.left == (Decimal("0.75"), 900)
+    budget.settle(mine, Decimal("0.5"), 200)
+    assert budget.left == (Decimal("0.25"), 700)
+    again = NamedBudget(path, "dev", Daily(None, 1000), now=clock)
+    assert again.left == (None, 700)
+    again.close()
 
 
 # Limits

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["budget", "show_budgets"]
 
-HEAD = ["budget", "cost", "tokens", "left", "more frees up"]
+HEAD = ["budget", "cost", "tokens", "in flight", "left", "more frees up"]
 
 HOW = "write one into llmx.toml or the user's config file: [budget.NAME], and below it daily-cost = 5 or daily-tokens = 1000000"
 
@@ -33,7 +33,10 @@ def budget(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As a JSON list.")] = False,
 ) -> int:
-    """What the last 24 hours have cost of each named budget, what is left, and when more frees up."""
+    """What the last 24 hours have cost of each named budget, what is left, and when more frees up.
+
+    What calls in flight may come to counts until they are answered.
+    """
     from llmx.config import load_budgets
 
     env: Environment = context.obj
@@ -99,7 +102,10 @@ def _cells(state: BudgetState, moment: float) -> list[str]:
     if tokens_left is not None:
         tokens += f" of {limits.tokens:,}"
         left.append(plural(tokens_left, "token"))
-    return [harmless(state.name), cost, tokens, ", ".join(left), _frees(state.frees_at, moment)]
+    held = [money(state.held_cost)] if state.held_cost and cost_left is not None else []
+    held += [plural(state.held_tokens, "token")] if state.held_tokens and tokens_left is not None else []
+    frees = _frees(state.frees_at, moment)
+    return [harmless(state.name), cost, tokens, ", ".join(held), ", ".join(left), frees]
 
 
 def _left(state: BudgetState) -> tuple[Decimal | None, int | None]:
@@ -128,6 +134,8 @@ def _described(state: BudgetState) -> dict[str, Any]:
         "budget": state.name,
         "cost": _plain(state.cost),
         "tokens": state.tokens,
+        "cost_in_flight": _plain(state.held_cost),
+        "tokens_in_flight": state.held_tokens,
         "daily_cost": _plain(state.limits.cost),
         "daily_tokens": state.limits.tokens,
         "cost_left": _plain(cost_left),

@@ -2,7 +2,8 @@
 
 A prompt is bounded by its bytes (no tokenizer makes more tokens than there are bytes) and what the provider adds, an
 answer by its cap. A call that failed and may have been billed counts as its worst case. When the next call does not
-fit, those in flight are waited for: they will cost less than was set aside. With none in flight, that is the end.
+fit, those in flight are waited for, other runs' that share the budget included: they will cost less than was set aside.
+With none in flight, that is the end.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol
 
+from llmx.clock import Clock, first_of
 from llmx.errors import BudgetReached, LlmxError, OutputFailed, Stopped
 from llmx.layers.stop import Stop
 from llmx.types import Completion, Handler, Layer, Request, Usage
 
 __all__ = ["Allowance", "Amount", "Spending", "budgeted", "worst_case"]
+
+LOOK = 0.5
+"""Seconds after which a budget is looked at again that other runs may have settled calls of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +53,8 @@ class Allowance(Protocol):
         """
         ...
 
-    def refusal(self, amount: Amount) -> BudgetReached:
-        """Why the amount could not be set aside, for people."""
+    def refusal(self, amount: Amount) -> BudgetReached | None:
+        """Why the amount could not be set aside, for people; None while calls of other runs may leave room for it."""
         ...
 
 
@@ -64,15 +69,18 @@ class Spending:
         self,
         allowances: Sequence[Allowance],
         *,
+        clock: Clock,
         stop: Stop,
         changed: Callable[[bool], None] = lambda held: None,
     ) -> None:
         self._allowances = allowances
+        self._clock = clock
         self._stop = stop
         self._tell = changed
         self._turn = asyncio.Lock()
         self._settled = asyncio.Event()
         self._outstanding = 0
+        self._waiting = 0
 
     async def reserve(self, amount: Amount) -> list[Any]:
         """Set an amount aside in every budget, once calls that are in flight leave room for it.
@@ -82,12 +90,8 @@ class Spending:
             Stopped: the run stops first.
         """
         try:
-            with self._stop.interruptible():
-                async with self._turn:
-                    while (reservations := self._try(amount)) is None:
-                        self._settled.clear()
-                        self._tell(True)
-                        await self._settled.wait()
+            if self._waiting or (reservations := self._try(amount)) is None:
+                reservations = await self._in_turn(amount)
         except OutputFailed as error:  # what is not on the disk is not set aside
             self._stop.set(error)
             raise Stopped(str(error)) from error
@@ -95,14 +99,28 @@ class Spending:
         self._tell(False)
         return reservations
 
+    async def _in_turn(self, amount: Amount) -> list[Any]:
+        """What every budget gives, first come first served."""
+        self._waiting += 1
+        try:
+            with self._stop.interruptible():
+                async with self._turn:
+                    while (reservations := self._try(amount)) is None:
+                        self._settled.clear()
+                        self._tell(True)
+                        await first_of(self._settled.wait(), self._clock.sleep(LOOK))
+                    return reservations
+        finally:
+            self._waiting -= 1
+
     def _try(self, amount: Amount) -> list[Any] | None:
         """What every budget gives, or nothing from any. Raises BudgetReached."""
         taken: list[Any] = []
         for allowance in self._allowances:
             if (reservation := allowance.reserve(amount)) is None:
                 self._give_back(taken)
-                if not self._outstanding:
-                    raise allowance.refusal(amount)
+                if not self._outstanding and (refusal := allowance.refusal(amount)) is not None:
+                    raise refusal
                 return None
             taken.append(reservation)
         return taken

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llmx.clock import Clock
+from llmx.clock import Clock, first_of
 from llmx.errors import (
     CallTimeout,
     FatalError,
@@ -209,7 +209,7 @@ class Gate:
         if limit is math.inf:
             await self._changed.wait()
         else:
-            await _first(self._clock.sleep(max(0.0, limit)), self._changed.wait())
+            await first_of(self._clock.sleep(max(0.0, limit)), self._changed.wait())
 
     def _deadlines(self) -> list[float]:
         """When another endpoint may take rows again, and when patience ends; in seconds from now."""
@@ -320,16 +320,6 @@ class Gate:
     def _tell_others(self) -> None:
         for gate in (self, *self.others):
             gate._changed.set()
-
-
-async def _first(*awaitables: Coroutine[object, object, object]) -> None:
-    """Return when one of them has; the others are cancelled."""
-    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
 
 
 def admitted(gate: Gate) -> Layer:

@@ -55,11 +55,20 @@ def test_a_table(env: Environment):
     spend(env, "dev", "1.25", 1500, NOON - 20 * 3600 - 47 * 60)
     spend(env, "night", "0.7", 3, NOON - 24 * 3600)
     assert shown(env).splitlines() == [
-        "budget  cost                tokens              left                   more frees up",
-        "dev     $1.25 of $5.00      1,500 of 1,000,000  $3.75, 998,500 tokens  16:14, in 3h 14m",
-        "night   $0.7000 of $0.5000  3                   $0                     13:01, in 1m",
-        "free    $0                  0 of 10             10 tokens",
+        "budget  cost                tokens              in flight  left                   more frees up",
+        "dev     $1.25 of $5.00      1,500 of 1,000,000             $3.75, 998,500 tokens  16:14, in 3h 14m",
+        "night   $0.7000 of $0.5000  3                              $0                     13:01, in 1m",
+        "free    $0                  0 of 10                        10 tokens",
     ]
+
+
+def test_calls_in_flight(env: Environment):
+    """What they may come to counts, and is told apart, while the process that made them is alive."""
+    limits = Daily(Decimal(5), 1_000_000)
+    with contextlib.closing(NamedBudget(budget_file(env.home), "dev", limits, now=lambda: NOON)) as opened:
+        assert opened.reserve(Decimal("1.25"), 1500)
+        assert "1,500 of 1,000,000  $1.25, 1,500 tokens  $3.75" in shown(env).splitlines()[-3]
+    assert "1,500 of 1,000,000             $3.75" in shown(env).splitlines()[-3]
 
 
 def test_nothing_spent(env: Environment):
@@ -81,6 +90,8 @@ def test_json(env: Environment):
         "budget": "dev",
         "cost": "1.25",
         "tokens": 1500,
+        "cost_in_flight": "0",
+        "tokens_in_flight": 0,
         "daily_cost": "5",
         "daily_tokens": 1_000_000,
         "cost_left": "3.75",

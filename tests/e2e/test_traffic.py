@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -382,6 +383,23 @@ def test_named_budgets_outlive_a_run(tmp_path: Path) -> None:
     used = [stats["input_tokens"] + stats["output_tokens"] for run in (first, second) for stats in run.stats]
     assert 12_000 < sum(used) <= 15_000
     assert "llmx budget labelling" in second.report.reasons[0].hint
+
+
+def test_runs_at_once_wait_for_each_others_calls(tmp_path: Path) -> None:
+    """What one has set aside at its worst is no reason for the other to end: both come to their end."""
+
+    async def main() -> tuple[list[int], int]:
+        async with await serve(MockSettings(latency=Latency(2, 2)), clock=LoopClock()) as server:
+            tables = {"priced": {"model": "openai/some-model", "base-url": f"{server.url}/v1", **PRICES}}
+            inputs = [str(write_rows(tmp_path / "in.jsonl", some_rows(40)))]
+            budgets = {"labelling": {"daily-tokens": 40_000}}
+            given = {"model": ["priced"], "endpoints": tables, "inputs": inputs, "cache": "off"}
+            given |= {"budgets": budgets, "budget": "labelling", "max_output_tokens": 700, "concurrency": 40}
+            runs = [run_to_files(tmp_path, {**given, "output": f"{name}.jsonl"}) for name in "ab"]
+            ended = await asyncio.gather(*runs)
+            return [report.exit_code for report, _ in ended], server.stats()["calls"]
+
+    assert in_simulated_time(main) == ([0, 0], 80)
 
 
 # Stragglers
