@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 from typing import Protocol
 
 __all__ = ["Clock", "SystemClock", "first_of"]
@@ -34,11 +34,12 @@ class SystemClock:
         await asyncio.sleep(max(0.0, seconds))
 
 
-async def first_of(*awaitables: Coroutine[object, object, object]) -> None:
-    """Return when one of them has; the others are cancelled."""
-    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
+async def first_of(*awaitables: Awaitable[object]) -> None:
+    """Return when one of them has; the others are cancelled, but for futures, which are somebody else's."""
+    futures = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in tasks:
-            task.cancel()
+        for future, given in zip(futures, awaitables, strict=True):
+            if future is not given:
+                future.cancel()

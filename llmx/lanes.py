@@ -15,7 +15,7 @@ from llmx.events import Observer
 from llmx.journal import Journal
 from llmx.layers import compose
 from llmx.layers.adaptive import AdaptiveConcurrency
-from llmx.layers.budget import Amount, Spending, budgeted, worst_case
+from llmx.layers.budget import Amount, Purse, Spending, worst_case
 from llmx.layers.cache import cached
 from llmx.layers.careful import careful
 from llmx.layers.fallback import Lane
@@ -138,9 +138,7 @@ def _inner(endpoint: Endpoint, name: str, parts: Parts, gate: Gate, health: Heal
         fitting(lambda: context_window(endpoint.model, endpoint.prices)),
         careful(concurrency=max(most, settings.concurrency or ADAPTIVE), stop=stop),
         retried(policy, health=health, clock=clock, stop=stop, observer=observer, allowed=gate.retry_allowed),
-        admitted(gate),
-        *([_hedged(parts, gate)] if settings.hedge else []),
-        budgeted(parts.spending, worst(endpoint, priced=counts_money(settings))),
+        _hedged(parts, gate) if settings.hedge else admitted(gate),
         metered(name, clock=clock, observer=observer),
         timed(settings.timeout),
     ]
@@ -170,9 +168,11 @@ def _gate(endpoint: Endpoint, name: str, parts: Parts, health: Health) -> Gate:
     return Gate(
         name,
         pacing=pacing,
+        purse=Purse(parts.spending, worst(endpoint, priced=counts_money(settings))),
         concurrency=AdaptiveConcurrency(limits.start, limits.ceiling),
         health=health,
         patience=settings.patience,
+        max_wait=settings.max_wait,
         clock=parts.clock,
         stop=parts.stop,
         observer=parts.observer,

@@ -145,6 +145,8 @@ class Tally:
         outdated: answers that an earlier, finished run had paid for.
         replayed: what earlier sessions had paid, in US dollars, by the fingerprints of their answers.
         failures: attempts since the last answer that failed, and count: those at other endpoints, too.
+        alone: refusals by a 429, since its last answer, before which others were answered since the one before.
+        refused_at: when the last one came, in the clock's seconds.
         reasks: re-asks that other endpoints were sent before the row moved on.
         others: the names of endpoints that have not been tried yet, to each of which one attempt is left.
         endpoint: who gave the last answer, or was asked last: the endpoint's name in this run.
@@ -155,6 +157,8 @@ class Tally:
     outdated: int = 0
     replayed: dict[str, Decimal | None] = field(default_factory=dict)
     failures: int = 0
+    alone: int = 0
+    refused_at: float | None = None
     reasks: int = 0
     others: frozenset[str] = frozenset()
     endpoint: str = ""

@@ -15,6 +15,7 @@ from llmx.clock import Clock
 from llmx.errors import RateLimited
 from llmx.layers.adaptive import AdaptiveConcurrency
 from llmx.layers.breaker import Breaker
+from llmx.layers.budget import Allowance, Amount, Purse, Spending
 from llmx.layers.gate import Gate, admitted
 from llmx.layers.health import Health
 from llmx.layers.pacing import Pacing
@@ -24,6 +25,7 @@ from llmx.mock.limits import Overrun, RateLimits
 from llmx.types import Completion, Handler, LimitState, Request
 
 MINUTE = 60.0
+NOTHING = Amount(None, 0)
 
 
 def size_of(request: Request) -> int:
@@ -45,6 +47,9 @@ class Endpoint:
     tpm: float | None = None
     places: tuple[int, int] = (10_000, 10_000)
     patience: float = 600.0
+    max_wait: float = math.inf
+    allowances: Sequence[Allowance] = ()
+    worst: Amount = NOTHING
     reached: bool = True
     size: Callable[[Request], int] = size_of
     health: Health = field(default_factory=Health)
@@ -62,13 +67,17 @@ class Endpoint:
             observer=self.log,
             size=self.size,
         )
+        spending = Spending(self.allowances, clock=self.clock, stop=self.stop)
+        self.purse = Purse(spending, lambda request: self.worst)
         self.concurrency = AdaptiveConcurrency(*self.places)
         self.gate = Gate(
             self.name,
             pacing=self.pacing,
+            purse=self.purse,
             concurrency=self.concurrency,
             health=self.health,
             patience=self.patience,
+            max_wait=self.max_wait,
             clock=self.clock,
             stop=self.stop,
             observer=self.log,

@@ -47,6 +47,7 @@ class AdaptiveRate:
         self._due = -math.inf
         self._taken = -math.inf
         self._passed = self._refused = 0
+        self._answered = False
 
     def wait(self, now: float) -> float:
         """Seconds until a request may be sent, 0 for now."""
@@ -62,9 +63,13 @@ class AdaptiveRate:
         self._taken = now
         self._due = max(self._due, now - CATCH_UP) + 1 / self.rate
 
-    def passed(self, enough: float) -> None:
-        """A request was answered. A rate that has risen to `enough`, which others limit, is none any more."""
-        self._passed += 1
+    def passed(self, enough: float, sent: float) -> None:
+        """A request that was sent at `sent` was answered.
+
+        A rate that has risen to `enough`, which others limit, is none any more.
+        """
+        self._answered = True
+        self._passed += sent > self._fell
         if self.rate > enough * 1.05:
             self.rate = math.inf
             self._due = -math.inf
@@ -76,12 +81,16 @@ class AdaptiveRate:
             sent: when it was.
             accepted: requests a second that the server has lately taken, or that it may be sent for another limit:
                 where the first rate falls from.
-            lowest: requests a second that every limit per minute allows that the server may keep: a server that
-                refuses for most of a minute has let that minute's requests through at once.
+            lowest: requests a second that a limit allows which is kept by the minute: a server that has let nothing
+                through since the last fall may have let a minute's requests through at once, and allows as many.
             known: there is such a limit.
         """
         self._refused += 1
         if sent <= max(self._fell, self._strayed):
+            return False
+        if (
+            self.rate == math.inf and not self._answered
+        ):  # others have used it up: that says nothing of what there is
             return False
         if known and self.rate == math.inf and now - self._strayed > STRAY:
             self._strayed = now
@@ -89,7 +98,8 @@ class AdaptiveRate:
         far = self.rate != math.inf and self._refused > self._passed
         start = min(self.rate, accepted) if self.rate == math.inf else self.rate
         fall = RATE_FALL_FAR if far else RATE_FALL
-        self.rate = max(fall * start, min(start, RATE_FALL * lowest), LOWEST_RATE)
+        floor = LOWEST_RATE if self._passed else min(start, RATE_FALL * lowest)
+        self.rate = max(fall * start, floor, LOWEST_RATE)
         self._fell = self._taken = now
         self._due = max(self._due, now) if self._due > -math.inf else now
         self._passed = self._refused = 0

@@ -1,7 +1,8 @@
 """The circuit breaker of one endpoint: a state machine without waits of its own.
 
     closed     every request passes; opens when, within 60 s, 5 attempts in a row or 10 of the last 20 failed
-    open       none passes, for a cool-down of about 30 s, or for as long as the server said
+    open       none passes, for a cool-down of about 30 s, or for as long as the server said: after a probe that failed
+               at the time it named, for twice as long as before at least
     half-open  the cool-down is over: exactly one request passes, the probe
     probing    the probe is out: none passes; its answer closes the circuit, its failure opens it again
 
@@ -57,9 +58,11 @@ class Breaker:
     def __init__(self, random: Callable[[], float] = random.random) -> None:
         self._random = random
         self._history: deque[_Attempt] = deque(maxlen=OF_THE_LAST[1])
+        self._last: deque[_Attempt] = deque(maxlen=OF_THE_LAST[1])
         self._began = -math.inf
         self._late = [0, 0]
         self._until = -math.inf
+        self._named = 0.0
         self._is_open = False
         self._is_probing = False
         self._closed = -math.inf
@@ -90,6 +93,7 @@ class Breaker:
 
     def succeeded(self, now: float, sent: float, *, probe: bool = False) -> bool:
         """An answer came to what was sent at `sent`; whether that closes the circuit."""
+        self._last.append(_Attempt(now, sent, False))
         if not self._is_open:
             self._history.append(_Attempt(now, sent, False))
             return False
@@ -121,6 +125,7 @@ class Breaker:
             sent: when the attempt began.
             retry_after: seconds after which the server wants to be asked again, None when it named none.
         """
+        self._last.append(_Attempt(now, sent, True))
         if self._is_open and not probe:
             self._note_late(now, sent, failed=True)
             return False
@@ -146,7 +151,9 @@ class Breaker:
         usual = COOL_DOWN * (1 - JITTER + 2 * JITTER * self._random())
         self._is_open, self._is_probing = True, False
         self._began, self._late = began, [0, 0]
-        self._until = now + (usual if retry_after is None else min(usual, retry_after))
+        again = 2 * self._named if self.down_since is not None else 0.0
+        self._named = 0.0 if retry_after is None else max(retry_after, again)
+        self._until = now + (usual if retry_after is None else min(usual, self._named))
         if self.down_since is None:
             self.down_since = now
 
@@ -155,6 +162,6 @@ class Breaker:
         self._is_probing = False
 
     def failing(self, now: float) -> float:
-        """The share of the last attempts, within 60 s and since the circuit was last closed, that failed; 0 to 1."""
-        recent = [attempt.failed for attempt in self._history if attempt.ended > now - WITHIN]
+        """The share of the last 20 attempts, within 60 s, that failed; 0 to 1. A circuit that closes forgets none."""
+        recent = [attempt.failed for attempt in self._last if attempt.ended > now - WITHIN]
         return sum(recent) / len(recent) if recent else 0.0

@@ -6,6 +6,7 @@ at once; these hold what a few hundredths of a second are worth.
 
 from __future__ import annotations
 
+import asyncio
 import math
 
 from aiolimiter import AsyncLimiter
@@ -22,6 +23,12 @@ CATCH_UP = 0.01
 
 TOKEN_BURST = 0.1
 """Seconds' worth of a token limit that may be used at once."""
+
+MARGIN = 1.25
+"""Times the size of the largest row, that room is left for: not every larger one makes a new pace."""
+
+LIKE = 0.9
+"""Of the room that is left for rows: a pace that is hardly another one stays."""
 
 
 class RequestBucket:
@@ -49,8 +56,8 @@ class RequestBucket:
     async def acquire(self) -> None:
         """Wait for a place in the minute."""
         if self._full:
-            self._full = False
             await self._limiter.acquire(self.capacity)
+            self._full = False
         await self._limiter.acquire(1)
 
 
@@ -59,7 +66,8 @@ class TokenBucket:
 
     A row's tokens are taken before it is sent, so what is sent within a window may have been taken before
     it: at most the first row. With R = (limit - C - largest row) / WINDOW no window holds more than the
-    limit, as long as no row is more than half of it; with one that is, the pace is half the limit.
+    limit, as long as no row is more than half of it; with one that is, the pace is half the limit. A row that left
+    a window ago counts no more.
 
     Args:
         tpm: above 2.
@@ -73,10 +81,30 @@ class TokenBucket:
         self.largest = max(largest, self.capacity)
         self._limiter = self._paced()
         self._full = full
+        self._since: float | None = None
+        self._since_then = 0.0
 
     def _paced(self) -> AsyncLimiter:
         room = max(self.limit - self.capacity - self.largest, self.limit / 2)
         return AsyncLimiter(self.capacity, self.capacity * WINDOW / room)
+
+    def _let_through(self, size: float) -> None:
+        """Note a row that leaves now; one that left a window ago needs no room any more."""
+        now = asyncio.get_running_loop().time()  # aiolimiter's clock
+        if self._since is None or size * MARGIN >= self.largest:
+            self._since, self._since_then = now, 0.0
+            return
+        self._since_then = max(self._since_then, size)
+        if now - self._since > WINDOW:
+            self._resize(max(self.capacity, self._since_then * MARGIN))
+            self._since, self._since_then = now, 0.0
+
+    def _resize(self, largest: float) -> None:
+        """Leave room for rows of another size, or not even nearly the same."""
+        if not LIKE * self.largest < largest <= self.largest:
+            self.largest = largest
+            self._limiter = self._paced()
+            self._full = True
 
     def ready(self, amount: float) -> bool:
         """Whether `amount` tokens would be let through now."""
@@ -90,13 +118,12 @@ class TokenBucket:
         """
         size = amount if row is None else min(row, amount)
         if size > self.largest:
-            self.largest = size * 1.25
-            self._limiter = self._paced()
-            self._full = True
+            self._resize(size * MARGIN)
         if self._full:
-            self._full = False
             await self._limiter.acquire(self.capacity)
+            self._full = False
         while amount > 0:
             portion = min(amount, self.capacity)
             await self._limiter.acquire(portion)
             amount -= portion
+        self._let_through(size)

@@ -17,9 +17,9 @@ from typing import Any, Protocol
 from llmx.clock import Clock, first_of
 from llmx.errors import BudgetReached, LlmxError, OutputFailed, Stopped
 from llmx.layers.stop import Stop
-from llmx.types import Completion, Handler, Layer, Request, Usage
+from llmx.types import Request, Usage
 
-__all__ = ["Allowance", "Amount", "Spending", "budgeted", "worst_case"]
+__all__ = ["Allowance", "Amount", "Purse", "Reserved", "Spending", "worst_case"]
 
 LOOK = 0.5
 """Seconds after which a budget is looked at again that other runs may have settled calls of."""
@@ -89,29 +89,34 @@ class Spending:
             BudgetReached: there is no room, and nothing is in flight that might leave some.
             Stopped: the run stops first.
         """
-        try:
-            if self._waiting or (reservations := self._try(amount)) is None:
-                reservations = await self._in_turn(amount)
-        except OutputFailed as error:  # what is not on the disk is not set aside
-            self._stop.set(error)
-            raise Stopped(str(error)) from error
-        self._outstanding += 1
-        self._tell(False)
-        return reservations
-
-    async def _in_turn(self, amount: Amount) -> list[Any]:
-        """What every budget gives, first come first served."""
+        if (reservations := self.at_once(amount)) is not None:
+            return reservations
         self._waiting += 1
         try:
             with self._stop.interruptible():
                 async with self._turn:
-                    while (reservations := self._try(amount)) is None:
+                    while (reservations := self._take(amount)) is None:
                         self._settled.clear()
                         self._tell(True)
                         await first_of(self._settled.wait(), self._clock.sleep(LOOK))
                     return reservations
         finally:
             self._waiting -= 1
+
+    def at_once(self, amount: Amount) -> list[Any] | None:
+        """Set an amount aside if there is room now and nobody waits for some, else None. Raises as `reserve`."""
+        return None if self._waiting else self._take(amount)
+
+    def _take(self, amount: Amount) -> list[Any] | None:
+        try:
+            reservations = self._try(amount)
+        except OutputFailed as error:  # what is not on the disk is not set aside
+            self._stop.set(error)
+            raise Stopped(str(error)) from error
+        if reservations is not None:
+            self._outstanding += 1
+            self._tell(False)
+        return reservations
 
     def _try(self, amount: Amount) -> list[Any] | None:
         """What every budget gives, or nothing from any. Raises BudgetReached."""
@@ -156,33 +161,60 @@ def worst_case(
     return Amount(price(usage), usage.total_tokens)
 
 
-def budgeted(spending: Spending, worst: Callable[[Request], Amount]) -> Layer:
-    """A layer that sends nothing for which there is no room in a budget.
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """What is set aside for one call.
+
+    Args:
+        most: the most that it can use.
+        reservations: what every budget gave for it.
+    """
+
+    most: Amount
+    reservations: Sequence[Any]
+
+
+class Purse:
+    """What one endpoint's calls are paid from: the run's budgets.
 
     Args:
         worst: the most that a request can use.
     """
 
-    def layer(handler: Handler) -> Handler:
-        async def call(request: Request) -> Completion:
-            most = worst(request)
-            reservations = await spending.reserve(most)
-            used, counted = most, False
-            try:
-                completion = await handler(request)
-                if completion.usage.total_tokens:  # else the server does not count
-                    used, counted = _used(completion.usage, most), True
-                return completion
-            except LlmxError as error:
-                used = most if error.maybe_billed else Amount(Decimal(0), 0)
-                raise
-            finally:  # cancelled, it may have been billed: the worst case
-                spending.settle(reservations, used, counted=counted)
+    def __init__(self, spending: Spending, worst: Callable[[Request], Amount]) -> None:
+        self._spending = spending
+        self._worst = worst
 
-        return call
+    def at_once(self, request: Request) -> Reserved | None:
+        """Set a call's worst case aside; None if there is no room now. Raises as `Spending.reserve`."""
+        most = self._worst(request)
+        reservations = self._spending.at_once(most)
+        return None if reservations is None else Reserved(most, reservations)
 
-    return layer
+    async def reserve(self, request: Request) -> Reserved:
+        """Set a call's worst case aside, once there is room. Raises as `Spending.reserve`."""
+        most = self._worst(request)
+        return Reserved(most, await self._spending.reserve(most))
 
+    def answered(self, reserved: Reserved, usage: Usage) -> None:
+        """An answer came: what it used is counted; from a server that does not count, the worst case."""
+        most = reserved.most
+        if not usage.total_tokens:
+            self._settle(reserved, most, counted=False)
+            return
+        cost = most.cost if usage.cost is None else usage.cost
+        self._settle(reserved, Amount(cost, usage.total_tokens), counted=True)
 
-def _used(usage: Usage, most: Amount) -> Amount:
-    return Amount(most.cost if usage.cost is None else usage.cost, usage.total_tokens)
+    def failed(self, reserved: Reserved, error: BaseException) -> None:
+        """None came: a call that may have been billed, as one that was cancelled may, counts as its worst case."""
+        if isinstance(error, LlmxError) and not error.maybe_billed:
+            self.give_back(reserved)
+        else:
+            self._settle(reserved, reserved.most, counted=False)
+
+    def give_back(self, reserved: Reserved) -> None:
+        """The call was not made."""
+        self._settle(reserved, Amount(Decimal(0), 0), counted=True)
+
+    def _settle(self, reserved: Reserved, amount: Amount, *, counted: bool) -> None:
+        self._spending.settle(reserved.reservations, amount, counted=counted)

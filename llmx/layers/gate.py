@@ -2,16 +2,18 @@
 
 One request at a time stands at the gate, the others queue behind it, so that a long row never starves behind short
 ones (aiolimiter's own waiters are ordered by amount). Whoever stands there waits for the circuit, for the end of a
-pause, for a place among the calls in flight, and for the limits per minute, all of which hold in the very moment in
-which it passes: what happens while it waits counts. Waiting uses up no attempt.
+pause, for a place among the calls in flight, for the budgets and for the limits per minute, all of which hold in the
+very moment in which it passes: what happens while it waits counts. Waiting uses up no attempt.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import TypeVar
 
 from llmx.clock import Clock, first_of
 from llmx.errors import (
@@ -35,17 +37,19 @@ from llmx.events import (
 )
 from llmx.layers.adaptive import AdaptiveConcurrency
 from llmx.layers.breaker import Breaker
+from llmx.layers.budget import Purse
+from llmx.layers.budget import Reserved as Paid
 from llmx.layers.health import Health
 from llmx.layers.pacing import Pacing, Reserved
+from llmx.layers.pause import Pause
+from llmx.layers.retry import ALONE
 from llmx.layers.retry_budget import RetryBudget
 from llmx.layers.stop import Stop
-from llmx.types import Completion, Handler, Layer, LimitState, Request
+from llmx.types import Completion, Handler, Layer, LimitState, Request, Tally
 
 __all__ = ["Gate", "Passed", "admitted"]
 
-FIRST_PAUSE = 0.5
-LONGEST_PAUSE = 30.0
-"""Seconds for which a refusal holds everybody that names no time; each that follows without an answer, twice as long."""
+T = TypeVar("T")
 
 PATIENT = 1.0
 """Seconds of a pause that a row waits for, rather than going to another endpoint that is free."""
@@ -61,10 +65,20 @@ OVERLOADED = (CallTimeout, ServerError)
 
 @dataclass(slots=True)
 class Passed:
-    """One request's way through the gate."""
+    """One request's way through the gate.
+
+    Args:
+        sent: when it went.
+        expected: the tokens that it took of limits.
+        paid: what was set aside for it in budgets.
+        tally: its row's.
+        probe: it finds out for all others whether the server is up again.
+    """
 
     sent: float
-    reserved: Reserved
+    expected: Reserved
+    paid: Paid
+    tally: Tally
     probe: bool
 
 
@@ -74,6 +88,7 @@ class Gate:
     Args:
         name: the endpoint's, in events.
         patience: seconds that an open circuit is waited for where nobody else can answer.
+        max_wait: seconds; a longer Retry-After is nobody's pause: the retry layer ends the endpoint for it.
 
     Attributes:
         ended: why nothing is sent here any more, None while it is.
@@ -87,9 +102,11 @@ class Gate:
         name: str,
         *,
         pacing: Pacing,
+        purse: Purse,
         concurrency: AdaptiveConcurrency,
         health: Health,
         patience: float,
+        max_wait: float = math.inf,
         clock: Clock,
         stop: Stop,
         observer: Observer,
@@ -103,38 +120,38 @@ class Gate:
         self.others: Sequence[Gate] = ()
         self.leaves_pauses = False
         self._pacing = pacing
+        self._purse = purse
         self._concurrency = concurrency
         self._health = health
         self._patience = patience
+        self._pause = Pause(max_wait)
         self._clock = clock
         self._stop = stop
         self._observer = observer
         self._breaker = breaker or Breaker()
         self._retries = RetryBudget()
         self._turn = asyncio.Lock()
-        self._changed = asyncio.Event()
-        self._paused_until = -math.inf
-        self._refusals = 0
-        self._last_refusal = -math.inf
+        self._news = asyncio.Event()
+        self._freed = asyncio.Event()
 
     # Who may pass
 
     def admits(self) -> bool:
         """Whether it would take a row now, or soon: it has not ended, and its circuit lets one through."""
         now = self._clock.now()
-        paused = self.leaves_pauses and self._paused_until - now > PATIENT
+        paused = self.leaves_pauses and self._pause.left(now) > PATIENT
         return self.ended is None and not paused and self._breaker.admits(now)
 
     def is_idle(self) -> bool:
         """Whether a call more would take nobody's place."""
         now = self._clock.now()
-        room = self.waiting == 0 and self.in_flight < self._concurrency.limit and now >= self._paused_until
+        room = self.waiting == 0 and self.in_flight < self._concurrency.limit and self._pause.left(now) <= 0
         return room and self.admits() and self._breaker.state(now) == "closed"
 
     def load(self) -> float:
         """About how long a further row would wait here, in seconds, of those that a call takes one."""
         now = self._clock.now()
-        held = max(0.0, self._paused_until - now) + min(self._breaker.wait(now), FAR)
+        held = max(0.0, self._pause.left(now)) + min(self._breaker.wait(now), FAR)
         return held + self.rows / min(self._pacing.per_second, FAR) + self.rows / self._concurrency.limit
 
     async def enter(self, request: Request) -> Passed:
@@ -150,19 +167,60 @@ class Gate:
             with self._stop.interruptible():
                 async with self._turn:
                     await self._clear(request)
-                    reserved = await self._pacing.tokens(request)
-                    await self._slot(request)
-                    return self._go(request, reserved)
+                    expected = await self._tokens(request)
+                    paid = await self._pay(request)
+                    try:
+                        await self._slot(request)
+                        return self._go(request, expected, paid)
+                    except BaseException:
+                        self._purse.give_back(paid)
+                        raise
         finally:
             self.waiting -= 1
+
+    async def _tokens(self, request: Request) -> Reserved:
+        """Take what the request is expected to use of limits of tokens."""
+        expected = self._pacing.expected(request)
+        taking = self._pacing.tokens(expected)
+        await (taking if self._pacing.tokens_are_ready(expected) else self._unless_moved(request, taking))
+        return expected
+
+    async def _pay(self, request: Request) -> Paid:
+        """Set aside what the request may cost, before the slot: a wait for the budget may be long."""
+        if (paid := self._purse.at_once(request)) is not None:
+            return paid
+        return await self._unless_moved(request, self._purse.reserve(request), undo=self._purse.give_back)
 
     async def _slot(self, request: Request) -> None:
         """Take one request of the limit, last of all: one taken before a longer wait has leaked away since."""
         while True:
             await self._clear(request)
-            await self._pacing.slot()
-            if self._wait() <= 0:
+            taking = self._pacing.slot()
+            await (taking if self._pacing.slot_is_ready() else self._unless_moved(request, taking))
+            if self._wait() <= 0 and self.ended is None:
                 return
+
+    async def _unless_moved(
+        self,
+        request: Request,
+        taking: Coroutine[object, object, T],
+        undo: Callable[[T], None] = lambda taken: None,
+    ) -> T:
+        """What a wait ends in, unless something happens meanwhile that sends the request away."""
+        wait = asyncio.ensure_future(taking)
+        try:
+            while not wait.done():
+                self._news.clear()
+                await first_of(wait, *self._happenings(math.inf, self._news))
+                if not wait.done():
+                    self._send_away(request)
+            return wait.result()
+        except BaseException:
+            wait.cancel()
+            await asyncio.wait([wait])
+            if not wait.cancelled() and wait.exception() is None:
+                undo(wait.result())
+            raise
 
     async def _clear(self, request: Request) -> None:
         """Wait until nothing but the limits per minute holds the request."""
@@ -175,19 +233,17 @@ class Gate:
         now = self._clock.now()
         if self.in_flight >= self._concurrency.limit:
             return math.inf
-        return max(self._paused_until - now, self._breaker.wait(now), self._pacing.too_early())
+        return max(self._pause.left(now), self._breaker.wait(now), self._pacing.too_early())
 
     def _send_away(self, request: Request) -> None:
         """Raise for a request that need not, or must not, wait here."""
         now = self._clock.now()
         if self.ended is not None:
             raise NotAdmitted(f"{self.name} has ended")
-        down = self._breaker.down_since
-        open_ = not self._breaker.admits(now)
-        paused = self.leaves_pauses and self._paused_until - now > PATIENT
-        if (open_ or paused) and self._elsewhere(request):
+        if not self.admits() and self._elsewhere(request):
             raise NotAdmitted(f"{self.name} takes no requests")
-        if open_ and down is not None and now - down >= self._patience:
+        down = self._breaker.down_since
+        if down is not None and now - down >= self._patience:
             raise ProviderDown(
                 f"{self.name} has not answered for {now - down:,.0f} s, more than --patience",
                 hint="run the same command again later, or give another -m to fall back to",
@@ -198,36 +254,41 @@ class Gate:
         return bool(names) and any(other.name in names and other.admits() for other in self.others)
 
     async def _change(self, seconds: float) -> None:
-        """Wait until something has changed, or for `seconds`."""
+        """Wait until something has changed, or for `seconds`; for a place, when that is infinite."""
         found = self._pacing.too_early()
-        if found > 0 and seconds <= found + READINGS:
-            with self._pacing.held_back():
-                await self._clock.sleep(seconds)
-            return
-        self._changed.clear()
+        paced = found > 0 and seconds <= found + READINGS
+        change = self._freed if seconds == math.inf else self._news
+        change.clear()
+        with self._pacing.held_back() if paced else nullcontext():
+            await first_of(*self._happenings(seconds, change))
+
+    def _happenings(self, seconds: float, change: asyncio.Event) -> list[Coroutine[object, object, object]]:
+        """What ends a wait for `seconds`: their end, a change, or what may send a request away."""
         limit = min([seconds, *self._deadlines()])
-        if limit is math.inf:
-            await self._changed.wait()
-        else:
-            await first_of(self._clock.sleep(max(0.0, limit)), self._changed.wait())
+        timer = [] if limit == math.inf else [self._clock.sleep(limit)]
+        return [*timer, change.wait()]
 
     def _deadlines(self) -> list[float]:
         """When another endpoint may take rows again, and when patience ends; in seconds from now."""
         now = self._clock.now()
         down = self._breaker.down_since
-        ends = [] if down is None else [max(0.0, down + self._patience - now)]
-        return ends + [wait for other in self.others if (wait := other._breaker.wait(now)) > 0]
+        ends = [] if down is None else [down + self._patience - now]
+        ends += [other._breaker.wait(now) for other in self.others]
+        if self.leaves_pauses:
+            ends += [other._pause.left(now) - PATIENT for other in self.others]
+        return [seconds for seconds in ends if seconds > 0]
 
-    def _go(self, request: Request, reserved: Reserved) -> Passed:
+    def _go(self, request: Request, expected: Reserved, paid: Paid) -> Passed:
         now = self._clock.now()
         probe = self._breaker.sent()
         if probe:
             self._observer(CircuitProbing(self.name))
-        if not request.tally.failures:
+        tally = request.tally
+        if not tally.failures and tally.refused_at is None:
             self._retries.first(now)
         self.in_flight += 1
-        self._pacing.sent(now, reserved)
-        return Passed(now, reserved, probe)
+        self._pacing.sent(now, expected)
+        return Passed(now, expected, paid, tally, probe)
 
     async def retry_allowed(self) -> None:
         """Return when the retry budget has room for one more attempt. Raises Stopped."""
@@ -241,9 +302,11 @@ class Gate:
         """A good answer, valid or not."""
         now = self._clock.now()
         self._health.good(now)
-        self._refusals = 0
+        self._pause.answered()
         self._closed_by(self._breaker.succeeded(now, passed.sent, probe=passed.probe))
-        self._pacing.answered(completion.usage, passed.reserved)
+        self._pacing.answered(completion.usage, passed.expected, passed.sent)
+        self._purse.answered(passed.paid, completion.usage)
+        passed.tally.alone, passed.tally.refused_at = 0, None
         self._left(seconds=now - passed.sent)
 
     def failed(self, error: BaseException, passed: Passed) -> None:
@@ -257,8 +320,9 @@ class Gate:
             self._closed_by(self._breaker.succeeded(now, passed.sent, probe=passed.probe))
         elif passed.probe:
             self._breaker.released()
-        if isinstance(error, TransientError) and error.retry_after:
-            self.pause(error.retry_after, "refused" if isinstance(error, RateLimited) else "failed")
+        if isinstance(error, ServerError | CallTimeout) and error.retry_after:
+            self.pause(error.retry_after, "failed")
+        self._purse.failed(passed.paid, error)
         self._left(overloaded=isinstance(error, OVERLOADED))
 
     def _refused(self, now: float, error: RateLimited, passed: Passed) -> None:
@@ -267,13 +331,24 @@ class Gate:
         self._closed_by(
             self._breaker.succeeded(now, passed.sent, probe=passed.probe) if passed.probe else False
         )
+        if self._is_its_own(now, passed.tally):
+            return
         self._pacing.refused(passed.sent, error.retry_after)
         self._concurrency.refused(now, sent=passed.sent)
-        if passed.sent > self._last_refusal:
-            self._last_refusal = now
-            self._refusals += 1
-            if not error.retry_after:
-                self.pause(min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._refusals - 1, 10)))
+        back_off = self._pause.refused(now, passed.sent)
+        self.pause(error.retry_after or back_off)
+
+    def _is_its_own(self, now: float, tally: Tally) -> bool:
+        """Whether it is this request that is refused, again and again, and not the limit that is used up.
+
+        So it is with one that is larger than the limit: others are answered all the while. It waits by itself.
+        """
+        others_passed = tally.refused_at is not None and self._health.last_answer > tally.refused_at
+        tally.alone += others_passed
+        tally.refused_at = now
+        if others_passed and tally.alone == ALONE:  # what was learnt from its refusals was wrong
+            self._pacing.forget()
+        return tally.alone >= ALONE
 
     def _broke(self, now: float, error: TransientError, passed: Passed) -> None:
         if isinstance(error, ServerError):
@@ -298,7 +373,7 @@ class Gate:
         self.in_flight -= 1
         if self._concurrency.limit != before:
             self._observer(ConcurrencySet(self.name, self._concurrency.limit))
-        self._changed.set()
+        self._freed.set()
 
     def heard(self, states: Sequence[LimitState]) -> None:
         """Take note of what a response's headers tell of limits; one that is used up holds everybody."""
@@ -306,11 +381,10 @@ class Gate:
             self.pause(hold, "drained")
 
     def pause(self, seconds: float, reason: PauseReason = "refused") -> None:
-        """Hold everybody for `seconds` from now, unless a longer pause is already on."""
-        until = self._clock.now() + seconds
-        if until > self._paused_until:
-            self._paused_until = until
+        """Hold everybody for `seconds` from now, unless a longer pause is already on, or nobody waits for so long."""
+        if seconds > 0 and self._pause.extend(self._clock.now(), seconds):
             self._observer(Paused(self.name, seconds, reason))
+            self._tell_others()
 
     def end(self, error: FatalError) -> None:
         """Nothing more is sent here; who waits goes elsewhere."""
@@ -319,7 +393,8 @@ class Gate:
 
     def _tell_others(self) -> None:
         for gate in (self, *self.others):
-            gate._changed.set()
+            gate._news.set()
+            gate._freed.set()
 
 
 def admitted(gate: Gate) -> Layer:

@@ -8,7 +8,7 @@ beside the run, so that its cost is known and what it would have taken longer is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
 from llmx.clock import Clock
@@ -35,23 +35,27 @@ class Hedges:
 
     def __init__(self) -> None:
         self.near_end = False
-        self._slower: set[asyncio.Task[None]] = set()
+        self._slower: dict[asyncio.Task[None], asyncio.Future[Completion]] = {}
 
     def all_taken(self) -> None:
         """No further row will be taken."""
         self.near_end = True
 
-    def follow(self, slower: asyncio.Task[None]) -> None:
-        """Let a call go on beside the run."""
-        self._slower.add(slower)
-        slower.add_done_callback(self._slower.discard)
+    def follow(self, slower: asyncio.Future[Completion], settled: Coroutine[object, object, None]) -> None:
+        """Let a call go on beside the run.
+
+        Args:
+            settled: waits for its end, and notes it.
+        """
+        task = asyncio.ensure_future(settled)
+        self._slower[task] = slower
+        task.add_done_callback(self._slower.pop)
 
     async def aclose(self) -> None:
         """Cancel what is still in flight."""
-        slower = list(self._slower)
-        for task in slower:
-            task.cancel()
-        await asyncio.gather(*slower, return_exceptions=True)
+        for call in self._slower.values():  # not the tasks: one that has not begun would settle nothing
+            call.cancel()
+        await asyncio.gather(*self._slower, return_exceptions=True)
 
 
 def hedged(
@@ -63,7 +67,7 @@ def hedged(
     clock: Clock,
     observer: Observer,
 ) -> Layer:
-    """A layer inside the gate, through which the second call has to come, too.
+    """A layer that takes the place of `admitted`: both calls go through the gate, and are settled there.
 
     Args:
         retries: of one request; the second call counts as one.
@@ -72,10 +76,8 @@ def hedged(
     hedging = _Hedging(hedges, gate, retries, keep, clock, observer)
 
     def layer(handler: Handler) -> Handler:
-        again = admitted(gate)(handler)
-
         async def call(request: Request) -> Completion:
-            return await hedging.call(request, handler, again)
+            return await hedging.call(request, handler)
 
         return call
 
@@ -94,22 +96,46 @@ class _Hedging:
     observer: Observer
     latencies: Latencies = field(default_factory=Latencies)
 
-    async def call(self, request: Request, handler: Handler, again: Handler) -> Completion:
-        race = _Race(asyncio.ensure_future(handler(request)), self.clock)
+    async def call(self, request: Request, handler: Handler) -> Completion:
+        race = _Race(self.clock)
+        race.first = asyncio.ensure_future(admitted(self.gate)(self._sent(race, handler))(request))
         try:
             while not await race.ended(STEP):
                 if race.second is None and self._is_slow(race.seconds) and self._may_repeat(request):
-                    request.tally.failures += 1
-                    self.observer(HedgeSent(self.gate.name))
-                    race.second = asyncio.ensure_future(again(request))
+                    race.second = asyncio.ensure_future(
+                        admitted(self.gate)(self._sent_again(race, handler))(request)
+                    )
             completion = race.winner().result()
         except BaseException:
             race.cancel()
             raise
         self.latencies.add(race.seconds)
-        if race.second is not None:
-            self.hedges.follow(asyncio.ensure_future(self._settle(race, request)))
+        if race.second_is_out:
+            won, slower = race.winner() is race.second, race.loser()
+            self.hedges.follow(slower, self._settle(slower, request, won=won))
+        else:
+            race.cancel()
         return completion
+
+    def _sent(self, race: _Race, handler: Handler) -> Handler:
+        """The first call, whose time counts from when the gate has let it through."""
+
+        async def call(request: Request) -> Completion:
+            race.began = self.clock.now()
+            return await handler(request)
+
+        return call
+
+    def _sent_again(self, race: _Race, handler: Handler) -> Handler:
+        """The second call, which is one as soon as the gate has let it through."""
+
+        async def call(request: Request) -> Completion:
+            race.second_is_out = True
+            request.tally.failures += 1
+            self.observer(HedgeSent(self.gate.name))
+            return await handler(request)
+
+        return call
 
     def _is_slow(self, seconds: float) -> bool:
         usual = self.latencies.quantile(SLOW)
@@ -119,32 +145,33 @@ class _Hedging:
         left = self.retries - request.tally.failures - len(request.tally.others)
         return self.hedges.near_end and self.gate.is_idle() and left > 0
 
-    async def _settle(self, race: _Race, request: Request) -> None:
+    async def _settle(self, slower: asyncio.Future[Completion], request: Request, *, won: bool) -> None:
         """Wait for the slower call, whose answer was paid for, too."""
-        began, won, loser = self.clock.now(), race.winner() is race.second, race.loser()
+        began = self.clock.now()
         try:
-            self.keep(request, await loser)
+            self.keep(request, await slower)
         except LlmxError:
             pass  # it is counted where it failed
         finally:
-            loser.cancel()
-            await asyncio.wait([loser])
+            slower.cancel()
+            await asyncio.wait([slower])
             self.observer(HedgeEnded(self.gate.name, won, self.clock.now() - began if won else 0.0))
 
 
 class _Race:
-    """A call, and perhaps a second one for the same answer."""
+    """A call, and perhaps a second one for the same answer, which may not have been sent yet."""
 
-    def __init__(self, first: asyncio.Future[Completion], clock: Clock) -> None:
-        self.first = first
+    def __init__(self, clock: Clock) -> None:
+        self.first: asyncio.Future[Completion]
         self.second: asyncio.Future[Completion] | None = None
+        self.second_is_out = False
+        self.began: float | None = None
         self._clock = clock
-        self._began = clock.now()
 
     @property
     def seconds(self) -> float:
-        """Since the first call was sent."""
-        return self._clock.now() - self._began
+        """Since the first call was sent, 0 before."""
+        return 0.0 if self.began is None else self._clock.now() - self.began
 
     @property
     def _running(self) -> list[asyncio.Future[Completion]]:

@@ -113,24 +113,37 @@ class Pacing:
 
     # What goes out
 
-    async def tokens(self, request: Request) -> Reserved:
-        """Wait until the request's tokens are let through; what they are expected to be."""
+    def expected(self, request: Request) -> Reserved:
+        """What a request is expected to use."""
         if not self._tokens:
             return NOTHING
         size = self._size(request)
-        expected = _by_kind(*self._estimate.guess(size))
+        return Reserved(size, _by_kind(*self._estimate.guess(size)))
+
+    def tokens_are_ready(self, reserved: Reserved) -> bool:
+        """Whether `tokens` would not wait."""
+        return all(bucket.ready(self._due(kind, reserved)) for kind, bucket in self._tokens.items())
+
+    def _due(self, kind: LimitKind, reserved: Reserved) -> float:
+        return max(0.0, reserved.tokens.get(kind, 0.0) + self._owed.get(kind, 0.0))
+
+    async def tokens(self, reserved: Reserved) -> None:
+        """Wait until a request's tokens are let through."""
         for kind, bucket in list(self._tokens.items()):
-            owed = self._owed.pop(kind, 0.0)
-            amount = expected[kind] + owed
+            row, owed = reserved.tokens.get(kind, 0.0), self._owed.pop(kind, 0.0)
+            amount = row + owed
             try:
                 with self._held(_WORDS[kind], bucket.limit, ready=bucket.ready(max(0.0, amount))):
-                    await bucket.acquire(amount, row=expected[kind])
+                    await bucket.acquire(amount, row=row)
             except asyncio.CancelledError:  # who does not wait for it does not pay the debts of others
                 self._owed[kind] = self._owed.get(kind, 0.0) + owed
                 raise
             if amount < 0:
                 self._owed[kind] = self._owed.get(kind, 0.0) + amount
-        return Reserved(size, expected)
+
+    def slot_is_ready(self) -> bool:
+        """Whether `slot` would not wait."""
+        return self._requests is None or self._requests.ready()
 
     async def slot(self) -> None:
         """Wait until one more request is let through by the limits that are known."""
@@ -173,10 +186,10 @@ class Pacing:
 
     # What comes back
 
-    def answered(self, usage: Usage, reserved: Reserved) -> None:
-        """An answer came: what it really used is settled against what was reserved, and learnt from."""
+    def answered(self, usage: Usage, reserved: Reserved, sent: float) -> None:
+        """An answer came to what was sent at `sent`: what it used is settled against what was reserved, and learnt from."""
         now = self._clock.now()
-        self._rate.passed(self._known)
+        self._rate.passed(self._known, sent)
         if not reserved.size or not usage.total_tokens:  # 0 is a server that does not count, and says nothing
             return
         self._estimate.learn(reserved.size, usage)
@@ -213,6 +226,10 @@ class Pacing:
     def _taken(self, now: float) -> float:
         """Requests that the server has not refused, of those sent in the last minute."""
         return self._sent["requests"].total(now) - self._refused.total(now)
+
+    def forget(self) -> None:
+        """Drop the rate that was found."""
+        self._rate = AdaptiveRate()
 
     def heard(self, states: Sequence[LimitState]) -> float:
         """Take note of what a response tells of limits; seconds for which everybody must be held, 0 for none."""

@@ -7,6 +7,7 @@ other endpoints count, too. tenacity is entered only after a first failure, so t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -33,7 +34,10 @@ from llmx.layers.stop import Stop
 from llmx.text import plural
 from llmx.types import Completion, Handler, Layer, Request, Tally
 
-__all__ = ["RetryPolicy", "retried"]
+__all__ = ["ALONE", "RetryPolicy", "retried"]
+
+ALONE = 3
+"""Refusals of one request, between which others were answered, that show that it is this request and not the limit."""
 
 OUTAGE = 60.0
 """Seconds: no row fails because its provider was down for as long as this."""
@@ -170,9 +174,10 @@ class _Series:
     def _until_last(self, error: TransientError) -> float:
         """Seconds that the last attempt is put off, where nobody has been answered since the first failure.
 
-        An outage of a minute is shorter than it: it may have ended by then.
+        An outage of a minute is shorter than it: it may have ended by then. After a timeout every attempt is the last.
         """
-        if isinstance(error, RateLimited) or self._tally.others or self._left() > 1:
+        is_last = self._left() <= 1 or self._timeouts > 0
+        if isinstance(error, RateLimited) or self._tally.others or not is_last:
             return 0.0
         if not self._health.reached or self._health.last_answer > self._started:
             return 0.0
@@ -181,14 +186,16 @@ class _Series:
     def _is_out_of_patience(self) -> bool:
         """Whether this request has been refused for too long, while others were answered in that time.
 
+        As long as it is not this request alone that is refused, answers to others renew the patience.
+
         Raises:
             QuotaSpent: nobody was.
         """
-        last = self._health.last_answer
+        last = self._health.last_answer if self._tally.alone < ALONE else -math.inf
         quiet = self._clock.now() - max(self._started, last)
         if quiet <= self._policy.patience:
             return False
-        if last > self._started:
+        if self._health.last_answer > self._started:
             return True
         raise QuotaSpent(
             f"refused with 429 for {quiet:,.0f} s, more than --patience",

@@ -36,12 +36,16 @@ class Rolling:
         else:
             self._cells.append([cell, amount])
         self._total += amount
+        self._forget(cell)
+
+    def _forget(self, cell: float) -> None:
+        """Drop what has left the window that ends in a cell."""
+        while self._cells and self._cells[0][0] <= cell - self._span:
+            self._total -= self._cells.popleft()[1]
 
     def total(self, now: float) -> float:
         """The sum over the window that ends at `now`."""
-        oldest = now // CELL - self._span
-        while self._cells and self._cells[0][0] <= oldest:
-            self._total -= self._cells.popleft()[1]
+        self._forget(now // CELL)
         return self._total if self._cells else 0.0
 
     def age(self, now: float) -> float:

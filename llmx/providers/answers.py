@@ -94,14 +94,15 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
 
     Args:
         headers: by lower-case name.
-        now: the wall clock's seconds since 1970, for dates; None to ask it.
+        now: the wall clock's seconds since 1970, for dates of a server that does not say what time it has; None to ask
+            it.
     """
     found = _seconds(headers.get("retry-after-ms"), scale=0.001)
     if found is not None:
         return found
     text = headers.get("retry-after")
     found = _seconds(text)
-    return found if found is not None else _until(text, time.time() if now is None else now)
+    return found if found is not None else _until(text, _moment(headers.get("date"), now))
 
 
 def _seconds(text: str | None, scale: float = 1.0) -> float | None:
@@ -110,6 +111,14 @@ def _seconds(text: str | None, scale: float = 1.0) -> float | None:
     except ValueError:
         return None
     return seconds if 0 < seconds < math.inf else None
+
+
+def _moment(date: str | None, now: float | None) -> float:
+    """What time the server has, which need not be ours; in seconds since 1970."""
+    try:
+        return parsedate_to_datetime(date or "").timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return time.time() if now is None else now
 
 
 def _until(text: str | None, now: float) -> float | None:

@@ -144,6 +144,13 @@ def test_it_stays_between_one_and_its_ceiling(start, more, history):
 # Rate
 
 
+def answering() -> AdaptiveRate:
+    """A server that has answered."""
+    rate = AdaptiveRate()
+    rate.passed(math.inf, -math.inf)
+    return rate
+
+
 def refuse(
     rate: AdaptiveRate,
     now: float,
@@ -166,7 +173,7 @@ def test_there_is_no_rate_before_a_refusal():
 
 def test_the_first_refusal_sets_it_below_what_was_taken():
     """And sends are spaced evenly from then on."""
-    rate = AdaptiveRate()
+    rate = answering()
     assert refuse(rate, 10.0, sent=9.5)
     assert rate.rate == pytest.approx(46)
     now, times = 10.0, []
@@ -179,11 +186,11 @@ def test_the_first_refusal_sets_it_below_what_was_taken():
 
 def test_it_falls_once_per_round_trip():
     """A burst of refusals is one; the next one is of what was sent since."""
-    rate = AdaptiveRate()
+    rate = answering()
     for _ in range(50):
         refuse(rate, 10.0, sent=9.5)
     for _ in range(100):
-        rate.passed(math.inf)
+        rate.passed(math.inf, 10.05)
     assert rate.rate == pytest.approx(46)
     assert not refuse(rate, 11.0, sent=9.9)
     assert refuse(rate, 11.0, sent=10.1)
@@ -192,7 +199,7 @@ def test_it_falls_once_per_round_trip():
 
 def test_it_falls_far_when_most_are_refused():
     """A limit that has become much smaller is found in a few round trips."""
-    rate = AdaptiveRate()
+    rate = answering()
     for second in range(4):
         refuse(rate, second, sent=second - 0.5)
     assert rate.rate == pytest.approx(46 / 8)
@@ -200,7 +207,7 @@ def test_it_falls_far_when_most_are_refused():
 
 def test_it_has_a_lowest():
     """One a minute is the smallest limit per minute that there is."""
-    rate = AdaptiveRate()
+    rate = answering()
     for second in range(100):
         refuse(rate, second, sent=second - 0.5)
     assert rate.rate == LOWEST_RATE
@@ -208,7 +215,7 @@ def test_it_has_a_lowest():
 
 def test_it_does_not_fall_below_what_every_limit_allows():
     """A server that lets a minute's requests through at once, and refuses for the rest of it, allows that many."""
-    rate = AdaptiveRate()
+    rate = answering()
     refuse(rate, 8.0, sent=7.5, accepted=400.0, lowest=50.0)
     for second in range(9, 60):
         refuse(rate, second, sent=second - 0.5, lowest=50.0)
@@ -219,9 +226,37 @@ def test_it_does_not_fall_below_what_every_limit_allows():
     assert rate.rate == pytest.approx(23)
 
 
+def test_a_limit_that_has_become_smaller_has_no_floor():
+    """Where some of what was sent since the last fall is answered, the window is not used up: the rate is too high."""
+    rate = answering()
+    refuse(rate, 8.0, sent=7.5, lowest=50.0)
+    for second in range(9, 13):
+        rate.passed(math.inf, second - 0.9)
+        refuse(rate, second, sent=second - 0.9, lowest=50.0)
+        refuse(rate, second, sent=second - 0.8, lowest=50.0)
+    assert rate.rate < 46 / 8
+
+
+def test_answers_to_what_was_sent_before_the_last_fall_say_nothing():
+    """They had been on their way."""
+    rate = answering()
+    refuse(rate, 8.0, sent=7.5, lowest=50.0)
+    for _ in range(20):
+        rate.passed(math.inf, 7.9)
+    refuse(rate, 9.0, sent=8.5, lowest=50.0)
+    assert rate.rate == pytest.approx(46)
+
+
+def test_a_server_that_has_answered_nothing_has_no_rate_yet():
+    """Its quota was used up before this run began: nothing tells how large it is."""
+    rate = AdaptiveRate()
+    assert not refuse(rate, 10.0, sent=9.5, accepted=0.01)
+    assert rate.rate == math.inf
+
+
 def test_it_rises_while_it_holds_back():
     """Half a percent a second, and faster when it has been quiet for long."""
-    rate = AdaptiveRate()
+    rate = answering()
     refuse(rate, 0.0, sent=-1.0)
     now, rates = 0.0, {}
     while now < 60:
@@ -234,7 +269,7 @@ def test_it_rises_while_it_holds_back():
 
 def test_it_does_not_rise_unused():
     """A rate that nobody needs is not known to be good."""
-    rate = AdaptiveRate()
+    rate = answering()
     refuse(rate, 0.0, sent=-1.0)
     for second in range(1, 100):
         rate.take(second)
@@ -243,17 +278,17 @@ def test_it_does_not_rise_unused():
 
 def test_a_rate_that_others_limit_is_none():
     """Once it has risen beyond what a known limit allows it is of no use."""
-    rate = AdaptiveRate()
+    rate = answering()
     refuse(rate, 0.0, sent=-1.0)
-    rate.passed(44.0)
+    rate.passed(44.0, 0.0)
     assert rate.rate == pytest.approx(46)
-    rate.passed(43.0)
+    rate.passed(43.0, 0.0)
     assert (rate.rate, rate.wait(0.0)) == (math.inf, 0.0)
 
 
 def test_one_refusal_of_a_known_limit_is_the_networks_jitter():
     """The second within half a minute shows that the limit does not tell all."""
-    rate = AdaptiveRate()
+    rate = answering()
     assert not refuse(rate, 10.0, sent=9.0, known=True)
     assert not refuse(rate, 10.0, sent=9.5, known=True)
     assert not refuse(rate, 50.0, sent=49.0, known=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import pairwise
 
 import pytest
@@ -125,3 +126,24 @@ async def test_the_largest_row_is_known_to_the_next_bucket():
     await first.acquire(300.0)
     times = await times_of(TokenBucket(600, full=True, largest=first.largest), *[1.0] * 300)
     assert times[-1] - times[0] == pytest.approx(61, rel=0.02)
+
+
+async def test_a_large_row_slows_others_for_a_window_only():
+    """Once it is gone for longer than that, the pace is what it was."""
+    bucket = TokenBucket(6000)
+    await times_of(bucket, 2500.0)
+    slow = await times_of(bucket, *[10.0] * 100)
+    assert 1000 / 6000 * WINDOW * 1.8 < slow[-1] - slow[0]
+    await times_of(bucket, *[10.0] * 400)
+    fast = await times_of(bucket, *[10.0] * 600)
+    assert fast[-1] - fast[0] == pytest.approx(6000 / 6000 * WINDOW, rel=0.05)
+
+
+async def test_a_wait_that_is_cancelled_leaves_a_new_bucket_full():
+    """Else the next one would go at once, beside what the bucket before has let through."""
+    bucket = RequestBucket(60, full=True)
+    waiting = asyncio.ensure_future(bucket.acquire())
+    await asyncio.sleep(0.1)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert (await times_of(bucket, None))[0] >= 61 / 60

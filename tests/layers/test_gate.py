@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 import pytest
 from fakes import Gate as Tickets
@@ -11,6 +12,7 @@ from gated import Endpoint, Sent, neighbours
 
 from llmx.errors import (
     AuthenticationFailed,
+    BudgetReached,
     CallTimeout,
     ConnectionFailed,
     Interrupted,
@@ -18,12 +20,16 @@ from llmx.errors import (
     NotAdmitted,
     ProviderDown,
     RateLimited,
+    RetriesExhausted,
     RowRefused,
     ServerError,
     Stopped,
 )
 from llmx.events import CircuitClosed, CircuitOpened, CircuitProbing, Paused
-from llmx.types import Completion, Handler, LimitState, Tally
+from llmx.layers.budget import Amount
+from llmx.layers.gate import Passed
+from llmx.layers.pacing import NOTHING
+from llmx.types import Completion, Handler, LimitState, Request, Tally
 
 pytestmark = pytest.mark.simulated_time
 
@@ -549,3 +555,209 @@ async def test_a_stop_ends_the_wait_for_a_pause(holds: str):
     assert all(isinstance(end, Stopped) for end in await all_of(tasks))
     assert LoopClock().now() < 2
     assert endpoint.gate.waiting == 0
+
+
+# What ends a wait for the limits
+
+
+async def waits_for(kind: str, first: Endpoint) -> tuple[asyncio.Task[Completion], Sent]:
+    """A row that may move on to `second`, and waits for a limit of an endpoint."""
+    sent = Sent()
+    handler = first.over(sent)
+    if kind != "tokens":
+        await handler(a_request("before"))
+    if kind == "found":
+        first.pacing.refused(LoopClock().now(), 50.0)
+        await handler(a_request("paced"))
+    body = {"size": 4 * 5_000} if kind == "tokens" else {}
+    waiting = asyncio.ensure_future(handler(a_request(body=body, **moving("second"))))
+    await asyncio.sleep(1)
+    assert not waiting.done()
+    return waiting, sent
+
+
+LIMITED = [("tokens", {"tpm": 600}), ("requests", {"rpm": 1}), ("found", {})]
+
+
+@pytest.mark.parametrize(("kind", "limits"), LIMITED)
+async def test_who_waits_for_a_limit_hears_that_the_endpoint_has_ended(kind: str, limits: dict[str, float]):
+    """It goes elsewhere at once, and nothing is sent where the key is dead."""
+    first, second = Endpoint(**limits), Endpoint(name="second")  # type: ignore[arg-type]  # of floats only
+    neighbours(first, second)
+    waiting, sent = await waits_for(kind, first)
+    before = len(sent.times)
+    first.gate.end(AuthenticationFailed("401"))
+    [end] = await all_of([waiting])
+    assert isinstance(end, NotAdmitted)
+    assert LoopClock().now() < 2
+    await asyncio.sleep(3000)
+    assert len(sent.times) == before
+
+
+@pytest.mark.parametrize(("kind", "limits"), LIMITED)
+async def test_who_waits_for_a_limit_hears_that_the_circuit_opens(kind: str, limits: dict[str, float]):
+    """It goes where rows are taken."""
+    first, second = Endpoint(**limits), Endpoint(name="second")  # type: ignore[arg-type]  # of floats only
+    neighbours(first, second)
+    waiting, _ = await waits_for(kind, first)
+    before = LoopClock().now()
+    passed = Passed(before, NOTHING, await first.purse.reserve(a_request()), Tally(), probe=False)
+    for _ in range(5):
+        first.gate.in_flight += 1
+        first.gate.failed(DOWN, passed)
+    [end] = await all_of([waiting])
+    assert isinstance(end, NotAdmitted)
+    assert LoopClock().now() - before < 1
+
+
+async def test_patience_ends_a_wait_for_tokens():
+    """A row of twenty minutes' worth of tokens does not hold a run whose provider is away."""
+    endpoint = Endpoint(tpm=600, patience=60.0)
+    waiting, _ = await waits_for("tokens", endpoint)
+    passed = Passed(1.0, NOTHING, await endpoint.purse.reserve(a_request()), Tally(), probe=False)
+    for _ in range(5):
+        endpoint.gate.in_flight += 1
+        endpoint.gate.failed(DOWN, passed)
+    [end] = await all_of([waiting])
+    assert isinstance(end, ProviderDown)
+    assert LoopClock().now() == pytest.approx(61, abs=0.5)
+
+
+async def test_patience_that_is_over_spins_nobody():
+    """An error that names a time beyond patience: the run ends when patience does, and looks at the clock a few times."""
+    endpoint = Endpoint(patience=60.0)
+    await broken(endpoint, times=4)
+    await broken(endpoint, ServerError("503", retry_after=300.0), times=1)
+    with pytest.raises(ProviderDown):
+        await endpoint.over(Script(an_answer()))(a_request())
+    assert LoopClock().now() == pytest.approx(60, abs=0.5)
+
+
+async def test_a_pause_elsewhere_that_ends_is_heard_of():
+    """Where rows are spread, one that waits for a long pause goes to the endpoint whose short one is over."""
+    first, second = Endpoint(), Endpoint(name="second")
+    neighbours(first, second)
+    first.gate.leaves_pauses = second.gate.leaves_pauses = True
+    first.gate.pause(500)
+    second.gate.pause(5)
+    [end] = await all_of([first.over(Script(an_answer()))(a_request(**moving("second")))])
+    assert isinstance(end, NotAdmitted)
+    assert LoopClock().now() == pytest.approx(4, abs=0.1)
+
+
+async def test_a_pause_that_begins_sends_away_who_waits_for_a_place():
+    """It need not wait for a call to come back to hear of it."""
+    first, second = Endpoint(places=(1, 1)), Endpoint(name="second")
+    neighbours(first, second)
+    first.gate.leaves_pauses = True
+    tickets = Tickets()
+    tasks = [asyncio.ensure_future(first.over(tickets)(a_request(**moving("second")))) for _ in range(3)]
+    await asyncio.sleep(1)
+    first.gate.pause(55)
+    await settle_down(100)
+    assert [task.done() for task in tasks] == [False, True, True]
+    await cancelled(tasks)
+
+
+# One row that alone is refused
+
+
+async def test_a_row_that_alone_is_refused_holds_nobody_for_long():
+    """One that is larger than the limit is refused for ever, while all others are answered."""
+    endpoint = Endpoint(places=(32, 256))
+
+    async def server(request: Request) -> Completion:
+        await asyncio.sleep(0.1)
+        if request.fingerprint == "huge":
+            raise RateLimited("429", retry_after=60.0)
+        await asyncio.sleep(0.4)
+        return an_answer()
+
+    handler = endpoint.retrying(server)
+    huge = asyncio.ensure_future(handler(a_request("huge")))
+    await asyncio.sleep(1)
+    for batch in range(12):
+        await asyncio.gather(*[handler(a_request(f"{batch}-{n}")) for n in range(50)])
+    assert LoopClock().now() < 4 * 62
+    [end] = await all_of([huge])
+    assert isinstance(end, RetriesExhausted)
+    assert LoopClock().now() < 700
+    assert len(endpoint.log.of(Paused)) <= 4
+
+
+async def test_nobody_waits_for_a_time_beyond_max_wait():
+    """Whoever was refused so ends the endpoint; the second call of a hedged one does not hold everybody for a day."""
+    endpoint = Endpoint(max_wait=600.0)
+    with pytest.raises(RateLimited):
+        await endpoint.over(Script(RateLimited("429", retry_after=86_400.0)))(a_request())
+    await endpoint.over(Script(an_answer()))(a_request())
+    assert LoopClock().now() < 1
+
+
+# Budgets
+
+
+@dataclass
+class Purseful:
+    """A budget of so many calls."""
+
+    left: int
+
+    def reserve(self, amount: Amount) -> int | None:
+        if self.left == 0:
+            return None
+        self.left -= 1
+        return 1
+
+    def settle(self, reservation: int, amount: Amount, *, counted: bool) -> None:
+        self.left += amount.tokens == 0
+
+    def refusal(self, amount: Amount) -> BudgetReached:
+        return BudgetReached("used up")
+
+
+async def test_who_waited_for_the_budget_is_paced_all_the_same():
+    """A place in the minute that was taken before a long wait would be used together with the next ones."""
+    budget = Purseful(8)
+    endpoint = Endpoint(rpm=60, allowances=[budget], worst=Amount(None, 1))
+
+    async def server(request: Request) -> Completion:
+        times.append(LoopClock().now())
+        await asyncio.sleep(20)
+        budget.left += 1
+        return an_answer()
+
+    times: list[float] = []
+    tasks = tasks_of(endpoint.over(server), 60)
+    await asyncio.gather(*tasks)
+    for begin in times:
+        assert sum(begin <= at < begin + 0.9 for at in times) == 1
+
+
+async def test_who_does_not_get_through_gives_back_what_was_set_aside():
+    """A row that moves on while it waits for its slot costs nothing here."""
+    budget = Purseful(5)
+    first, second = Endpoint(rpm=1, allowances=[budget], worst=Amount(None, 1)), Endpoint(name="second")
+    neighbours(first, second)
+    waiting, _ = await waits_for("requests", first)
+    assert budget.left == 3
+    first.gate.end(AuthenticationFailed("401"))
+    await all_of([waiting])
+    assert budget.left == 4
+
+
+async def test_a_row_that_is_cancelled_while_it_waits_for_the_budget():
+    """Nothing stays set aside, and who waits behind it goes on."""
+    budget = Purseful(1)
+    endpoint = Endpoint(allowances=[budget], worst=Amount(None, 1))
+    tickets = Tickets()
+    tasks = tasks_of(endpoint.over(tickets), 3)
+    await settle_down(50)
+    tasks[1].cancel()
+    await settle_down(50)
+    budget.left += 1
+    tickets.waiting[0].set_result(an_answer())
+    await settle_down(50)
+    assert (tasks[0].done(), tickets.calls) == (True, 2)
+    await cancelled(tasks)
+    assert (endpoint.gate.in_flight, endpoint.gate.waiting) == (0, 0)

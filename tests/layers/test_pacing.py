@@ -120,6 +120,7 @@ class TickingClock(LoopClock):
 async def test_a_wait_for_the_rate_that_was_found_is_told():
     """By a clock that never reads the same twice, too."""
     endpoint = Endpoint(clock=TickingClock())
+    await endpoint.over(Sent())(a_request())
     with pytest.raises(RateLimited):
         await endpoint.over(Script(RateLimited("429", retry_after=0.1)))(a_request())
     await times(endpoint, 3)
@@ -302,6 +303,7 @@ async def test_a_limit_that_is_raised_is_used_soon():
 async def test_a_refusal_lowers_the_rate_once_per_round_trip():
     """Fifty refusals of one burst are one; the rate is told."""
     endpoint, tickets = Endpoint(), Tickets()
+    await endpoint.over(Sent())(a_request())
     refused = tasks_of(endpoint.over(tickets), 50)
     await settle_down(200)
     for ticket in tickets.waiting:

@@ -393,3 +393,18 @@ async def test_a_time_the_server_names_may_put_it_off_for_longer():
     over = Over(timed, retries=1)
     over.health.reached = True
     assert 90 <= await last_of(over, timed) <= 91
+
+
+async def test_an_outage_that_hangs_fails_no_row():
+    """The attempt after a timeout is the last one there is: it, too, is put off until an outage of a minute is over."""
+
+    async def server(request: Request) -> Completion:
+        if 10 <= LoopClock().now() < 65:
+            await asyncio.sleep(5)
+            raise CallTimeout("no answer within 5 s")
+        return an_answer()
+
+    over = Over(server, retries=5)
+    over.health.good(0.0)
+    await asyncio.sleep(10.5)
+    assert await over.handler(a_request()) == an_answer()

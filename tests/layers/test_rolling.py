@@ -21,6 +21,14 @@ def test_amounts_are_forgotten_after_a_minute():
     assert [rolling.total(at) for at in (30.0, 59.5, 60.5, 89.5, 90.5)] == [12, 12, 7, 7, 0]
 
 
+def test_memory_does_not_grow_with_time():
+    """Nobody need ask for the total."""
+    rolling = Rolling()
+    for second in range(10_000):
+        rolling.add(second / 2)
+    assert len(rolling._cells) <= 241
+
+
 def test_a_correction_takes_back():
     """What was counted too much."""
     rolling = Rolling()

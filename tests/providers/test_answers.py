@@ -34,6 +34,13 @@ def test_retry_after(headers, expected):
     assert expected == retry_after(headers, now=60.0)
 
 
+def test_a_date_is_read_by_the_servers_own_clock():
+    """Ours may be an hour off; a `date` that is none leaves it to ours."""
+    headers = {"retry-after": "Thu, 01 Jan 1970 00:02:00 GMT", "date": "Thu, 01 Jan 1970 00:01:55 GMT"}
+    assert retry_after(headers, now=3600.0) == 5
+    assert retry_after({**headers, "date": "now"}, now=60.0) == 60
+
+
 @given(st.dictionaries(st.sampled_from(["retry-after", "retry-after-ms"]), st.text(max_size=40)))
 def test_retry_after_takes_any_text(headers):
     """Whatever a server sends, the answer is None or a positive finite time."""
