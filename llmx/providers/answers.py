@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 
-__all__ = ["Answer", "answer_of", "embedded", "retry_after"]
+__all__ = ["Answer", "answer_of", "embedded", "retry_after", "server_time"]
 
 _PAGE = re.compile(r"\s*<(?:!doctype|html|head|body)\b", re.IGNORECASE)
 _TITLE = re.compile(r"<title>([^<]{1,100})</title>", re.IGNORECASE)
@@ -102,7 +102,7 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
         return found
     text = headers.get("retry-after")
     found = _seconds(text)
-    return found if found is not None else _until(text, _moment(headers.get("date"), now))
+    return found if found is not None else _until(text, server_time(headers.get("date"), now))
 
 
 def _seconds(text: str | None, scale: float = 1.0) -> float | None:
@@ -113,8 +113,13 @@ def _seconds(text: str | None, scale: float = 1.0) -> float | None:
     return seconds if 0 < seconds < math.inf else None
 
 
-def _moment(date: str | None, now: float | None) -> float:
-    """What time the server has, which need not be ours; in seconds since 1970."""
+def server_time(date: str | None, now: float | None = None) -> float:
+    """What time the server has, in seconds since 1970: ours may be wrong, and only differences matter.
+
+    Args:
+        date: the `date` header.
+        now: where that says nothing; None to ask our own clock.
+    """
     try:
         return parsedate_to_datetime(date or "").timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 
+from llmx.providers.answers import server_time
 from llmx.types import LimitKind, LimitState
 
 __all__ = ["limit_states", "parse_duration", "parse_moment"]
@@ -38,7 +37,7 @@ def limit_states(headers: Mapping[str, str]) -> Sequence[LimitState]:
     if "x-ratelimit-limit-requests" in headers or "x-ratelimit-limit-tokens" in headers:
         return _states(_OPENAI, lambda part, name: headers.get(f"x-ratelimit-{part}-{name}"), parse_duration)
     if "anthropic-ratelimit-requests-limit" in headers or "anthropic-ratelimit-tokens-limit" in headers:
-        now = _server_time(headers.get("date"))
+        now = server_time(headers.get("date"))
         return _states(
             _ANTHROPIC,
             lambda part, name: headers.get(f"anthropic-ratelimit-{name}-{part}"),
@@ -84,11 +83,3 @@ def parse_moment(text: str | None, now: float) -> float | None:
         return max(0.0, datetime.fromisoformat(text or "").timestamp() - now)
     except (ValueError, OverflowError):
         return None
-
-
-def _server_time(date: str | None) -> float:
-    """The server's own clock, by its `date` header: ours may be wrong, and only the difference matters."""
-    try:
-        return parsedate_to_datetime(date or "").timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return time.time()
