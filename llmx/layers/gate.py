@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
-from llmx.clock import Clock, first_of
+from llmx.clock import Clock, Signal, first_of
 from llmx.errors import (
     CallTimeout,
     FatalError,
@@ -131,8 +131,8 @@ class Gate:
         self._breaker = breaker or Breaker()
         self._retries = RetryBudget()
         self._turn = asyncio.Lock()
-        self._news = asyncio.Event()
-        self._freed = asyncio.Event()
+        self._news = Signal()
+        self._freed = Signal()
 
     # Who may pass
 
@@ -210,7 +210,6 @@ class Gate:
         wait = asyncio.ensure_future(taking)
         try:
             while not wait.done():
-                self._news.clear()
                 await first_of(wait, *self._happenings(math.inf, self._news))
                 if not wait.done():
                     self._send_away(request)
@@ -258,15 +257,14 @@ class Gate:
         found = self._pacing.too_early()
         paced = found > 0 and seconds <= found + READINGS
         change = self._freed if seconds == math.inf else self._news
-        change.clear()
         with self._pacing.held_back() if paced else nullcontext():
             await first_of(*self._happenings(seconds, change))
 
-    def _happenings(self, seconds: float, change: asyncio.Event) -> list[Coroutine[object, object, object]]:
+    def _happenings(self, seconds: float, change: Signal) -> list[Awaitable[object]]:
         """What ends a wait for `seconds`: their end, a change, or what may send a request away."""
         limit = min([seconds, *self._deadlines()])
         timer = [] if limit == math.inf else [self._clock.sleep(limit)]
-        return [*timer, change.wait()]
+        return [*timer, change.next()]
 
     def _deadlines(self) -> list[float]:
         """When another endpoint may take rows again, and when patience ends; in seconds from now."""
@@ -373,7 +371,7 @@ class Gate:
         self.in_flight -= 1
         if self._concurrency.limit != before:
             self._observer(ConcurrencySet(self.name, self._concurrency.limit))
-        self._freed.set()
+        self._freed.happen()
 
     def heard(self, states: Sequence[LimitState]) -> None:
         """Take note of what a response's headers tell of limits; one that is used up holds everybody."""
@@ -393,8 +391,8 @@ class Gate:
 
     def _tell_others(self) -> None:
         for gate in (self, *self.others):
-            gate._news.set()
-            gate._freed.set()
+            gate._news.happen()
+            gate._freed.happen()
 
 
 def admitted(gate: Gate) -> Layer:
