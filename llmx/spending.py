@@ -67,6 +67,8 @@ class _Caps:
     """
 
     ROOM = Decimal("1.25")
+    FREE_ROOM = Decimal(2)
+    """Where there is no cap that the room could use up."""
 
     def __init__(self, cost: Decimal | None, tokens: int | None, spent: Spent, note: Outstanding) -> None:
         self._limits = (cost, tokens, None)
@@ -101,7 +103,9 @@ class _Caps:
 
     def _with_room(self, kind: int, amount: Any) -> Any:
         """Somewhat more than `amount`, as far as the limit allows any."""
-        limit, more = self._limits[kind], amount * self.ROOM if kind == 0 else int(amount * self.ROOM)
+        limit = self._limits[kind]
+        more = amount * (self.FREE_ROOM if limit is None else self.ROOM)
+        more = more if kind == 0 else int(more)
         return more if limit is None else max(amount, min(more, limit - self._spent[kind]))
 
     def settle(self, reservation: Amount, amount: Amount, *, counted: bool) -> None:

@@ -33,7 +33,7 @@ class Stop:
         if len(self.reasons) > 1:
             return
         self._on_stop(reason)
-        for task in self._waiting:
+        for task in self._waiting - {_running()}:  # who stops the run in the midst of a wait raises by itself
             task.cancel()
 
     @property
@@ -63,3 +63,11 @@ class Stop:
             raise Stopped(str(self.reason)) from None
         finally:
             self._waiting.discard(task)
+
+
+def _running() -> asyncio.Task[object] | None:
+    """The task that runs now; None outside of a loop."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None

@@ -34,13 +34,14 @@ POINTS: dict[str, Sequence[int]] = {
     "output written": (1, 5, 10),
     "output renaming": (1,),
     "output renamed": (1,),
-    "manifest half written": (1, 2),
-    "manifest renaming": (1, 2),
-    "manifest renamed": (1, 2),
-    "folder synced": (1, 4),
+    "manifest half written": (1, 2, 4),
+    "manifest renaming": (1, 2, 4),
+    "manifest renamed": (1, 2, 4),
+    "folder synced": (1, 6),
 }
 """Of a run over ten rows: the first time, one in the middle and the last. Journal: who it is, start, ten answers and
-ten rows, end. Folders: the first is that of the state, the last the manifest's."""
+ten rows, end. Manifest: at the start, before the first call, after the last, and how it ended. Folders: the first is that
+of the state, the last the manifest's."""
 
 REASKED: dict[str, Sequence[int]] = {
     "before send": (6, 12),

@@ -130,3 +130,21 @@ async def test_who_is_cancelled_meanwhile_stays_cancelled():
     task.cancel()
     await settle_down()
     assert task.cancelled()
+
+
+async def test_who_stops_the_run_in_the_midst_of_a_wait_is_not_cancelled():
+    """It raises by itself; a cancellation would come later, when it has to do with something else."""
+    stop = Stop()
+
+    async def layer() -> None:
+        with stop.interruptible():
+            stop.set(Interrupted(2))
+            stop.check()
+
+    async def row() -> str:
+        with pytest.raises(Stopped):
+            await layer()
+        await asyncio.sleep(0)
+        return "settled"
+
+    assert await asyncio.ensure_future(row()) == "settled"
