@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from fakes import FakeClock, LoopClock, settle_down
 
-from llmx.clock import SystemClock
+from llmx.clock import Signal, SystemClock, first_of
 
 
 def test_time_does_not_go_back():
@@ -46,3 +46,33 @@ async def test_the_fake_wakes_sleepers_in_their_order():
     await clock.advance(1)
     await asyncio.gather(*tasks)
     assert (woken[-1], clock.now()) == ((3, 3), 3.5)
+
+
+async def test_the_first_of_several_ends_the_others():
+    """But a future is somebody else's: it may be waited for again."""
+    ended: list[str] = []
+
+    async def never() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("never")
+
+    kept: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    await first_of(asyncio.sleep(0), never(), kept)
+    await settle_down()
+    assert (ended, kept.cancelled()) == (["never"], False)
+    kept.set_result(None)
+    await first_of(kept, asyncio.Event().wait())
+
+
+async def test_a_signal_wakes_all_that_wait_and_nobody_later():
+    """What has happened before is not waited for again."""
+    signal = Signal()
+    signal.happen()
+    first, second = signal.next(), signal.next()
+    assert not first.done()
+    signal.happen()
+    assert first.done()
+    assert second.done()
+    assert not signal.next().done()
