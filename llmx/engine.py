@@ -199,7 +199,8 @@ async def engine(
     env = keyless(settings, env) if settings.offline else env
     async with connected(settings, schema, env, talk, stop) as endpoints:
         _check_prices(settings, endpoints, talk)
-        before = spent(endpoints)
+        capped = settings.max_cost is not None or settings.max_tokens is not None
+        before = spent(endpoints) if capped else Spent()  # to look up prices takes half a second
         cache = _open_cache(settings, env, talk.say)
         with (
             closing(cache),
