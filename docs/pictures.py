@@ -150,7 +150,7 @@ STATES = [
     ),
     Scene(
         "Paused by the server: a 429 that says for how long",
-        r"paused 4\d s",
+        r"paused 4\d s, as",
         mocks=("--latency 0.3:1 --rpm 400 --no-limit-headers",),
     ),
     Scene(

@@ -175,7 +175,7 @@ async def _told(
     parts: Engine, feed: Feed[Record], settings: Settings, stop: Stop, observer: Observer
 ) -> AsyncGenerator[Outcome]:
     """The run's outcomes; the observer hears of its beginning and, whatever ends it, of its end."""
-    observer(RunStarted(None, parts.label, parts.concurrency))
+    observer(RunStarted(None, parts.label, parts.concurrency, endpoints=parts.names))
     ordered, complete = settings.order == "input", False
     try:
         async with aclosing(

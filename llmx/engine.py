@@ -163,6 +163,7 @@ class Engine:
     settle: Settle
     endpoints: Sequence[Endpoint]
     label: str
+    names: Sequence[str]
     concurrency: int
     prepare: Callable[[Record], Request]
     questions: Callable[[Request], list[str]]
@@ -247,6 +248,7 @@ def _engine(
         _recorded(settle, journal),
         endpoints,
         (" + " if settings.spread else " → ").join(lane.name for lane in lanes),
+        [lane.name for lane in lanes],
         sum(ceilings) if settings.spread else max(ceilings),
         prepare,
         lambda request: [lane.address(request).fingerprint for lane in lanes],

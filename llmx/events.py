@@ -5,6 +5,7 @@ An observer that raises is our bug; one that is slow slows the run, so observers
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, Protocol
@@ -33,6 +34,7 @@ __all__ = [
     "Paused",
     "Reasked",
     "RetryScheduled",
+    "RetrySent",
     "RetryStarted",
     "RowSettled",
     "RunEnded",
@@ -49,12 +51,14 @@ class RunStarted:
     Args:
         total: None when it is not known without reading everything.
         done: how many of them an earlier session has answered.
+        endpoints: their names, in the order of the chain.
     """
 
     total: int | None
     model: str
     concurrency: int
     done: int = 0
+    endpoints: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,13 @@ class RetryStarted:
     """The delay of a scheduled retry is over, or the run's stop has ended it."""
 
 
+@dataclass(frozen=True, slots=True)
+class RetrySent:
+    """A request goes out that had failed, or was refused, before."""
+
+    endpoint: str
+
+
 Limit = Literal["rpm", "tpm", "input tpm", "output tpm"]
 HeldBy = Limit | Literal["found"]
 """What requests wait for: a limit, or a rate that refusals have shown."""
@@ -142,7 +153,7 @@ class ConcurrencySet:
     limit: int
 
 
-PauseReason = Literal["refused", "drained", "failed"]
+PauseReason = Literal["refused", "unnamed", "drained", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +161,7 @@ class Paused:
     """The whole endpoint waits for `seconds`, as its server asked.
 
     Args:
-        reason: "refused", by a 429; "drained", by a header that says that nothing is left; "failed", by another error
+        reason: "refused", by a 429; "unnamed", by one that names no time, so that the time is ours; "drained", by a header that says that nothing is left; "failed", by another error
             that names a time.
     """
 
@@ -262,6 +273,7 @@ Event = (
     | AttemptFailed
     | RetryScheduled
     | RetryStarted
+    | RetrySent
     | LimitLearned
     | Throttled
     | ConcurrencySet

@@ -24,6 +24,7 @@ from llmx.events import (
     CircuitOpened,
     EndpointEnded,
     Event,
+    Paused,
     RunEnded,
     RunStarted,
     fan_out,
@@ -44,6 +45,9 @@ from llmx.text import plural
 from llmx.types import Record, Unreadable
 
 __all__ = ["PRECEDENCE", "Report", "execute", "first_request"]
+
+WORTH_A_LINE = 5.0
+"""Seconds of a pause for errors, which is no pacing, from which on it is told."""
 
 
 async def first_request(plan: Plan, talk: Talk) -> dict[str, Any] | None:
@@ -120,7 +124,7 @@ async def execute(
         ) as parts:
             done = await _introduce(plan, parts, state, talk, stop, retried)
             outputs = await _begun(plan, state, stop)
-            figures(RunStarted(plan.source.total(), parts.label, parts.concurrency, done))
+            figures(RunStarted(plan.source.total(), parts.label, parts.concurrency, done, parts.names))
             async with talk.showing(figures):
                 complete = await _run(plan, parts, outputs, figures, stop)
     except (Stopped, asyncio.CancelledError):
@@ -143,6 +147,8 @@ def _tell(talk: Talk, event: Event) -> None:
             talk.say(f"{event.endpoint} {how} ({event.problem}): next try in {event.seconds:.0f} s")
         case CircuitClosed():
             talk.say(f"{event.endpoint} is back")
+        case Paused(reason="failed") if event.seconds >= WORTH_A_LINE:
+            talk.say(f"{event.endpoint} fails and asks to wait for {event.seconds:.0f} s")
 
 
 def _warnings(plan: Plan, state: State | NoState, outputs: Outputs | None) -> Iterator[str]:

@@ -126,11 +126,13 @@ class _Caps:
         if cost is not None and self._spent[0] + (amount.cost or ZERO) > cost:
             so_far = f"--max-cost {dollars(cost)}: {_spent(self._spent[0], unanswered[0], dollars)}"
             next_ = f"up to {dollars(amount.cost or ZERO)}"
-            hint = "a higher --max-cost, or a lower --max-output-tokens, which bounds what a call may cost"
+            needed = dollars(self._spent[0] + (amount.cost or ZERO))
+            hint = f"--max-cost of at least {needed}, or a lower --max-output-tokens, which bounds what a call may cost"
         else:
             so_far = f"--max-tokens {tokens:,}: {_spent(self._spent[1], unanswered[1], '{:,}'.format)}"
             next_ = f"up to {amount.tokens:,} tokens"
-            hint = "a higher --max-tokens, or a lower --max-output-tokens, which bounds what a call may use"
+            needed = f"{self._spent[1] + amount.tokens:,}"
+            hint = f"--max-tokens of at least {needed}, or a lower --max-output-tokens, which bounds what a call may use"
         return BudgetReached(f"{so_far}, and the next call may take {next_}", hint=hint)
 
 
@@ -177,10 +179,14 @@ class _Named:
         limits += (
             [] if state.limits.tokens is None else [f"{state.tokens:,} of {state.limits.tokens:,} tokens"]
         )
+        most = [] if state.limits.cost is None else [dollars(amount.cost or ZERO)]
+        most += [] if state.limits.tokens is None else [f"{amount.tokens:,} tokens"]
         message = (
-            f"the budget {state.name!r} has no room for another call: {' and '.join(limits)} in 24 hours"
+            f"the budget {state.name!r} has no room: {' and '.join(limits)} in 24 hours, and the next call may take "
+            f"up to {' and '.join(most)}"
         )
-        return BudgetReached(message, hint=f"llmx budget {state.name} shows when there is more")
+        hint = f"llmx budget {state.name} shows when there is more; or a lower --max-output-tokens, which bounds a call"
+        return BudgetReached(message, hint=hint)
 
 
 def counts_money(settings: Settings) -> bool:

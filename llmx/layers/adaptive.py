@@ -20,8 +20,11 @@ RATE_FALL_FAR = 0.5
 RATE_RISE = 0.005
 """Of the rate, a second, while it is what holds requests back; the more, the longer there was no refusal."""
 
-STEADY = 15.0
-"""Seconds without a refusal after which it rises faster: twice as fast after twice as many."""
+RISE_EACH = 0.0015
+"""Of the rate, a request, at most: so that a refusal comes with fifty answers or more, however low the rate is."""
+
+STEADY = (15.0, 30)
+"""Seconds, and requests, without a refusal after which it rises faster: twice as fast after twice as many."""
 
 STRAY = 30.0
 """Seconds within which a second refusal shows that a limit that is known does not tell all; one is the network's jitter."""
@@ -59,7 +62,9 @@ class AdaptiveRate:
             return
         since = now - self._taken
         if self._due >= now - CATCH_UP and since < 60:
-            self.rate += self.rate * RATE_RISE * since * max(1.0, (now - self._fell) / STEADY)
+            rise = min(RATE_RISE, RISE_EACH * self.rate)
+            steady = max(STEADY[0], STEADY[1] / self.rate)
+            self.rate += self.rate * rise * since * max(1.0, (now - self._fell) / steady)
         self._taken = now
         self._due = max(self._due, now - CATCH_UP) + 1 / self.rate
 

@@ -52,10 +52,12 @@ class Breaker:
     """See the module. Times are the clock's seconds.
 
     Args:
+        cool_down: seconds.
         random: uniform in [0, 1).
     """
 
-    def __init__(self, random: Callable[[], float] = random.random) -> None:
+    def __init__(self, cool_down: float = COOL_DOWN, *, random: Callable[[], float] = random.random) -> None:
+        self._cool_down = cool_down
         self._random = random
         self._history: deque[_Attempt] = deque(maxlen=OF_THE_LAST[1])
         self._last: deque[_Attempt] = deque(maxlen=OF_THE_LAST[1])
@@ -148,7 +150,7 @@ class Breaker:
         return min(attempt.sent for attempt in failures) if len(failures) >= OF_THE_LAST[0] else None
 
     def _open(self, now: float, began: float, retry_after: float | None) -> None:
-        usual = COOL_DOWN * (1 - JITTER + 2 * JITTER * self._random())
+        usual = self._cool_down * (1 - JITTER + 2 * JITTER * self._random())
         self._is_open, self._is_probing = True, False
         self._began, self._late = began, [0, 0]
         again = 2 * self._named if self.down_since is not None else 0.0

@@ -34,9 +34,10 @@ from llmx.events import (
     Observer,
     Paused,
     PauseReason,
+    RetrySent,
 )
 from llmx.layers.adaptive import AdaptiveConcurrency
-from llmx.layers.breaker import Breaker
+from llmx.layers.breaker import COOL_DOWN, Breaker
 from llmx.layers.budget import Purse
 from llmx.layers.budget import Reserved as Paid
 from llmx.layers.health import Health
@@ -56,6 +57,9 @@ PATIENT = 1.0
 
 FAR = 1e6
 """In place of what is infinite."""
+
+PROBED = 0.4
+"""The share of patience after which a probe goes out at the latest: nobody is given up who was not asked again."""
 
 READINGS = 0.001
 """Seconds that may pass between two readings of the clock in one step."""
@@ -128,7 +132,7 @@ class Gate:
         self._clock = clock
         self._stop = stop
         self._observer = observer
-        self._breaker = breaker or Breaker()
+        self._breaker = breaker or Breaker(min(COOL_DOWN, patience * PROBED))
         self._retries = RetryBudget()
         self._turn = asyncio.Lock()
         self._news = Signal()
@@ -282,7 +286,9 @@ class Gate:
         if probe:
             self._observer(CircuitProbing(self.name))
         tally = request.tally
-        if not tally.failures and tally.refused_at is None:
+        if tally.failures or tally.refused_at is not None:
+            self._observer(RetrySent(self.name))
+        else:
             self._retries.first(now)
         self.in_flight += 1
         self._pacing.sent(now, expected)
@@ -325,7 +331,7 @@ class Gate:
 
     def _refused(self, now: float, error: RateLimited, passed: Passed) -> None:
         """A limit: pacing, not failure."""
-        self._health.reached = True
+        self._health.refused(now)
         self._closed_by(
             self._breaker.succeeded(now, passed.sent, probe=passed.probe) if passed.probe else False
         )
@@ -334,7 +340,7 @@ class Gate:
         self._pacing.refused(passed.sent, error.retry_after)
         self._concurrency.refused(now, sent=passed.sent)
         back_off = self._pause.refused(now, passed.sent)
-        self.pause(error.retry_after or back_off)
+        self.pause(error.retry_after or back_off, "refused" if error.retry_after else "unnamed")
 
     def _is_its_own(self, now: float, tally: Tally) -> bool:
         """Whether it is this request that is refused, again and again, and not the limit that is used up.

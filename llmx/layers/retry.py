@@ -7,7 +7,6 @@ other endpoints count, too. tenacity is entered only after a first failure, so t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -184,19 +183,18 @@ class _Series:
         return OUTAGE - (self._clock.now() - self._started)
 
     def _is_out_of_patience(self) -> bool:
-        """Whether this request has been refused for too long, while others were answered in that time.
-
-        As long as it is not this request alone that is refused, answers to others renew the patience.
+        """Whether this request alone has been refused for too long, while others were answered.
 
         Raises:
-            QuotaSpent: nobody was.
+            QuotaSpent: nobody was answered for as long.
         """
-        last = self._health.last_answer if self._tally.alone < ALONE else -math.inf
-        quiet = self._clock.now() - max(self._started, last)
-        if quiet <= self._policy.patience:
+        now, patience = self._clock.now(), self._policy.patience
+        if self._tally.alone >= ALONE:
+            return now - self._started > patience
+        since = self._health.refused_since  # the endpoint's, not this request's: turns go round
+        quiet = now - (max(self._started, self._health.last_answer) if since is None else since)
+        if quiet <= patience:
             return False
-        if self._health.last_answer > self._started:
-            return True
         raise QuotaSpent(
             f"refused with 429 for {quiet:,.0f} s, more than --patience",
             hint="a longer --patience, a lower --rpm or --tpm, or run the same command again later",

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
+from llmx.errors import SIGNAL_WORDS
 from llmx.report.summary import Figures, duration, money
 from llmx.report.traffic import Wait
 from llmx.text import harmless, plural
@@ -24,6 +25,8 @@ __all__ = ["Terminal", "block", "eta", "line", "waiting"]
 
 FRAME = 0.25
 """Seconds between two drawings of the block."""
+
+TERMINATED = SIGNAL_WORDS[15]
 
 PLAIN_EVERY = 30.0
 """Seconds between two plain lines."""
@@ -217,12 +220,12 @@ def _rate(figures: Figures) -> str:
 
 
 def eta(figures: Figures) -> str:
-    """Time left at the rate so far; "" when there is nothing to tell it from, or nothing moves."""
-    if not figures.total or figures.left is None or not figures.fresh:
+    """Time left at the last minute's rate; "" when there is nothing to tell it from, or nothing moves."""
+    if not figures.total or figures.left is None or not figures.pace:
         return ""
     if figures.stopping or figures.traffic.is_held:
         return ""
-    return f"{duration(figures.seconds / figures.fresh * figures.left)} left"
+    return f"{duration(figures.left / figures.pace)} left"
 
 
 def _traffic(figures: Figures) -> str:
@@ -252,7 +255,8 @@ def waiting(figures: Figures) -> str:
 def _waits(figures: Figures) -> list[Wait]:
     if figures.stopping:
         calls = plural(figures.in_flight, "call")
-        text = f"stopping ({figures.stopping}): waiting for {calls} in flight; Ctrl-C stops at once"
+        again = "another signal" if figures.stopping == TERMINATED else "Ctrl-C"
+        text = f"stopping ({figures.stopping}): waiting for {calls} in flight; {again} stops at once"
         return [Wait(text, still=True)]
     waits = figures.traffic.waits()
     if figures.retrying and not figures.traffic.is_held:  # else they wait for what holds everybody

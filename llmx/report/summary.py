@@ -16,6 +16,7 @@ from llmx.events import (
     Event,
     Reasked,
     RetryScheduled,
+    RetrySent,
     RetryStarted,
     RowSettled,
     RunEnded,
@@ -23,6 +24,7 @@ from llmx.events import (
 )
 from llmx.journal import Manifest
 from llmx.layers.latencies import Latencies
+from llmx.layers.rolling import SPAN, Rolling
 from llmx.report.traffic import Traffic
 from llmx.text import dollars, plural
 from llmx.types import Outcome, Usage
@@ -55,7 +57,7 @@ class Figures:
     """The state of a run, an observer of its events.
 
     `ok + failed` is the number of settled rows; `cached`, `coalesced` and `resumed` are those of the `ok` rows that
-    cost no call, `ahead` those of them that came before the first one that did. `retries` counts all so far, `retrying` those whose delay has not ended. `usage` is all that is known to be spent, on failed rows and attempts too; `maybe_billed`
+    cost no call, `ahead` those of them that came before the first one that did. `retries` counts those that were sent, `retrying` those whose delay has not ended. `usage` is all that is known to be spent, on failed rows and attempts too; `maybe_billed`
     counts the calls that may have been charged beside it, because they were sent and not answered.
     """
 
@@ -83,6 +85,7 @@ class Figures:
     errors: dict[str, ErrorGroup] = field(default_factory=dict)
     stopping: str = ""
     traffic: Traffic = field(init=False)
+    _recent: Rolling = field(default_factory=Rolling)
 
     def __post_init__(self) -> None:
         self.traffic = Traffic(self.clock)
@@ -122,6 +125,12 @@ class Figures:
         return max(0, self.total - self.settled - max(0, self.done - self.cached - self.resumed))
 
     @property
+    def pace(self) -> float:
+        """Rows a second, of those beyond the ones that are `ahead`, in the last minute; 0 before the first."""
+        span = min(SPAN, self.seconds)
+        return self._recent.total(self.clock.now()) / span if span > 0 else 0.0
+
+    @property
     def cost(self) -> Decimal | None:
         """US dollars; None when unknown, as it is when all there was may have been billed and told nothing."""
         return None if self.maybe_billed and not self.usage.cost else self.usage.cost
@@ -141,7 +150,9 @@ class Figures:
             case RunEnded():
                 self._end(event)
             case RowSettled():
+                before = self.fresh
                 self._settle(event.outcome)
+                self._recent.add(self.clock.now(), max(0, self.fresh - before))
             case AttemptStarted():
                 self.calls += 1
                 self.in_flight += 1
@@ -150,8 +161,9 @@ class Figures:
             case Reasked():
                 self.reasks += 1
             case RetryScheduled():
-                self.retries += 1
                 self.retrying += 1
+            case RetrySent():
+                self.retries += 1
             case RetryStarted():
                 self.retrying -= 1
 
@@ -248,6 +260,8 @@ def _rows_line(figures: Figures) -> str:
 def _spending_line(figures: Figures) -> str:
     parts = [plural(figures.calls, "call")]
     parts += [plural(n, name) for n, name in _troubles(figures) if n]
+    if pauses := figures.traffic.pauses:
+        parts.append(f"{plural(pauses, 'pause')} ({duration(figures.traffic.paused)})")
     usage = figures.usage
     cached = f" ({usage.cached_tokens:,} cached)" if usage.cached_tokens else ""
     parts.append(f"{usage.input_tokens:,}{cached} + {usage.output_tokens:,} tokens")
@@ -264,7 +278,6 @@ def _troubles(figures: Figures) -> list[tuple[int, str]]:
         (figures.throttled, "refusal by 429"),
         (figures.maybe_billed, "call without an answer, perhaps billed"),
         (figures.reasks, "re-ask"),
-        (figures.traffic.pauses, "pause"),
     ]
 
 
@@ -288,7 +301,11 @@ def spent_as_line(manifest: Manifest) -> str:
     tokens = f"{manifest.usage.get('input', 0):,} + {manifest.usage.get('output', 0):,} tokens"
     beside = {"answer lost": manifest.lost, "call without an answer, perhaps billed": manifest.maybe_billed}
     parts = [plural(manifest.answers, "answer"), tokens, money(spent(manifest))]
-    return " · ".join([*parts, *(f"and {plural(n, what)}" for what, n in beside.items() if n)])
+    parts += [f"and {plural(n, what)}" for what, n in beside.items() if n]
+    if (risk := manifest.at_risk).tokens:
+        most = f" ({dollars(Decimal(risk.cost))})" if Decimal(risk.cost) else ""
+        parts.append(f"at most {risk.tokens:,} tokens{most} for calls that nobody knows the end of")
+    return " · ".join(parts)
 
 
 def spent_as_json(manifest: Manifest) -> dict[str, Any]:
@@ -301,6 +318,7 @@ def spent_as_json(manifest: Manifest) -> dict[str, Any]:
         "lost": manifest.lost,
         "maybe_billed": manifest.maybe_billed,
         "cost": None if cost is None else float(cost),
+        "at_risk": {"tokens": manifest.at_risk.tokens, "cost": float(manifest.at_risk.cost)},
     }
 
 

@@ -26,6 +26,7 @@ from llmx.events import (
     LimitLearned,
     Paused,
     PauseReason,
+    RunStarted,
     Throttled,
 )
 from llmx.text import dollars, plural
@@ -34,9 +35,10 @@ __all__ = ["EndpointFigures", "LimitFigures", "Traffic", "Wait"]
 
 
 _PAUSES: dict[PauseReason, str] = {
-    "refused": "429",
-    "drained": "nothing left of a limit",
-    "failed": "error that names a time",
+    "refused": ", as the server asked (429)",
+    "unnamed": " after a 429 that names no time",
+    "drained": ": nothing is left of a limit",
+    "failed": ", as the server asked (an error)",
 }
 
 
@@ -81,7 +83,12 @@ class LimitFigures:
 
     @property
     def share(self) -> float | None:
-        """Of what was allowed, from 0; None for a run too short to tell: a limit per minute is used by the second."""
+        """Of what was allowed, from 0; None for a run too short to tell: a limit per minute is used by the second.
+
+        None, too, for a rate that was found: it is known from some refusal on, and is what was used and no more.
+        """
+        if self.source == "refusals":
+            return None
         seconds = self.until - self.since
         allowed = self.allowed + self.per_minute * max(0.0, seconds) / 60
         return self.used / allowed if allowed > 0 and seconds >= 1 else None
@@ -103,6 +110,7 @@ class EndpointFigures:
     ended: str = ""
     calls: int = 0
     pauses: int = 0
+    paused: float = 0.0
     openings: int = 0
 
     def as_json(self) -> dict[str, Any]:
@@ -111,7 +119,12 @@ class EndpointFigures:
             name: {"per_minute": round(limit.per_minute, 1), "source": limit.source, "used": limit.share}
             for name, limit in self.limits.items()
         }
-        counts = {"calls": self.calls, "pauses": self.pauses, "circuit_openings": self.openings}
+        counts = {
+            "calls": self.calls,
+            "pauses": self.pauses,
+            "paused_seconds": round(self.paused, 3),
+            "circuit_openings": self.openings,
+        }
         return {**counts, "limits": limits, "ended": self.ended or None}
 
 
@@ -140,6 +153,11 @@ class Traffic:
         return sum(endpoint.pauses for endpoint in self.endpoints.values())
 
     @property
+    def paused(self) -> float:
+        """Seconds that servers held everybody, of all endpoints together."""
+        return sum(endpoint.paused for endpoint in self.endpoints.values())
+
+    @property
     def openings(self) -> int:
         """Times that a circuit opened."""
         return sum(endpoint.openings for endpoint in self.endpoints.values())
@@ -147,6 +165,9 @@ class Traffic:
     def __call__(self, event: Event) -> None:
         """Fold one event; those that are about no endpoint are left alone."""
         match event:
+            case RunStarted():
+                for name in event.endpoints:
+                    self._of(name)
             case FellBack():
                 self.fallbacks += 1
             case BudgetChanged():
@@ -193,6 +214,7 @@ class Traffic:
                 endpoint.held_by, endpoint.per_minute = event.limit, event.per_minute
             case Paused():
                 endpoint.pauses += 1
+                endpoint.paused += now + event.seconds - max(now, endpoint.paused_until)
                 endpoint.paused_until, endpoint.paused_by = now + event.seconds, event.reason
 
     def _learn(self, endpoint: EndpointFigures, event: LimitLearned, now: float) -> None:
@@ -237,7 +259,7 @@ class Traffic:
             next_try = "probing" if endpoint.probing else _probe(endpoint.probe_at - now)
             return f"circuit open for {now - endpoint.open_since:.0f} s, {next_try}{self._elsewhere()}"
         if (left := endpoint.paused_until - now) > 0:
-            return f"paused {left:.0f} s by the server ({_PAUSES[endpoint.paused_by]})"
+            return f"paused {math.ceil(left)} s{_PAUSES[endpoint.paused_by]}"
         return ""
 
     def _elsewhere(self) -> str:
@@ -268,7 +290,7 @@ class Traffic:
         several = len(self.endpoints) > 1
         for name, endpoint in self.endpoints.items():
             parts = [plural(endpoint.calls, "call")] if several else []
-            parts += [_used(limit, figures) for limit, figures in endpoint.limits.items() if figures.share]
+            parts += [used for limit, figures in endpoint.limits.items() if (used := _used(limit, figures))]
             parts += [f"circuit opened {_times(endpoint.openings)}"] if endpoint.openings else []
             parts += [f"ended: {endpoint.ended}"] if endpoint.ended else []
             if parts:
@@ -295,9 +317,9 @@ def _pace(endpoint: EndpointFigures) -> str:
 
 
 def _used(name: str, figures: LimitFigures) -> str:
-    share = figures.share or 0.0
-    about = "about " if figures.source == "refusals" else ""
-    return f"{share:.0%} of {about}{figures.per_minute:,.0f} {name} used"
+    if figures.source == "refusals":
+        return f"found about {figures.per_minute:,.0f} {name}"
+    return f"{figures.share:.0%} of {figures.per_minute:,.0f} {name} used" if figures.share else ""
 
 
 def _times(count: int) -> str:

@@ -142,6 +142,21 @@ def test_patience_ends_a_run_whose_provider_stays_away(tmp_path: Path) -> None:
     assert again.stats["calls"] <= 300 - done + 8
 
 
+def test_a_short_patience_asks_again_before_it_ends(tmp_path: Path) -> None:
+    """A server that is back after four seconds is not given up after eight."""
+    mock = MockSettings(latency=USUAL, outages=(Outage(2, 4),))
+    run = rehearse(tmp_path, 200, mock, concurrency=8, patience="8s")
+    assert (run.report.exit_code, run.ids) == (0, list(range(200)))
+
+
+def test_a_spell_of_refusals_longer_than_patience_fails_no_row(tmp_path: Path) -> None:
+    """A quota of sixty a minute, used up in two seconds, of which nothing is told: the run ends, resumable."""
+    mock = MockSettings(latency=Latency(0.3, 1), rpm=60, limit_headers=False, retry_after="none")
+    run = rehearse(tmp_path, 200, mock, concurrency=8, patience="4s")
+    assert (run.report.exit_code, run.errors) == (7, [])
+    assert "--patience" in str(run.report.reasons[0])
+
+
 def test_a_brown_out_does_not_amplify_itself(tmp_path: Path) -> None:
     """While most attempts fail, retries stay few: the provider sees little more than it would have anyway."""
     mock = MockSettings(latency=USUAL, brown_outs=(BrownOut(2, 40, 0.8),))

@@ -26,7 +26,7 @@ from llmx.errors import (
 )
 from llmx.events import RetryScheduled, RetryStarted
 from llmx.layers.health import Health
-from llmx.layers.retry import RetryPolicy, retried
+from llmx.layers.retry import ALONE, RetryPolicy, retried
 from llmx.layers.stop import Stop
 from llmx.types import Completion, Handler, Request, Tally
 
@@ -170,11 +170,37 @@ async def test_good_answers_of_other_rows_renew_patience():
 async def test_a_request_that_alone_is_refused_fails_alone():
     """Others were answered while it was not: that is no reason to stop the run."""
     over = Over(Script(RateLimited("429", retry_after=10.0)), patience=60.0)
+
+    async def others() -> None:
+        for _ in range(25):
+            over.health.good(LoopClock().now())
+            await asyncio.sleep(10)
+
+    busy = asyncio.ensure_future(others())
+    with pytest.raises(RetriesExhausted, match=r"^429 \(refused for (6|7)\d s\)$"):
+        await over.handler(a_request(tally=Tally(alone=ALONE)))
+    await busy
+
+
+async def test_an_answer_that_was_on_its_way_fails_no_row():
+    """The first refusal came before it, and nobody is answered any more: that ends the run, and no row alone."""
+    over = Over(Script(RateLimited("429", retry_after=10.0)), patience=60.0)
     call = asyncio.ensure_future(over.handler(a_request()))
-    await asyncio.sleep(30)
+    await asyncio.sleep(1)
     over.health.good(LoopClock().now())
-    with pytest.raises(RetriesExhausted, match=r"^429 \(refused for (9|10)\d s\)$"):
+    with pytest.raises(QuotaSpent):
         await call
+    assert LoopClock().now() < 61 + 2 * 11
+
+
+async def test_patience_is_the_endpoints_not_a_rows():
+    """Rows take turns at being refused: the time since anybody was answered counts."""
+    over = Over(Script(RateLimited("429", retry_after=10.0)), patience=60.0)
+    over.health.refused(0.0)
+    await asyncio.sleep(55)
+    with pytest.raises(QuotaSpent):
+        await over.handler(a_request())
+    assert LoopClock().now() < 60 + 2 * 11
 
 
 @pytest.mark.parametrize("error", [UnknownModel("404"), RequestRejected("schema")])

@@ -22,6 +22,7 @@ from llmx.events import (
     Paused,
     PauseReason,
     RetryScheduled,
+    RetrySent,
     RetryStarted,
     RowSettled,
     RunStarted,
@@ -115,7 +116,7 @@ async def test_waiting_for_a_pause() -> None:
     figures, clock = started()
     figures(Paused("e", 30.0))
     await clock.advance(12)
-    assert waiting(figures) == "paused 18 s by the server (429)"
+    assert waiting(figures) == "paused 18 s, as the server asked (429)"
 
 
 async def test_waiting_for_nothing_after_the_pause() -> None:
@@ -133,6 +134,8 @@ def test_waiting_to_retry() -> None:
     assert waiting(figures) == "1 waiting to retry"
     figures(RetryStarted())
     assert waiting(figures) == ""
+    assert "1 retry" not in drawn(figures)
+    figures(RetrySent("e"))
     assert "1 retry" in drawn(figures)
 
 
@@ -179,20 +182,25 @@ def test_of_several_endpoints_each_is_named() -> None:
     figures(Paused("second", 5.0))
     figures(EndpointEnded("third", AuthenticationFailed("no key")))
     figures(Throttled("first", "found", 600))
-    held = "second: paused 5 s by the server (429) · third: ended, rows go to first (no key)"
+    held = "second: paused 5 s, as the server asked (429) · third: ended, rows go to first (no key)"
     assert waiting(figures) == f"{held} · first: pacing at 600 rpm (found)"
     assert drawn(figures).splitlines()[3:] == [*held.split(" · "), "first: pacing at 600 rpm (found)"]
 
 
 @pytest.mark.parametrize(
     ("reason", "said"),
-    [("refused", "429"), ("drained", "nothing left of a limit"), ("failed", "error that names a time")],
+    [
+        ("refused", ", as the server asked (429)"),
+        ("unnamed", " after a 429 that names no time"),
+        ("drained", ": nothing is left of a limit"),
+        ("failed", ", as the server asked (an error)"),
+    ],
 )
 def test_a_pause_has_a_reason(reason: PauseReason, said: str) -> None:
     """A refusal, a header, or an error that says when to come again."""
     figures, _ = started()
     figures(Paused("e", 5.0, reason))
-    assert waiting(figures) == f"paused 5 s by the server ({said})"
+    assert waiting(figures) == f"paused 5 s{said}"
 
 
 def test_of_several_that_are_free_none_is_named() -> None:
@@ -216,7 +224,7 @@ def test_nobody_waits_to_retry_while_all_is_held() -> None:
     figures, _ = started()
     figures(RetryScheduled(Interrupted(2), 1.0))
     figures(Paused("e", 5.0))
-    assert waiting(figures) == "paused 5 s by the server (429)"
+    assert waiting(figures) == "paused 5 s, as the server asked (429)"
 
 
 async def test_answers_of_the_cache_before_all_others_say_nothing_of_the_rest() -> None:
@@ -346,3 +354,29 @@ async def test_no_time_left_is_told_while_nothing_moves() -> None:
     figures(CircuitClosed("e"))
     figures.stopped(Interrupted(2))
     assert eta(figures) == ""
+
+
+async def test_time_left_is_told_from_the_last_minute() -> None:
+    """An outage that is over says nothing of what is left."""
+    figures, clock = started(1000)
+    await clock.advance(300)
+    for _ in range(60):
+        figures(RowSettled(Outcome(Record(0, {}), value=1, attempts=1)))
+        await clock.advance(1)
+    assert eta(figures).startswith("15m ")
+
+
+def test_endpoints_are_named_from_the_start() -> None:
+    """One that has not been asked yet is where rows go."""
+    figures, _ = started()
+    figures(RunStarted(10, "a → b", 3, endpoints=("a", "b")))
+    figures(CircuitOpened("a", 30.0, "503"))
+    assert waiting(figures) == "a: circuit open for 0 s, next try in 30 s, rows go to b"
+
+
+@pytest.mark.parametrize(("signal", "again"), [(2, "Ctrl-C"), (15, "another signal")])
+def test_how_to_stop_at_once(signal: int, again: str) -> None:
+    """Who sent TERM has no Ctrl-C."""
+    figures, _ = started()
+    figures.stopped(Interrupted(signal))
+    assert waiting(figures).endswith(f"in flight; {again} stops at once")

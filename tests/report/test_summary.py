@@ -19,6 +19,7 @@ from llmx.events import (
     Paused,
     Reasked,
     RetryScheduled,
+    RetrySent,
     RowSettled,
     RunEnded,
     RunStarted,
@@ -136,6 +137,7 @@ def test_troubles_are_counted() -> None:
         AttemptFailed("e", RateLimited("slow down"), 0.1),
         AttemptFailed("e", AN_ERROR, 0.1),
         RetryScheduled(AN_ERROR, 1.0),
+        RetrySent("e"),
         Reasked("no"),
         Paused("e", 5.0),
     )
@@ -172,6 +174,7 @@ async def test_the_lines_of_troubles() -> None:
     """What went wrong on the way is told where it happened at all."""
     events = [
         RetryScheduled(AN_ERROR, 1),
+        RetrySent("e"),
         Reasked("no"),
         Reasked("no"),
         AttemptFailed("e", RateLimited("x"), 1),
