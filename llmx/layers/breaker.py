@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Breaker", "BreakerState"]
+__all__ = ["COOL_DOWN", "Breaker", "BreakerState"]
 
 BreakerState = Literal["closed", "open", "half-open", "probing"]
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
-from llmx.errors import SIGNAL_WORDS
+from llmx.errors import Interrupted
 from llmx.report.summary import Figures, duration, money
 from llmx.report.traffic import Wait
 from llmx.text import harmless, plural
@@ -26,7 +26,7 @@ __all__ = ["Terminal", "block", "eta", "line", "waiting"]
 FRAME = 0.25
 """Seconds between two drawings of the block."""
 
-TERMINATED = SIGNAL_WORDS[15]
+TERMINATED = str(Interrupted(15))
 
 PLAIN_EVERY = 30.0
 """Seconds between two plain lines."""
