@@ -116,8 +116,8 @@ class _Caps:
             self._unanswered[kind] += 0 if counted else used
 
     def close(self) -> None:
-        """Nothing is in flight any more."""
-        self._note(Risk(*self._unanswered))
+        """No call is sent any more; what is in flight still is not waited for."""
+        self._note(Risk(*(a + b for a, b in zip(self._out, self._unanswered, strict=True))))
 
     def refusal(self, amount: Amount) -> BudgetReached:
         """See `Allowance.refusal`."""

@@ -29,6 +29,9 @@ STEADY = (15.0, 30)
 STRAY = 30.0
 """Seconds within which a second refusal shows that a limit that is known does not tell all; one is the network's jitter."""
 
+SPELL = 0.1
+"""Of the rate at which answers last came: where none do, for minutes, that says little of the rate after it."""
+
 LOWEST_RATE = 1 / 60
 """Requests a second: less than one a minute is no limit per minute."""
 
@@ -51,6 +54,7 @@ class AdaptiveRate:
         self._taken = -math.inf
         self._passed = self._refused = 0
         self._answered = False
+        self._worked = 0.0
 
     def wait(self, now: float) -> float:
         """Seconds until a request may be sent, 0 for now."""
@@ -103,8 +107,10 @@ class AdaptiveRate:
         far = self.rate != math.inf and self._refused > self._passed
         start = min(self.rate, accepted) if self.rate == math.inf else self.rate
         fall = RATE_FALL_FAR if far else RATE_FALL
-        floor = LOWEST_RATE if self._passed else min(start, RATE_FALL * lowest)
+        floor = LOWEST_RATE if self._passed else min(start, max(RATE_FALL * lowest, SPELL * self._worked))
         self.rate = max(fall * start, floor, LOWEST_RATE)
+        if self._passed:
+            self._worked = self.rate
         self._fell = self._taken = now
         self._due = max(self._due, now) if self._due > -math.inf else now
         self._passed = self._refused = 0

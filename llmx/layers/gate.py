@@ -246,7 +246,7 @@ class Gate:
         if not self.admits() and self._elsewhere(request):
             raise NotAdmitted(f"{self.name} takes no requests")
         down = self._breaker.down_since
-        if down is not None and now - down >= self._patience:
+        if down is not None and now - down >= self._patience and not self._breaker.admits(now):
             raise ProviderDown(
                 f"{self.name} has not answered for {now - down:,.0f} s, more than --patience",
                 hint="run the same command again later, or give another -m to fall back to",
@@ -305,17 +305,19 @@ class Gate:
     def answered(self, completion: Completion, passed: Passed) -> None:
         """A good answer, valid or not."""
         now = self._clock.now()
+        shut = self._breaker.wait(now)
         self._health.good(now)
         self._pause.answered()
         self._closed_by(self._breaker.succeeded(now, passed.sent, probe=passed.probe))
         self._pacing.answered(completion.usage, passed.expected, passed.sent)
         self._purse.answered(passed.paid, completion.usage)
         passed.tally.alone, passed.tally.refused_at = 0, None
-        self._left(seconds=now - passed.sent)
+        self._left(shut, seconds=now - passed.sent)
 
     def failed(self, error: BaseException, passed: Passed) -> None:
         """No answer."""
         now = self._clock.now()
+        shut = self._breaker.wait(now)
         if isinstance(error, RateLimited):
             self._refused(now, error, passed)
         elif isinstance(error, TransientError):
@@ -327,11 +329,11 @@ class Gate:
         if isinstance(error, ServerError | CallTimeout) and error.retry_after:
             self.pause(error.retry_after, "failed")
         self._purse.failed(passed.paid, error)
-        self._left(overloaded=isinstance(error, OVERLOADED))
+        self._left(shut, overloaded=isinstance(error, OVERLOADED))
 
     def _refused(self, now: float, error: RateLimited, passed: Passed) -> None:
         """A limit: pacing, not failure."""
-        self._health.refused(now)
+        self._health.refused(now, passed.tally, error.retry_after or 0.0)
         self._closed_by(
             self._breaker.succeeded(now, passed.sent, probe=passed.probe) if passed.probe else False
         )
@@ -370,7 +372,13 @@ class Gate:
             self._observer(CircuitClosed(self.name))
             self._tell_others()
 
-    def _left(self, *, seconds: float | None = None, overloaded: bool = False) -> None:
+    def _left(self, shut: float, *, seconds: float | None = None, overloaded: bool = False) -> None:
+        """A call is back.
+
+        Args:
+            shut: seconds that the circuit would have been, before it was.
+            seconds: how long its answer took, None if it got none.
+        """
         before = self._concurrency.limit
         full = self.in_flight >= before and self.waiting > 0
         self._concurrency.ended(seconds, full=full, overloaded=overloaded)
@@ -378,6 +386,10 @@ class Gate:
         if self._concurrency.limit != before:
             self._observer(ConcurrencySet(self.name, self._concurrency.limit))
         self._freed.happen()
+        if (
+            self._breaker.wait(self._clock.now()) < shut
+        ):  # a late answer has shown bad luck, or a probe nothing
+            self._tell_others()
 
     def heard(self, states: Sequence[LimitState]) -> None:
         """Take note of what a response's headers tell of limits; one that is used up holds everybody."""

@@ -6,6 +6,9 @@ import math
 
 __all__ = ["Health"]
 
+SPELL = 120.0
+"""Seconds without a refusal after which the next one is another matter; the longest pause is a fourth of it."""
+
 
 class Health:
     """Facts of one endpoint, in the clock's seconds.
@@ -14,7 +17,8 @@ class Health:
         reached: something came back from it, be it an error: the address is right.
         answered: a good answer did.
         last_answer: when the last one did; minus infinity before.
-        refused_since: when the first refusal came after that, None where none did.
+        refused_since: when the first refusal of a spell came, after the last good answer; None where none did.
+        several: not only one row was refused in it.
     """
 
     def __init__(self) -> None:
@@ -22,6 +26,9 @@ class Health:
         self.answered = False
         self.last_answer = -math.inf
         self.refused_since: float | None = None
+        self.several = False
+        self._row: object = None
+        self._expected = math.inf
 
     def good(self, now: float) -> None:
         """Note a good answer."""
@@ -29,8 +36,15 @@ class Health:
         self.last_answer = now
         self.refused_since = None
 
-    def refused(self, now: float) -> None:
-        """Note a refusal for a limit."""
+    def refused(self, now: float, row: object, retry_after: float = 0.0) -> None:
+        """Note a refusal for a limit.
+
+        Args:
+            row: whose request it was.
+            retry_after: seconds that the server named; who was not asked for long after that is not in a spell.
+        """
         self.reached = True
-        if self.refused_since is None:
-            self.refused_since = now
+        if self.refused_since is None or now > self._expected:
+            self.refused_since, self.several, self._row = now, False, row
+        self.several = self.several or row is not self._row
+        self._expected = now + retry_after + SPELL

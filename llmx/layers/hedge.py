@@ -8,7 +8,7 @@ beside the run, so that its cost is known and what it would have taken longer is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 
 from llmx.clock import Clock
@@ -36,6 +36,7 @@ class Hedges:
     def __init__(self) -> None:
         self.near_end = False
         self._slower: dict[asyncio.Task[None], asyncio.Future[Completion]] = {}
+        self._ending: set[asyncio.Future[Completion]] = set()
 
     def all_taken(self) -> None:
         """No further row will be taken."""
@@ -51,11 +52,18 @@ class Hedges:
         self._slower[task] = slower
         task.add_done_callback(self._slower.pop)
 
+    def end(self, calls: Sequence[asyncio.Future[Completion]]) -> None:
+        """Cancel calls; the run does not end before they have."""
+        for call in calls:
+            call.cancel()
+            self._ending.add(call)
+            call.add_done_callback(self._ending.discard)
+
     async def aclose(self) -> None:
-        """Cancel what is still in flight."""
+        """Cancel what is still in flight, and wait for its end."""
         for call in self._slower.values():  # not the tasks: one that has not begun would settle nothing
             call.cancel()
-        await asyncio.gather(*self._slower, return_exceptions=True)
+        await asyncio.gather(*self._slower, *self._ending, return_exceptions=True)
 
 
 def hedged(
@@ -107,14 +115,14 @@ class _Hedging:
                     )
             completion = race.winner().result()
         except BaseException:
-            race.cancel()
+            self.hedges.end(race.running)
             raise
         self.latencies.add(race.seconds)
         if race.second_is_out:
             won, slower = race.winner() is race.second, race.loser()
             self.hedges.follow(slower, self._settle(slower, request, won=won))
         else:
-            race.cancel()
+            self.hedges.end(race.running)
         return completion
 
     def _sent(self, race: _Race, handler: Handler) -> Handler:
@@ -174,13 +182,13 @@ class _Race:
         return 0.0 if self.began is None else self._clock.now() - self.began
 
     @property
-    def _running(self) -> list[asyncio.Future[Completion]]:
+    def running(self) -> list[asyncio.Future[Completion]]:
         return [call for call in (self.first, self.second) if call is not None]
 
     async def ended(self, seconds: float) -> bool:
         """Wait so long at most; whether one has been answered, or none will be."""
         waiting: set[asyncio.Future[Completion] | asyncio.Future[None]] = {
-            call for call in self._running if not call.done()
+            call for call in self.running if not call.done()
         }
         if waiting:
             timer = asyncio.ensure_future(self._clock.sleep(seconds))
@@ -188,20 +196,15 @@ class _Race:
                 await asyncio.wait({*waiting, timer}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 timer.cancel()
-        answered = any(call.done() and call.exception() is None for call in self._running)
-        return answered or all(call.done() for call in self._running)
+        answered = any(call.done() and call.exception() is None for call in self.running)
+        return answered or all(call.done() for call in self.running)
 
     def winner(self) -> asyncio.Future[Completion]:
         """The call that was answered, else the first one, whose error counts."""
-        answered = [call for call in self._running if call.done() and call.exception() is None]
+        answered = [call for call in self.running if call.done() and call.exception() is None]
         return answered[0] if answered else self.first
 
     def loser(self) -> asyncio.Future[Completion]:
         """The other one of two."""
         assert self.second is not None
         return self.second if self.winner() is self.first else self.first
-
-    def cancel(self) -> None:
-        """Neither is waited for any more."""
-        for call in self._running:
-            call.cancel()

@@ -195,6 +195,8 @@ class _Series:
         quiet = now - (max(self._started, self._health.last_answer) if since is None else since)
         if quiet <= patience:
             return False
+        if self._health.answered and since is not None and not self._health.several:
+            return True  # nobody else is left to be answered in between
         raise QuotaSpent(
             f"refused with 429 for {quiet:,.0f} s, more than --patience",
             hint="a longer --patience, a lower --rpm or --tpm, or run the same command again later",

@@ -237,6 +237,18 @@ def test_a_limit_that_has_become_smaller_has_no_floor():
     assert rate.rate < 46 / 8
 
 
+def test_a_long_spell_of_refusals_leaves_a_rate_to_start_from():
+    """Minutes without any answer say little of the rate after them: a tenth of what had worked is left."""
+    rate = answering()
+    refuse(rate, 8.0, sent=7.5)
+    rate.passed(math.inf, 8.5)
+    refuse(rate, 20.0, sent=19.5)
+    worked = rate.rate
+    for second in range(21, 3600, 30):
+        refuse(rate, second, sent=second - 0.5)
+    assert rate.rate == pytest.approx(worked / 10)
+
+
 def test_answers_to_what_was_sent_before_the_last_fall_say_nothing():
     """They had been on their way."""
     rate = answering()

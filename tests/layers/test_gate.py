@@ -26,7 +26,7 @@ from llmx.errors import (
     Stopped,
 )
 from llmx.events import CircuitClosed, CircuitOpened, CircuitProbing, Paused
-from llmx.layers.budget import Amount
+from llmx.layers.budget import Amount, Purse, Spending
 from llmx.layers.gate import Passed
 from llmx.layers.pacing import NOTHING
 from llmx.types import Completion, Handler, LimitState, Request, Tally
@@ -610,27 +610,47 @@ async def test_who_waits_for_a_limit_hears_that_the_circuit_opens(kind: str, lim
     assert LoopClock().now() - before < 1
 
 
-async def test_patience_ends_a_wait_for_tokens():
-    """A row of twenty minutes' worth of tokens does not hold a run whose provider is away."""
-    endpoint = Endpoint(tpm=600, patience=60.0)
-    waiting, _ = await waits_for("tokens", endpoint)
-    passed = Passed(1.0, NOTHING, await endpoint.purse.reserve(a_request()), Tally(), probe=False)
-    for _ in range(5):
-        endpoint.gate.in_flight += 1
-        endpoint.gate.failed(DOWN, passed)
-    [end] = await all_of([waiting])
-    assert isinstance(end, ProviderDown)
-    assert LoopClock().now() == pytest.approx(61, abs=0.5)
-
-
 async def test_patience_that_is_over_spins_nobody():
-    """An error that names a time beyond patience: the run ends when patience does, and looks at the clock a few times."""
-    endpoint = Endpoint(patience=60.0)
+    """An error that names a time beyond patience: the server is asked then, as it wanted, before it is given up."""
+    endpoint, sent = Endpoint(patience=60.0), Sent()
     await broken(endpoint, times=4)
     await broken(endpoint, ServerError("503", retry_after=300.0), times=1)
-    with pytest.raises(ProviderDown):
-        await endpoint.over(Script(an_answer()))(a_request())
-    assert LoopClock().now() == pytest.approx(60, abs=0.5)
+    await endpoint.over(sent)(a_request())
+    assert sent.times == [pytest.approx(300, abs=0.5)]
+
+
+async def test_nobody_is_given_up_who_was_not_asked_again():
+    """A row that waits for a budget of others is the probe as soon as it may be, though patience is over."""
+    budget = Purseful(0)
+    endpoint, sent = Endpoint(patience=60.0), Sent()
+    await broken(endpoint)
+    endpoint.purse = Purse(
+        Spending([budget], clock=LoopClock(), stop=endpoint.stop), lambda request: Amount(None, 1)
+    )
+    endpoint.gate._purse = endpoint.purse
+    budget.refusal = lambda amount: None  # type: ignore[assignment,method-assign]  # others have calls in flight
+    waiting = asyncio.ensure_future(endpoint.over(sent)(a_request()))
+    await asyncio.sleep(90)
+    budget.left = 1
+    await waiting
+    assert sent.times == [pytest.approx(90, abs=1)]
+
+
+async def test_bad_luck_ends_a_cool_down_for_those_who_wait():
+    """Late answers show that the server is there: the next one goes at once, not after half a minute."""
+    endpoint, tickets, sent = Endpoint(), Tickets(), Sent()
+    late = tasks_of(endpoint.over(tickets), 10)
+    await settle_down(50)
+    for ticket in tickets.waiting[:5]:
+        ticket.set_exception(DOWN)
+    await asyncio.sleep(1)
+    waiting = asyncio.ensure_future(endpoint.over(sent)(a_request()))
+    await asyncio.sleep(1)
+    for ticket in tickets.waiting[5:]:
+        ticket.set_result(an_answer())
+    await waiting
+    await all_of(late)
+    assert sent.times == [pytest.approx(2, abs=0.1)]
 
 
 async def test_a_pause_elsewhere_that_ends_is_heard_of():

@@ -123,6 +123,26 @@ async def test_at_the_end_of_the_run_nobody_is_waited_for():
     assert over.endpoint.gate.in_flight == 0
 
 
+async def test_a_call_that_is_cancelled_has_ended_before_the_run_does():
+    """Its clean-up takes a while, and its settlement is part of what the run notes at its end."""
+
+    async def server(request: Request) -> Completion:
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            await asyncio.sleep(1)
+        return an_answer()
+
+    over = Hedged(server)  # type: ignore[arg-type]  # any handler will do
+    call = asyncio.ensure_future(over.handler(a_request()))
+    await asyncio.sleep(1)
+    call.cancel()
+    await all_of([call])
+    assert over.endpoint.gate.in_flight == 1
+    await over.hedges.aclose()
+    assert over.endpoint.gate.in_flight == 0
+
+
 # With budgets
 
 

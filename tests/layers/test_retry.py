@@ -193,11 +193,42 @@ async def test_an_answer_that_was_on_its_way_fails_no_row():
     assert LoopClock().now() < 61 + 2 * 11
 
 
+async def test_the_last_row_of_a_run_that_alone_is_refused_fails_alone():
+    """Nobody is left to be answered in between; but others had been, and no other row was refused."""
+    tally = Tally()
+
+    async def server(request: Request) -> Completion:
+        over.health.refused(LoopClock().now(), tally, 10.0)
+        raise RateLimited("429", retry_after=10.0)
+
+    over = Over(server, patience=60.0)
+    over.health.good(0.0)
+    with pytest.raises(RetriesExhausted):
+        await over.handler(a_request(tally=tally))
+
+
+async def test_a_refusal_of_long_ago_is_no_spell():
+    """An endpoint that was idle for an hour since has not refused for an hour."""
+    tally = Tally()
+
+    async def server(request: Request) -> Completion:
+        if LoopClock().now() < 3601:
+            over.health.refused(LoopClock().now(), tally, 2.0)
+            raise RateLimited("429", retry_after=2.0)
+        return an_answer()
+
+    over = Over(server, patience=60.0)
+    over.health.refused(0.0, "another row")
+    await asyncio.sleep(3600)
+    assert await over.handler(a_request(tally=tally)) == an_answer()
+
+
 async def test_patience_is_the_endpoints_not_a_rows():
     """Rows take turns at being refused: the time since anybody was answered counts."""
     over = Over(Script(RateLimited("429", retry_after=10.0)), patience=60.0)
-    over.health.refused(0.0)
+    over.health.refused(0.0, "another row")
     await asyncio.sleep(55)
+    over.health.refused(55.0, "this row")
     with pytest.raises(QuotaSpent):
         await over.handler(a_request())
     assert LoopClock().now() < 60 + 2 * 11
