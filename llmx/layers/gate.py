@@ -43,7 +43,6 @@ from llmx.layers.budget import Reserved as Paid
 from llmx.layers.health import Health
 from llmx.layers.pacing import Pacing, Reserved
 from llmx.layers.pause import Pause
-from llmx.layers.retry import ALONE
 from llmx.layers.retry_budget import RetryBudget
 from llmx.layers.stop import Stop
 from llmx.types import Completion, Handler, Layer, LimitState, Request, Tally
@@ -305,19 +304,17 @@ class Gate:
     def answered(self, completion: Completion, passed: Passed) -> None:
         """A good answer, valid or not."""
         now = self._clock.now()
-        shut = self._breaker.wait(now)
         self._health.good(now)
         self._pause.answered()
         self._closed_by(self._breaker.succeeded(now, passed.sent, probe=passed.probe))
         self._pacing.answered(completion.usage, passed.expected, passed.sent)
         self._purse.answered(passed.paid, completion.usage)
         passed.tally.alone, passed.tally.refused_at = 0, None
-        self._left(shut, seconds=now - passed.sent)
+        self._left(seconds=now - passed.sent)
 
     def failed(self, error: BaseException, passed: Passed) -> None:
         """No answer."""
         now = self._clock.now()
-        shut = self._breaker.wait(now)
         if isinstance(error, RateLimited):
             self._refused(now, error, passed)
         elif isinstance(error, TransientError):
@@ -329,32 +326,23 @@ class Gate:
         if isinstance(error, ServerError | CallTimeout) and error.retry_after:
             self.pause(error.retry_after, "failed")
         self._purse.failed(passed.paid, error)
-        self._left(shut, overloaded=isinstance(error, OVERLOADED))
+        self._left(overloaded=isinstance(error, OVERLOADED))
 
     def _refused(self, now: float, error: RateLimited, passed: Passed) -> None:
         """A limit: pacing, not failure."""
+        was_alone = self._health.is_alone(passed.tally)
         self._health.refused(now, passed.tally, error.retry_after or 0.0)
         self._closed_by(
             self._breaker.succeeded(now, passed.sent, probe=passed.probe) if passed.probe else False
         )
-        if self._is_its_own(now, passed.tally):
+        if self._health.is_alone(passed.tally):
+            if not was_alone:  # what was learnt from its refusals was wrong
+                self._pacing.forget()
             return
         self._pacing.refused(passed.sent, error.retry_after)
         self._concurrency.refused(now, sent=passed.sent)
         back_off = self._pause.refused(now, passed.sent)
         self.pause(error.retry_after or back_off, "refused" if error.retry_after else "unnamed")
-
-    def _is_its_own(self, now: float, tally: Tally) -> bool:
-        """Whether it is this request that is refused, again and again, and not the limit that is used up.
-
-        So it is with one that is larger than the limit: others are answered all the while. It waits by itself.
-        """
-        others_passed = tally.refused_at is not None and self._health.last_answer > tally.refused_at
-        tally.alone += others_passed
-        tally.refused_at = now
-        if others_passed and tally.alone == ALONE:  # what was learnt from its refusals was wrong
-            self._pacing.forget()
-        return tally.alone >= ALONE
 
     def _broke(self, now: float, error: TransientError, passed: Passed) -> None:
         if isinstance(error, ServerError):
@@ -372,11 +360,10 @@ class Gate:
             self._observer(CircuitClosed(self.name))
             self._tell_others()
 
-    def _left(self, shut: float, *, seconds: float | None = None, overloaded: bool = False) -> None:
+    def _left(self, *, seconds: float | None = None, overloaded: bool = False) -> None:
         """A call is back.
 
         Args:
-            shut: seconds that the circuit would have been, before it was.
             seconds: how long its answer took, None if it got none.
         """
         before = self._concurrency.limit
@@ -386,9 +373,7 @@ class Gate:
         if self._concurrency.limit != before:
             self._observer(ConcurrencySet(self.name, self._concurrency.limit))
         self._freed.happen()
-        if (
-            self._breaker.wait(self._clock.now()) < shut
-        ):  # a late answer has shown bad luck, or a probe nothing
+        if self._breaker.down_since is not None:  # a late answer may have shown bad luck, or a probe nothing
             self._tell_others()
 
     def heard(self, states: Sequence[LimitState]) -> None:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["Health"]
+from llmx.types import Tally
+
+__all__ = ["ALONE", "Health"]
+
+ALONE = 3
+"""Refusals of one row, each with answers to others since the one before, that show that it is this row."""
 
 SPELL = 120.0
 """Seconds without a refusal after which the next one is another matter; the longest pause is a fourth of it."""
@@ -27,7 +32,7 @@ class Health:
         self.last_answer = -math.inf
         self.refused_since: float | None = None
         self.several = False
-        self._row: object = None
+        self._row: Tally | None = None
         self._expected = math.inf
 
     def good(self, now: float) -> None:
@@ -36,15 +41,24 @@ class Health:
         self.last_answer = now
         self.refused_since = None
 
-    def refused(self, now: float, row: object, retry_after: float = 0.0) -> None:
+    def refused(self, now: float, tally: Tally, retry_after: float = 0.0) -> None:
         """Note a refusal for a limit.
 
         Args:
-            row: whose request it was.
+            tally: of the row whose request it was.
             retry_after: seconds that the server named; who was not asked for long after that is not in a spell.
         """
         self.reached = True
         if self.refused_since is None or now > self._expected:
-            self.refused_since, self.several, self._row = now, False, row
-        self.several = self.several or row is not self._row
+            self.refused_since, self.several, self._row = now, False, tally
+        self.several = self.several or tally is not self._row
         self._expected = now + retry_after + SPELL
+        tally.alone += tally.refused_at is not None and self.last_answer > tally.refused_at
+        tally.refused_at = now
+
+    def is_alone(self, tally: Tally) -> bool:
+        """Whether it is this row that is refused, again and again, and not the limit that is used up.
+
+        So it is with one that is larger than the limit: others are answered all the while. It waits by itself.
+        """
+        return tally.alone >= ALONE

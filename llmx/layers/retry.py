@@ -33,10 +33,7 @@ from llmx.layers.stop import Stop
 from llmx.text import plural
 from llmx.types import Completion, Handler, Layer, Request, Tally
 
-__all__ = ["ALONE", "RetryPolicy", "retried"]
-
-ALONE = 3
-"""Refusals of one request, between which others were answered, that show that it is this request and not the limit."""
+__all__ = ["RetryPolicy", "retried"]
 
 OUTAGE = 60.0
 """Seconds: no row fails because its provider was down for as long as this."""
@@ -189,7 +186,7 @@ class _Series:
             QuotaSpent: nobody was answered for as long.
         """
         now, patience = self._clock.now(), self._policy.patience
-        if self._tally.alone >= ALONE:
+        if self._health.is_alone(self._tally):
             return now - self._started > patience
         since = self._health.refused_since  # the endpoint's, not this request's: turns go round
         quiet = now - (max(self._started, self._health.last_answer) if since is None else since)

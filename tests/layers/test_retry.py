@@ -25,8 +25,8 @@ from llmx.errors import (
     UnknownModel,
 )
 from llmx.events import RetryScheduled, RetryStarted
-from llmx.layers.health import Health
-from llmx.layers.retry import ALONE, RetryPolicy, retried
+from llmx.layers.health import ALONE, Health
+from llmx.layers.retry import RetryPolicy, retried
 from llmx.layers.stop import Stop
 from llmx.types import Completion, Handler, Request, Tally
 
@@ -218,7 +218,7 @@ async def test_a_refusal_of_long_ago_is_no_spell():
         return an_answer()
 
     over = Over(server, patience=60.0)
-    over.health.refused(0.0, "another row")
+    over.health.refused(0.0, Tally())
     await asyncio.sleep(3600)
     assert await over.handler(a_request(tally=tally)) == an_answer()
 
@@ -226,9 +226,9 @@ async def test_a_refusal_of_long_ago_is_no_spell():
 async def test_patience_is_the_endpoints_not_a_rows():
     """Rows take turns at being refused: the time since anybody was answered counts."""
     over = Over(Script(RateLimited("429", retry_after=10.0)), patience=60.0)
-    over.health.refused(0.0, "another row")
+    over.health.refused(0.0, Tally())
     await asyncio.sleep(55)
-    over.health.refused(55.0, "this row")
+    over.health.refused(55.0, Tally())
     with pytest.raises(QuotaSpent):
         await over.handler(a_request())
     assert LoopClock().now() < 60 + 2 * 11
