@@ -9,25 +9,20 @@ integers: tokens, and nano-dollars rounded up.
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
-import shlex
 import sqlite3
-import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from llmx.environment import private
-from llmx.errors import OutputFailed
-from llmx.system import OURS
+from llmx.budget_file import checked, connected, opened, telling
 
-__all__ = ["ALIVE", "BudgetState", "Daily", "NamedBudget", "Reservation", "budget_file", "spent"]
+__all__ = ["ALIVE", "BudgetState", "Daily", "NamedBudget", "Reservation", "spent"]
 
 WINDOW = 24 * 60
 """Minutes. The one that has partly left the last 24 hours counts too, and so do those ahead of the clock: one that is
@@ -36,30 +31,11 @@ put back must free nothing."""
 KEPT = 7 * WINDOW
 """Minutes after which a row is deleted. Not at once, lest a clock that is ahead for a moment lose what counts."""
 
-LOCK_SECONDS = 10.0
-"""How long another process may hold the file; a transaction takes a fraction of a millisecond."""
-
-TRIES, PAUSE = 100, 0.01
-"""How often a new file that others are opening, too, is made ready, and the seconds in between."""
-
 ALIVE = 15 * 60
 """Seconds after which a process that has neither reserved nor settled anything is expected to do so no more."""
 
 NANO = 10**9
 
-_SPENDING = (
-    "spent (budget TEXT NOT NULL, minute INTEGER NOT NULL,"
-    " cost INTEGER NOT NULL CHECK (typeof(cost) = 'integer' AND cost >= 0),"
-    " tokens INTEGER NOT NULL CHECK (typeof(tokens) = 'integer' AND tokens >= 0),"
-    " PRIMARY KEY (budget, minute)) WITHOUT ROWID"
-)
-_HOLDING = (
-    "held (budget TEXT NOT NULL, pid INTEGER NOT NULL, owner TEXT NOT NULL, changed INTEGER NOT NULL,"
-    " cost INTEGER NOT NULL CHECK (typeof(cost) = 'integer' AND cost >= 0),"
-    " tokens INTEGER NOT NULL CHECK (typeof(tokens) = 'integer' AND tokens >= 0),"
-    " PRIMARY KEY (budget, pid, owner)) WITHOUT ROWID"
-)
-_TABLES = (_SPENDING, _HOLDING)
 _SPENT = (
     "SELECT COALESCE(SUM(cost), 0), COALESCE(SUM(tokens), 0),"
     " MIN(CASE WHEN cost > 0 THEN minute END), MIN(CASE WHEN tokens > 0 THEN minute END)"
@@ -165,9 +141,14 @@ class NamedBudget:
         self._owner = (os.getpid(), secrets.token_hex(4))  # a pid may come again
         self._aside = (0, 0)
         self._closed = False
-        with _telling(path):
-            self._db = _open(path, now())
-            self._used = self._spent(now())
+        with telling(path):
+            self._db = opened(path)
+            try:
+                self._forget_old(now())
+                self._used = self._spent(now())
+            except BaseException:
+                self._db.close()
+                raise
 
     @property
     def left(self) -> tuple[Decimal | None, int | None]:
@@ -212,7 +193,7 @@ class NamedBudget:
             cost, tokens: as for `reserve`.
         """
         nanos, tokens = _amounts(cost, tokens)
-        with self._lock, _telling(self._path):
+        with self._lock, telling(self._path):
             moment = self._now()
             used, used_tokens = self._spent(moment)
             held, held_tokens = _held(self._db, self._name, moment, besides=self._owner)
@@ -245,15 +226,19 @@ class NamedBudget:
 
     def state(self) -> BudgetState:
         """How it stands now, reservations included."""
-        with self._lock, _telling(self._path):
+        with self._lock, telling(self._path):
             return _state(self._db, self._name, self._limits, self._now())
 
     def close(self) -> None:
         """Let go of the file. What is reserved and not settled stays counted."""
-        with self._lock, _telling(self._path), closing(self._db) as db:
+        with self._lock, telling(self._path), closing(self._db) as db:
             if not self._closed:
                 self._closed = True
                 db.execute(_FORGET, (self._name, *self._owner))
+
+    def _forget_old(self, moment: float) -> None:
+        self._db.execute("DELETE FROM spent WHERE minute < ?", (_minute(moment) - KEPT,))
+        self._db.execute("DELETE FROM held WHERE changed < ?", (int(moment) - KEPT * 60,))
 
     def _spent(self, moment: float) -> tuple[int, int]:
         """Nano-dollars and tokens."""
@@ -263,7 +248,7 @@ class NamedBudget:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing, and nobody else's in between."""
-        with self._lock, _telling(self._path):
+        with self._lock, telling(self._path):
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 yield self._db
@@ -271,11 +256,6 @@ class NamedBudget:
             finally:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
-
-
-def budget_file(home: Path) -> Path:
-    """Where budgets live below llmx's own folder: in one of their own, as SQLite puts more files beside it."""
-    return home / "budgets" / "budgets.db"
 
 
 def spent(path: Path, budgets: Mapping[str, Daily], now: float) -> list[BudgetState]:
@@ -289,10 +269,10 @@ def spent(path: Path, budgets: Mapping[str, Daily], now: float) -> list[BudgetSt
     Raises:
         OutputFailed: as `NamedBudget`.
     """
-    with _telling(path):
+    with telling(path):
         if os.path.lexists(path):
-            with closing(_connect(path)) as db:
-                if _check(db):
+            with closing(connected(path)) as db:
+                if checked(db):
                     return [_state(db, name, limits, now) for name, limits in budgets.items()]
     return [BudgetState(name, limits) for name, limits in budgets.items()]
 
@@ -339,81 +319,3 @@ def _amounts(cost: Decimal, tokens: int) -> tuple[int, int]:
 
 def _dollars(nanos: int) -> Decimal:
     return Decimal(nanos).scaleb(-9)
-
-
-def _open(path: Path, now: float) -> sqlite3.Connection:
-    with private():  # for the folders above, too, where we make them
-        path.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | OURS, 0o600))
-    db = _connect(path)
-    try:
-        _check(db)
-        _log_ahead(db)
-        for table in _TABLES:
-            db.execute(f"CREATE TABLE IF NOT EXISTS {table}")
-        db.execute("DELETE FROM spent WHERE minute < ?", (_minute(now) - KEPT,))
-        db.execute("DELETE FROM held WHERE changed < ?", (int(now) - KEPT * 60,))
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _log_ahead(db: sqlite3.Connection) -> None:
-    """Write to a WAL that is synced at checkpoints only, not in each transaction.
-
-    A process that is killed loses nothing by it. A machine that loses power may lose the last seconds, the
-    file staying whole: a budget bounds a day's spending, so it can do without milliseconds for every call.
-    Where there is no WAL, as without shared memory, each transaction is synced: slow, but right.
-    """
-    # SQLite itself does not wait here, lest two that both want to change the mode do so for ever.
-    for _ in range(TRIES):
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            break
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-                raise
-            time.sleep(PAUSE)
-    db.execute("PRAGMA synchronous = NORMAL")
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    """A connection to a file that is there."""
-    # Not opened for it: closing it would drop the locks that this process's other connections hold.
-    if not stat.S_ISREG(path.lstat().st_mode):  # above all a link, which SQLite would follow
-        raise sqlite3.DatabaseError("it is a link, or no file")
-    uri = f"{path.absolute().as_uri()}?mode=rw"
-    return sqlite3.connect(uri, LOCK_SECONDS, uri=True, isolation_level=None, check_same_thread=False)
-
-
-def _check(db: sqlite3.Connection) -> bool:
-    """Whether the tables are there yet; anything else in the file makes it somebody else's, to be left alone."""
-    # Whoever wrote the file may have put triggers and views into it, which SQLite would run.
-    db.execute("PRAGMA trusted_schema = OFF")
-    found = db.execute("SELECT name, sql FROM sqlite_master").fetchall()
-    for name, sql in found:
-        if sql not in {f"CREATE TABLE {table}" for table in _TABLES}:
-            raise sqlite3.DatabaseError(f"{name!r} in it is not of llmx's making")
-    return len(found) == len(_TABLES)
-
-
-@contextmanager
-def _telling(path: Path) -> Iterator[None]:
-    """What SQLite or the disk refuses, as an error of ours."""
-    try:
-        yield
-    except (sqlite3.Error, OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        problem = f"cannot use the budgets in {path}: {reason}"
-        # SQLite's other classes tell of what surrounds the file: locks, room, rights.
-        if type(error) in (sqlite3.DatabaseError, sqlite3.IntegrityError):
-            hint = f"rm {shlex.quote(str(path))}* forgets what was spent, and all budgets begin anew"
-        elif getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or reason == os.strerror(
-            errno.ENOSPC
-        ):
-            hint = "make room, then run the same command again"
-        else:
-            hint = "another folder by LLMX_HOME, where all budgets begin anew"
-        raise OutputFailed(problem, hint=hint) from error

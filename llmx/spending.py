@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from llmx.budgets import Daily, NamedBudget, Reservation, budget_file
+from llmx.budget_file import budget_file
+from llmx.budgets import Daily, NamedBudget, Reservation
 from llmx.clock import Clock
 from llmx.errors import BudgetReached, OutputFailed, UsageError
 from llmx.events import BudgetChanged, Observer

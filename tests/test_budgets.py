@@ -18,7 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmx.budgets import ALIVE, BudgetState, Daily, NamedBudget, Reservation, budget_file, spent
+from llmx.budget_file import budget_file
+from llmx.budgets import ALIVE, BudgetState, Daily, NamedBudget, Reservation, spent
 from llmx.errors import OutputFailed
 
 DAY = 24 * 3600.0
@@ -443,7 +444,7 @@ def test_a_process_that_is_killed(path: Path):
 
 def test_a_file_that_another_holds(path: Path, monkeypatch: pytest.MonkeyPatch):
     """It is an error, and not one that asks to remove the file; then all is as before."""
-    monkeypatch.setattr("llmx.budgets.LOCK_SECONDS", 0.001)
+    monkeypatch.setattr("llmx.budget_file.LOCK_SECONDS", 0.001)
     with contextlib.closing(NamedBudget(path, "dev", Daily(tokens=1))) as budget:
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")

@@ -62,7 +62,8 @@ def show_budgets(
         UsageError: there is no budget of that name.
         OutputFailed: what was spent cannot be read, or nothing can be printed.
     """
-    from llmx.budgets import budget_file, spent
+    from llmx.budget_file import budget_file
+    from llmx.budgets import spent
     from llmx.records import to_json
 
     if env.stdout.closed:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from llmx.budgets import Daily, NamedBudget, budget_file
+from llmx.budget_file import budget_file
+from llmx.budgets import Daily, NamedBudget
 from llmx.cli.budget import budget, show_budgets
 from llmx.environment import Environment
 from llmx.errors import OutputFailed, UsageError
