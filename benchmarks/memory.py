@@ -3,7 +3,7 @@
     python benchmarks/memory.py [--few 1000] [--many 20000] [--concurrency 32]
 
 Beside llmx the same raw aiohttp loop as in throughput.py, which makes a task per row. The cache is empty at the start
-of a run and on during it. `--many 1000000` takes hours: a row is a call.
+of a run and on during it. `--many 1000000` takes half an hour, a row being a call, and the loop takes gigabytes.
 """
 
 from __future__ import annotations

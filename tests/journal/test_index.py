@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
+from peak import peak_kib
 
 from llmx.journal import index as module
 from llmx.journal.index import Index, Known, Place, RowState, Totals, number
@@ -324,3 +325,28 @@ def test_the_state_is_readable(index: Index):
     index.commit()
     (text,) = index._db.execute("SELECT value FROM meta").fetchone()
     assert orjson.loads(text)["totals"]["cost"] == "0.01"
+
+
+FOLDER = """
+import sys
+from pathlib import Path
+from llmx.journal.index import Index
+from llmx.journal.lines import Line
+
+def lines(rows):
+    for n in range(rows):
+        digest = f"{n * 0x9E3779B97F4A7C15 % 2**64:016x}"  # as scattered as digests are
+        yield Line(n, 1, {"t": "answer", "fp": digest, "usage": {"input": 1, "output": 1, "cost": 0}})
+        yield Line(n, 1, {"t": "row", "id": digest, "ok": True, "n": 1})
+
+index = Index(Path(sys.argv[1]), "j")
+for _ in index.fold_all(lines(int(sys.argv[2]))):
+    pass
+index.close()
+"""
+
+
+def test_memory_does_not_grow_with_the_index(tmp_path: Path):
+    """Once its 8 MiB of pages are taken, rows cost nothing: 200,000 more, 9 MB on the disk, at most 3 MB."""
+    few, many = (peak_kib(FOLDER, tmp_path / str(rows), str(rows)) for rows in (200_000, 400_000))
+    assert many - few < 3_000
