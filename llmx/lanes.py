@@ -15,9 +15,11 @@ from llmx.events import Observer
 from llmx.journal import Journal
 from llmx.layers import compose
 from llmx.layers.adaptive import AdaptiveConcurrency
+from llmx.layers.breaker import COOL_DOWN, Breaker
 from llmx.layers.budget import Amount, Purse, Spending, worst_case
 from llmx.layers.cache import cached
 from llmx.layers.careful import careful
+from llmx.layers.condition import Condition
 from llmx.layers.fallback import Lane
 from llmx.layers.fit import fitting
 from llmx.layers.gate import Gate, admitted
@@ -45,6 +47,9 @@ CONCURRENCY = 32
 
 ADAPTIVE = 256
 """The most that it grows to while the server keeps up: 5,000 rows a minute at 3 s a call."""
+
+PROBED = 0.4
+"""The share of patience after which a probe goes out at the latest: nobody is given up who was not asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +110,18 @@ def lane(endpoint: Endpoint, name: str, parts: Parts, *, several: bool) -> Lane:
         several: it is not the only one.
     """
     health = Health()
-    gate = _gate(endpoint, name, parts, health)
-    endpoint.listen(gate.heard)
+    pacing = _pacing(endpoint, name, parts)
+    condition = _condition(endpoint, name, parts, health, pacing)
+    endpoint.listen(condition.heard)
+    gate = Gate(
+        name,
+        condition=condition,
+        pacing=pacing,
+        purse=Purse(parts.spending, worst(endpoint, priced=counts_money(parts.settings))),
+        patience=parts.settings.patience,
+        clock=parts.clock,
+        stop=parts.stop,
+    )
     layers = [*_outer(endpoint, parts), *_inner(endpoint, name, parts, gate, health)]
     handler = compose(endpoint.provider.complete, layers)
     return Lane(name, handler, _addressed(endpoint, parts.schema) if several else _as_it_is, gate)
@@ -155,27 +170,29 @@ def _hedged(parts: Parts, gate: Gate) -> Layer:
     )
 
 
-def _gate(endpoint: Endpoint, name: str, parts: Parts, health: Health) -> Gate:
+def _condition(endpoint: Endpoint, name: str, parts: Parts, health: Health, pacing: Pacing) -> Condition:
     limits, settings = traffic(endpoint, parts.settings), parts.settings
-    pacing = Pacing(
+    return Condition(
+        name,
+        pacing=pacing,
+        concurrency=AdaptiveConcurrency(limits.start, limits.ceiling),
+        health=health,
+        breaker=Breaker(min(COOL_DOWN, settings.patience * PROBED)),
+        max_wait=settings.max_wait,
+        clock=parts.clock,
+        observer=parts.observer,
+    )
+
+
+def _pacing(endpoint: Endpoint, name: str, parts: Parts) -> Pacing:
+    limits = traffic(endpoint, parts.settings)
+    return Pacing(
         name,
         rpm=limits.rpm,
         tpm=limits.tpm,
         clock=parts.clock,
         observer=parts.observer,
         size=_body_size,
-    )
-    return Gate(
-        name,
-        pacing=pacing,
-        purse=Purse(parts.spending, worst(endpoint, priced=counts_money(settings))),
-        concurrency=AdaptiveConcurrency(limits.start, limits.ceiling),
-        health=health,
-        patience=settings.patience,
-        max_wait=settings.max_wait,
-        clock=parts.clock,
-        stop=parts.stop,
-        observer=parts.observer,
     )
 
 

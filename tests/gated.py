@@ -16,6 +16,7 @@ from llmx.errors import RateLimited
 from llmx.layers.adaptive import AdaptiveConcurrency
 from llmx.layers.breaker import Breaker
 from llmx.layers.budget import Allowance, Amount, Purse, Spending
+from llmx.layers.condition import Condition
 from llmx.layers.gate import Gate, admitted
 from llmx.layers.health import Health
 from llmx.layers.pacing import Pacing
@@ -70,18 +71,24 @@ class Endpoint:
         spending = Spending(self.allowances, clock=self.clock, stop=self.stop)
         self.purse = Purse(spending, lambda request: self.worst)
         self.concurrency = AdaptiveConcurrency(*self.places)
-        self.gate = Gate(
+        self.condition = Condition(
             self.name,
             pacing=self.pacing,
-            purse=self.purse,
             concurrency=self.concurrency,
             health=self.health,
-            patience=self.patience,
+            breaker=self.breaker,
             max_wait=self.max_wait,
             clock=self.clock,
-            stop=self.stop,
             observer=self.log,
-            breaker=self.breaker,
+        )
+        self.gate = Gate(
+            self.name,
+            condition=self.condition,
+            pacing=self.pacing,
+            purse=self.purse,
+            patience=self.patience,
+            clock=self.clock,
+            stop=self.stop,
         )
         self.health.reached = self.health.answered = self.reached
 
@@ -100,6 +107,31 @@ class Endpoint:
             allowed=self.gate.retry_allowed,
         )
         return layer(self.over(handler))
+
+
+@dataclass
+class Calls:
+    """A budget of so many calls at a time, which is waited for.
+
+    Args:
+        settled: tokens of those that have ended.
+    """
+
+    left: int
+    settled: list[int] = field(default_factory=list)
+
+    def reserve(self, amount: Amount) -> int | None:
+        if self.left == 0:
+            return None
+        self.left -= 1
+        return 1
+
+    def settle(self, reservation: int, amount: Amount, *, counted: bool) -> None:
+        self.left += 1
+        self.settled.append(amount.tokens)
+
+    def refusal(self, amount: Amount) -> None:
+        return None
 
 
 def neighbours(*endpoints: Endpoint) -> None:

@@ -1,7 +1,7 @@
 """The call's layers: each takes a handler and returns one; `compose` stacks them.
 
 From the outside in: coalesced, fallback, and of each endpoint cached, asked_anew, validated, journalled, fitting, careful,
-retried, admitted, hedged, budgeted, metered, timed, provider. The reasons for this order are in docs/concepts.md.
+retried, admitted (or hedged), metered, timed, provider. The reasons for this order are in docs/concepts.md.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from llmx.errors import BudgetReached, LlmxError, OutputFailed, Stopped
 from llmx.layers.stop import Stop
 from llmx.types import Request, Usage
 
-__all__ = ["Allowance", "Amount", "Purse", "Reserved", "Spending", "worst_case"]
+__all__ = ["Allowance", "Amount", "Purse", "SetAside", "Spending", "worst_case"]
 
 LOOK = 0.5
 """Seconds after which a budget is looked at again that other runs may have settled calls of."""
@@ -162,7 +162,7 @@ def worst_case(
 
 
 @dataclass(frozen=True, slots=True)
-class Reserved:
+class SetAside:
     """What is set aside for one call.
 
     Args:
@@ -185,18 +185,18 @@ class Purse:
         self._spending = spending
         self._worst = worst
 
-    def at_once(self, request: Request) -> Reserved | None:
+    def at_once(self, request: Request) -> SetAside | None:
         """Set a call's worst case aside; None if there is no room now. Raises as `Spending.reserve`."""
         most = self._worst(request)
         reservations = self._spending.at_once(most)
-        return None if reservations is None else Reserved(most, reservations)
+        return None if reservations is None else SetAside(most, reservations)
 
-    async def reserve(self, request: Request) -> Reserved:
+    async def reserve(self, request: Request) -> SetAside:
         """Set a call's worst case aside, once there is room. Raises as `Spending.reserve`."""
         most = self._worst(request)
-        return Reserved(most, await self._spending.reserve(most))
+        return SetAside(most, await self._spending.reserve(most))
 
-    def answered(self, reserved: Reserved, usage: Usage) -> None:
+    def answered(self, reserved: SetAside, usage: Usage) -> None:
         """An answer came: what it used is counted; from a server that does not count, the worst case."""
         most = reserved.most
         if not usage.total_tokens:
@@ -205,16 +205,16 @@ class Purse:
         cost = most.cost if usage.cost is None else usage.cost
         self._settle(reserved, Amount(cost, usage.total_tokens), counted=True)
 
-    def failed(self, reserved: Reserved, error: BaseException) -> None:
+    def failed(self, reserved: SetAside, error: BaseException) -> None:
         """None came: a call that may have been billed, as one that was cancelled may, counts as its worst case."""
         if isinstance(error, LlmxError) and not error.maybe_billed:
             self.give_back(reserved)
         else:
             self._settle(reserved, reserved.most, counted=False)
 
-    def give_back(self, reserved: Reserved) -> None:
+    def give_back(self, reserved: SetAside) -> None:
         """The call was not made."""
         self._settle(reserved, Amount(Decimal(0), 0), counted=True)
 
-    def _settle(self, reserved: Reserved, amount: Amount, *, counted: bool) -> None:
+    def _settle(self, reserved: SetAside, amount: Amount, *, counted: bool) -> None:
         self._spending.settle(reserved.reservations, amount, counted=counted)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
 import pytest
 from fakes import Gate as Tickets
 from fakes import LoopClock, Script, a_request, all_of, an_answer, settle_down
-from gated import Endpoint, Sent, neighbours
+from gated import Calls, Endpoint, Sent, neighbours
 
 from llmx.errors import (
     AuthenticationFailed,
-    BudgetReached,
     CallTimeout,
     ConnectionFailed,
     Interrupted,
@@ -26,7 +24,8 @@ from llmx.errors import (
     Stopped,
 )
 from llmx.events import CircuitClosed, CircuitOpened, CircuitProbing, Paused
-from llmx.layers.budget import Amount, Purse, Spending
+from llmx.layers.budget import Amount
+from llmx.layers.condition import Call
 from llmx.layers.gate import Passed
 from llmx.layers.pacing import NOTHING
 from llmx.types import Completion, Handler, LimitState, Request, Tally
@@ -110,7 +109,7 @@ async def test_never_more_are_in_flight_than_may_be(places: int):
         task.cancel()
     await all_of(tasks)
     assert most == places
-    assert (endpoint.gate.in_flight, endpoint.gate.waiting) == (0, 0)
+    assert (endpoint.condition.in_flight, endpoint.gate.waiting) == (0, 0)
 
 
 # Pauses
@@ -129,7 +128,7 @@ async def test_a_pause_is_told_once():
     """A shorter pause within a longer one is no news; a longer one is told again."""
     endpoint = Endpoint()
     for seconds in (30.0, 20.0, 29.0, 45.0):
-        endpoint.gate.pause(seconds)
+        endpoint.condition.pause(seconds)
     assert endpoint.log.events == [Paused("mock", 30.0), Paused("mock", 45.0)]
 
 
@@ -179,10 +178,10 @@ async def test_a_time_holds_everybody_whatever_the_status():
 async def test_a_pause_that_grows_is_waited_out():
     """Whoever waits for a pause waits for its prolongation as well."""
     endpoint, sent = Endpoint(), Sent()
-    endpoint.gate.pause(30)
+    endpoint.condition.pause(30)
     waiting = tasks_of(endpoint.over(sent), 5)
     await asyncio.sleep(29)
-    endpoint.gate.pause(30)
+    endpoint.condition.pause(30)
     await asyncio.gather(*waiting)
     assert min(sent.times) >= 59
 
@@ -194,7 +193,7 @@ def drained(reset: float | None = 20.0, *, limit: float = 600.0) -> list[LimitSt
 async def test_a_limit_that_others_have_used_up_holds_everybody():
     """Nothing is left, and it was not us: nobody is sent before the reset."""
     endpoint, sent = Endpoint(), Sent()
-    endpoint.gate.heard(drained())
+    endpoint.condition.heard(drained())
     await asyncio.gather(*tasks_of(endpoint.over(sent), 3))
     assert min(sent.times) >= 20
     assert endpoint.log.of(Paused) == [Paused("mock", 20.0, "drained")]
@@ -204,7 +203,7 @@ async def test_a_limit_that_we_have_used_up_holds_nobody():
     """Our own pace is as fast as the limit allows: what is left is what it should be."""
     endpoint, sent = Endpoint(), Sent()
     await asyncio.gather(*tasks_of(endpoint.over(sent), 500))
-    endpoint.gate.heard(drained())
+    endpoint.condition.heard(drained())
     assert endpoint.log.of(Paused) == []
 
 
@@ -212,7 +211,7 @@ async def test_a_limit_that_we_have_used_up_holds_nobody():
 async def test_a_drained_limit_holds_for_a_minute_at_most(reset: float | None, held: float):
     """Without a reset there is nothing to wait for, and one of a day is looked at again after a minute."""
     endpoint, sent = Endpoint(), Sent()
-    endpoint.gate.heard(drained(reset))
+    endpoint.condition.heard(drained(reset))
     await endpoint.over(sent)(a_request())
     assert sent.times[0] == pytest.approx(held, abs=0.3)
 
@@ -265,7 +264,7 @@ async def test_a_server_that_has_only_failed_was_reached():
 async def test_a_wait_for_the_circuit_uses_no_attempt():
     """Nor does one for a pause: neither attempts nor failures are counted while a request waits."""
     endpoint = await broken(Endpoint())
-    endpoint.gate.pause(45)
+    endpoint.condition.pause(45)
     request, script = a_request(), Script(an_answer())
     await endpoint.over(script)(request)
     assert LoopClock().now() >= 45
@@ -459,7 +458,7 @@ async def test_a_pause_sends_away_where_rows_are_spread(leaves: bool, seconds: f
     first, second = Endpoint(), Endpoint(name="second")
     neighbours(first, second)
     first.gate.leaves_pauses = leaves
-    first.gate.pause(seconds)
+    first.condition.pause(seconds)
     [end] = await all_of([first.over(Script(an_answer()))(a_request(**moving("second")))])
     assert isinstance(end, NotAdmitted) is goes
 
@@ -475,7 +474,7 @@ async def test_an_idle_endpoint():
     await settle_down()
     assert not endpoint.gate.is_idle()
     await cancelled(tasks)
-    endpoint.gate.pause(1)
+    endpoint.condition.pause(1)
     assert not endpoint.gate.is_idle()
     await asyncio.sleep(2)
     assert endpoint.gate.is_idle()
@@ -495,7 +494,7 @@ async def test_load_orders_endpoints():
     for each in (endpoint, fewer, slower):
         each.gate.rows = 4
         loads.append(each.gate.load())
-    slower.gate.pause(30)
+    slower.condition.pause(30)
     loads.append(slower.gate.load())
     assert loads == sorted(set(loads))
     assert loads[0] == 0
@@ -546,7 +545,7 @@ async def test_a_stop_ends_the_wait_for_a_pause(holds: str):
     """Nobody sits out a Retry-After, or an outage, in a run that is stopping."""
     endpoint = Endpoint()
     if holds == "pause":
-        endpoint.gate.pause(600)
+        endpoint.condition.pause(600)
     else:
         await broken(endpoint)
     tasks = tasks_of(endpoint.over(Script(an_answer())), 5)
@@ -601,9 +600,9 @@ async def test_who_waits_for_a_limit_hears_that_the_circuit_opens(kind: str, lim
     neighbours(first, second)
     waiting, _ = await waits_for(kind, first)
     before = LoopClock().now()
-    passed = Passed(before, NOTHING, await first.purse.reserve(a_request()), Tally(), probe=False)
+    passed = Passed(Call(before, NOTHING, Tally(), probe=False), await first.purse.reserve(a_request()))
     for _ in range(5):
-        first.gate.in_flight += 1
+        first.condition.in_flight += 1
         first.gate.failed(DOWN, passed)
     [end] = await all_of([waiting])
     assert isinstance(end, NotAdmitted)
@@ -621,14 +620,10 @@ async def test_patience_that_is_over_spins_nobody():
 
 async def test_nobody_is_given_up_who_was_not_asked_again():
     """A row that waits for a budget of others is the probe as soon as it may be, though patience is over."""
-    budget = Purseful(0)
-    endpoint, sent = Endpoint(patience=60.0), Sent()
+    budget = Calls(1)
+    endpoint, sent = Endpoint(patience=60.0, allowances=[budget], worst=Amount(None, 1)), Sent()
     await broken(endpoint)
-    endpoint.purse = Purse(
-        Spending([budget], clock=LoopClock(), stop=endpoint.stop), lambda request: Amount(None, 1)
-    )
-    endpoint.gate._purse = endpoint.purse
-    budget.refusal = lambda amount: None  # type: ignore[assignment,method-assign]  # others have calls in flight
+    budget.left = 0
     waiting = asyncio.ensure_future(endpoint.over(sent)(a_request()))
     await asyncio.sleep(90)
     budget.left = 1
@@ -658,8 +653,8 @@ async def test_a_pause_elsewhere_that_ends_is_heard_of():
     first, second = Endpoint(), Endpoint(name="second")
     neighbours(first, second)
     first.gate.leaves_pauses = second.gate.leaves_pauses = True
-    first.gate.pause(500)
-    second.gate.pause(5)
+    first.condition.pause(500)
+    second.condition.pause(5)
     [end] = await all_of([first.over(Script(an_answer()))(a_request(**moving("second")))])
     assert isinstance(end, NotAdmitted)
     assert LoopClock().now() == pytest.approx(4, abs=0.1)
@@ -673,7 +668,7 @@ async def test_a_pause_that_begins_sends_away_who_waits_for_a_place():
     tickets = Tickets()
     tasks = [asyncio.ensure_future(first.over(tickets)(a_request(**moving("second")))) for _ in range(3)]
     await asyncio.sleep(1)
-    first.gate.pause(55)
+    first.condition.pause(55)
     await settle_down(100)
     assert [task.done() for task in tasks] == [False, True, True]
     await cancelled(tasks)
@@ -717,34 +712,14 @@ async def test_nobody_waits_for_a_time_beyond_max_wait():
 # Budgets
 
 
-@dataclass
-class Purseful:
-    """A budget of so many calls."""
-
-    left: int
-
-    def reserve(self, amount: Amount) -> int | None:
-        if self.left == 0:
-            return None
-        self.left -= 1
-        return 1
-
-    def settle(self, reservation: int, amount: Amount, *, counted: bool) -> None:
-        self.left += amount.tokens == 0
-
-    def refusal(self, amount: Amount) -> BudgetReached:
-        return BudgetReached("used up")
-
-
 async def test_who_waited_for_the_budget_is_paced_all_the_same():
     """A place in the minute that was taken before a long wait would be used together with the next ones."""
-    budget = Purseful(8)
+    budget = Calls(8)
     endpoint = Endpoint(rpm=60, allowances=[budget], worst=Amount(None, 1))
 
     async def server(request: Request) -> Completion:
         times.append(LoopClock().now())
         await asyncio.sleep(20)
-        budget.left += 1
         return an_answer()
 
     times: list[float] = []
@@ -756,28 +731,27 @@ async def test_who_waited_for_the_budget_is_paced_all_the_same():
 
 async def test_who_does_not_get_through_gives_back_what_was_set_aside():
     """A row that moves on while it waits for its slot costs nothing here."""
-    budget = Purseful(5)
+    budget = Calls(5)
     first, second = Endpoint(rpm=1, allowances=[budget], worst=Amount(None, 1)), Endpoint(name="second")
     neighbours(first, second)
     waiting, _ = await waits_for("requests", first)
-    assert budget.left == 3
+    assert budget.left == 4
     first.gate.end(AuthenticationFailed("401"))
     await all_of([waiting])
-    assert budget.left == 4
+    assert budget.left == 5
 
 
 async def test_a_row_that_is_cancelled_while_it_waits_for_the_budget():
     """Nothing stays set aside, and who waits behind it goes on."""
-    budget = Purseful(1)
+    budget = Calls(1)
     endpoint = Endpoint(allowances=[budget], worst=Amount(None, 1))
     tickets = Tickets()
     tasks = tasks_of(endpoint.over(tickets), 3)
     await settle_down(50)
     tasks[1].cancel()
     await settle_down(50)
-    budget.left += 1
     tickets.waiting[0].set_result(an_answer())
     await settle_down(50)
     assert (tasks[0].done(), tickets.calls) == (True, 2)
     await cancelled(tasks)
-    assert (endpoint.gate.in_flight, endpoint.gate.waiting) == (0, 0)
+    assert (endpoint.condition.in_flight, endpoint.gate.waiting) == (0, 0)

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import pytest
 from fakes import LoopClock, a_request, all_of, an_answer, settle_down
-from gated import Endpoint
+from gated import Calls, Endpoint
 
 from llmx.errors import ServerError
 from llmx.events import HedgeEnded, HedgeSent
-from llmx.layers.budget import Amount, Reserved
+from llmx.layers.budget import Amount, SetAside
 from llmx.layers.hedge import ENOUGH, Hedges, hedged
 from llmx.types import Completion, Handler, Request
 
@@ -80,7 +80,7 @@ async def test_a_straggler_is_sent_once_more():
     [ended] = over.endpoint.log.of(HedgeEnded)
     assert ended.won
     assert ended.saved == pytest.approx(27.7, abs=0.5)
-    assert over.endpoint.gate.in_flight == 0
+    assert over.endpoint.condition.in_flight == 0
 
 
 async def test_the_first_call_may_win_all_the_same():
@@ -120,7 +120,7 @@ async def test_at_the_end_of_the_run_nobody_is_waited_for():
     began = LoopClock().now()
     await over.hedges.aclose()
     assert LoopClock().now() - began < 1
-    assert over.endpoint.gate.in_flight == 0
+    assert over.endpoint.condition.in_flight == 0
 
 
 async def test_a_call_that_is_cancelled_has_ended_before_the_run_does():
@@ -138,33 +138,12 @@ async def test_a_call_that_is_cancelled_has_ended_before_the_run_does():
     await asyncio.sleep(1)
     call.cancel()
     await all_of([call])
-    assert over.endpoint.gate.in_flight == 1
+    assert over.endpoint.condition.in_flight == 1
     await over.hedges.aclose()
-    assert over.endpoint.gate.in_flight == 0
+    assert over.endpoint.condition.in_flight == 0
 
 
 # With budgets
-
-
-@dataclass
-class Calls:
-    """A budget of so many calls at a time."""
-
-    left: int
-    settled: list[int] = field(default_factory=list)
-
-    def reserve(self, amount: Amount) -> int | None:
-        if self.left == 0:
-            return None
-        self.left -= 1
-        return 1
-
-    def settle(self, reservation: int, amount: Amount, *, counted: bool) -> None:
-        self.left += 1
-        self.settled.append(amount.tokens)
-
-    def refusal(self, amount: Amount) -> None:
-        return None
 
 
 async def test_both_calls_are_settled_each_with_what_it_used():
@@ -199,7 +178,7 @@ async def test_a_second_call_that_waits_for_the_budget_is_not_sent_in_vain():
     assert (await over.handler(request)).text == "first"
     await asyncio.sleep(60)
     assert (over.sent, over.server.calls.count("x"), request.tally.failures) == (0, 1, 0)
-    assert over.endpoint.gate.in_flight == 0
+    assert over.endpoint.condition.in_flight == 0
     await settle_down()
     assert await all_of([over.handler(a_request("y"))])
-    assert isinstance(await over.endpoint.purse.reserve(a_request("z")), Reserved)
+    assert isinstance(await over.endpoint.purse.reserve(a_request("z")), SetAside)

@@ -73,7 +73,7 @@ async def test_a_slot_is_not_kept_through_a_pause():
     await handler(a_request())
     waiting = tasks_of(handler, 2)
     await asyncio.sleep(30)
-    endpoint.gate.pause(600)
+    endpoint.condition.pause(600)
     await asyncio.gather(*waiting)
     assert sent.times[1] >= 630
     assert sent.times[2] - sent.times[1] >= 60
@@ -174,7 +174,7 @@ async def test_debts_do_not_slow_the_pace_for_good():
 async def test_cached_input_does_not_count_towards_input_limits():
     """As Anthropic has it: only what was not read from its cache."""
     endpoint = Endpoint()
-    endpoint.gate.heard([state("input_tokens", 6000)])
+    endpoint.condition.heard([state("input_tokens", 6000)])
     usage = Usage(input_tokens=1000, output_tokens=10, cached_tokens=1000)
     handler = endpoint.over(Script(Completion("{}", usage=usage, model="m")))
     for _ in range(30):
@@ -195,7 +195,7 @@ async def test_each_token_limit_is_held_for_itself(kind: LimitKind, used: tuple[
         return Completion("{}", usage=Usage(*used), model="m")
 
     handler = endpoint.over(server)
-    endpoint.gate.heard([state(kind, limit)])
+    endpoint.condition.heard([state(kind, limit)])
     for _ in range(20):
         await handler(a_request(body={"size": 2000}))
     began, before = LoopClock().now(), len(sent.times)
@@ -213,7 +213,7 @@ async def test_noisy_sizes_use_the_limit_and_never_more(source: str):
     server = Server(
         limits,
         tokens=lambda request: (chance.randint(50, 250), chance.randint(0, 100)),
-        listener=endpoint.gate.heard if source == "headers" else None,
+        listener=endpoint.condition.heard if source == "headers" else None,
     )
     await flood(endpoint.retrying(server), 240)
     assert server.refused == []
@@ -228,7 +228,7 @@ async def test_noisy_sizes_use_the_limit_and_never_more(source: str):
 async def test_limits_from_headers_are_kept():
     """From the first response on."""
     endpoint = Endpoint()
-    endpoint.gate.heard([state("requests", 600), state("tokens", 90_000)])
+    endpoint.condition.heard([state("requests", 600), state("tokens", 90_000)])
     assert learned(endpoint.log) == [("rpm", 600, "headers"), ("tpm", 90_000, "headers")]
     assert (await times(endpoint, 100))[-1] == pytest.approx(10, abs=0.3)
 
@@ -237,7 +237,7 @@ async def test_every_kind_has_its_name():
     """Input and output tokens are told apart."""
     endpoint = Endpoint()
     kinds: tuple[LimitKind, ...] = ("requests", "tokens", "input_tokens", "output_tokens")
-    endpoint.gate.heard([state(kind, 1000) for kind in kinds])
+    endpoint.condition.heard([state(kind, 1000) for kind in kinds])
     assert [limit for limit, _, _ in learned(endpoint.log)] == ["rpm", "tpm", "input tpm", "output tpm"]
 
 
@@ -245,7 +245,7 @@ async def test_the_same_limit_again_is_no_news():
     """It comes with every response, and changes nothing."""
     endpoint = Endpoint()
     for _ in range(50):
-        endpoint.gate.heard([state("requests", 600.5), state("tokens", 90_000.5)])
+        endpoint.condition.heard([state("requests", 600.5), state("tokens", 90_000.5)])
     assert len(endpoint.log.events) == 2
 
 
@@ -253,7 +253,7 @@ async def test_a_limit_that_was_told_is_never_raised():
     """Somebody has chosen it; a server that allows less is obeyed, and then more as far as was told."""
     endpoint = Endpoint(rpm=600, tpm=60_000)
     for factor in (10, 0.5, 10):
-        endpoint.gate.heard([state("requests", 600 * factor), state("tokens", 60_000 * factor)])
+        endpoint.condition.heard([state("requests", 600 * factor), state("tokens", 60_000 * factor)])
     assert learned(endpoint.log)[2:] == [
         ("rpm", 300, "headers"),
         ("tpm", 30_000, "headers"),
@@ -266,7 +266,9 @@ async def test_a_limit_that_was_told_is_never_raised():
 async def test_a_limit_below_one_is_none(limit: float):
     """It would let nothing through, ever."""
     endpoint = Endpoint()
-    endpoint.gate.heard([LimitState("requests", limit, 1.0, None), LimitState("tokens", limit, 1.0, None)])
+    endpoint.condition.heard(
+        [LimitState("requests", limit, 1.0, None), LimitState("tokens", limit, 1.0, None)]
+    )
     assert endpoint.log.events == []
 
 
@@ -274,10 +276,10 @@ async def test_a_limit_below_one_is_none(limit: float):
 async def test_a_limit_that_is_halved_is_held_from_then_on(told: float | None):
     """Not a minute later: from the change no window holds more than the new one."""
     endpoint, sent = Endpoint(rpm=told), Sent()
-    endpoint.gate.heard([state("requests", 1200)])
+    endpoint.condition.heard([state("requests", 1200)])
     tasks = tasks_of(endpoint.over(sent), 1500)
     await asyncio.sleep(30)
-    endpoint.gate.heard([state("requests", 600)])
+    endpoint.condition.heard([state("requests", 600)])
     await asyncio.gather(*tasks)
     after = [at for at in sent.times if at >= 30]
     assert len(sent.times) - len(after) == pytest.approx(590, abs=3)
@@ -289,10 +291,10 @@ async def test_a_limit_that_is_halved_is_held_from_then_on(told: float | None):
 async def test_a_limit_that_is_raised_is_used_soon():
     """The new pace holds from the next request on."""
     endpoint, sent = Endpoint(), Sent()
-    endpoint.gate.heard([state("requests", 60)])
+    endpoint.condition.heard([state("requests", 60)])
     tasks = tasks_of(endpoint.over(sent), 300)
     await asyncio.sleep(10)
-    endpoint.gate.heard([state("requests", 6000)])
+    endpoint.condition.heard([state("requests", 6000)])
     await asyncio.gather(*tasks)
     assert sent.times[-1] < 15
 
@@ -359,7 +361,7 @@ async def test_a_server_that_names_no_honest_time_is_used_well(named: float | No
 async def test_a_server_that_tells_its_limits_is_used_up(limits: Callable[[], RateLimits]):
     """By its headers: nearly all of it, and hardly a refusal."""
     endpoint = Endpoint(places=(32, 256), reached=False)
-    server = Server(limits(), listener=endpoint.gate.heard)
+    server = Server(limits(), listener=endpoint.condition.heard)
     await flood(endpoint.retrying(server), 180)
     assert len(server.admitted) >= 0.95 * 9000
     assert server.refused_share <= 0.005

@@ -81,16 +81,16 @@ def sent_and_heard(
         endpoint = Endpoint(
             rpm=rpm, tpm=tpm, size=lambda request: 4 * (arrivals[request.sample].tokens - 256)
         )
-        handler, gate = endpoint.over(provider), endpoint.gate
+        handler, condition = endpoint.over(provider), endpoint.condition
 
         async def pause(at: float, seconds: float) -> None:
             await asyncio.sleep(at)
-            gate.pause(seconds)
+            condition.pause(seconds)
 
         async def hear(change: Change) -> None:
             await asyncio.sleep(change.at)
             heard.append(Change(LoopClock().now(), change.limit))
-            gate.heard([LimitState(kind, change.limit, change.limit, None)])
+            condition.heard([LimitState(kind, change.limit, change.limit, None)])
 
         calls = [pause(*each) for each in pauses] + [hear(change) for change in changes]
         tasks = [asyncio.ensure_future(call) for call in calls]
