@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 
-from llmx.clock import Clock
+from llmx.clock import Clock, first_of
 from llmx.errors import LlmxError
 from llmx.events import HedgeEnded, HedgeSent, Observer
 from llmx.layers.gate import Gate, admitted
@@ -161,8 +161,6 @@ class _Hedging:
         except LlmxError:
             pass  # it is counted where it failed
         finally:
-            slower.cancel()
-            await asyncio.wait([slower])
             self.observer(HedgeEnded(self.gate.name, won, self.clock.now() - began if won else 0.0))
 
 
@@ -187,15 +185,8 @@ class _Race:
 
     async def ended(self, seconds: float) -> bool:
         """Wait so long at most; whether one has been answered, or none will be."""
-        waiting: set[asyncio.Future[Completion] | asyncio.Future[None]] = {
-            call for call in self.running if not call.done()
-        }
-        if waiting:
-            timer = asyncio.ensure_future(self._clock.sleep(seconds))
-            try:
-                await asyncio.wait({*waiting, timer}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                timer.cancel()
+        if waiting := [call for call in self.running if not call.done()]:
+            await first_of(*waiting, self._clock.sleep(seconds))
         answered = any(call.done() and call.exception() is None for call in self.running)
         return answered or all(call.done() for call in self.running)
 

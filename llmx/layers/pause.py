@@ -24,7 +24,7 @@ class Pause:
     def __init__(self, longest: float = math.inf) -> None:
         self._longest = longest
         self._until = -math.inf
-        self._refusals = 0
+        self._next = FIRST
         self._last_refusal = -math.inf
 
     def left(self, now: float) -> float:
@@ -45,9 +45,9 @@ class Pause:
         if sent <= self._last_refusal:
             return 0.0
         self._last_refusal = now
-        self._refusals += 1
-        return min(LONGEST, FIRST * 2.0 ** min(self._refusals - 1, 10))
+        seconds, self._next = self._next, min(LONGEST, 2 * self._next)
+        return seconds
 
     def answered(self) -> None:
         """A request was answered: the next refusal begins anew."""
-        self._refusals = 0
+        self._next = FIRST

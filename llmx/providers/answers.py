@@ -120,15 +120,19 @@ def server_time(date: str | None, now: float | None = None) -> float:
         date: the `date` header.
         now: where that says nothing; None to ask our own clock.
     """
-    try:
-        return parsedate_to_datetime(date or "").timestamp()
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return time.time() if now is None else now
+    if (told := _http_date(date)) is not None:
+        return told
+    return time.time() if now is None else now
 
 
 def _until(text: str | None, now: float) -> float | None:
+    moment = _http_date(text)
+    return moment - now if moment is not None and moment > now else None
+
+
+def _http_date(text: str | None) -> float | None:
+    """Seconds since 1970; None for what is no date."""
     try:
-        seconds = parsedate_to_datetime(text or "").timestamp() - now
+        return parsedate_to_datetime(text or "").timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
-    return seconds if seconds > 0 else None
