@@ -112,10 +112,14 @@ def telling(path: Path) -> Iterator[None]:
         # SQLite's other classes tell of what surrounds the file: locks, room, rights.
         if type(error) in (sqlite3.DatabaseError, sqlite3.IntegrityError):
             hint = f"rm {shlex.quote(str(path))}* forgets what was spent, and all budgets begin anew"
-        elif getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or reason == os.strerror(
-            errno.ENOSPC
-        ):
+        elif _is_full(error):
             hint = "make room, then run the same command again"
         else:
             hint = "another folder by LLMX_HOME, where all budgets begin anew"
         raise OutputFailed(problem, hint=hint) from error
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether there is no room on the disk."""
+    by_sqlite = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return by_sqlite or getattr(error, "errno", None) == errno.ENOSPC

@@ -15,7 +15,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -80,6 +80,13 @@ class Daily:
         fits = self.cost is None or _dollars(nanos) <= self.cost
         return fits and (self.tokens is None or tokens <= self.tokens)
 
+    def left(self, cost: Decimal, tokens: int) -> tuple[Decimal | None, int | None]:
+        """What is left, from 0, of US dollars and tokens when so much was spent; None where there is no limit."""
+        return (
+            None if self.cost is None else max(Decimal(0), self.cost - cost),
+            None if self.tokens is None else max(0, self.tokens - tokens),
+        )
+
 
 @dataclass(slots=True, eq=False)
 class Reservation:
@@ -121,6 +128,11 @@ class BudgetState:
     held_tokens: int = 0
     frees_at: float | None = None
 
+    @property
+    def left(self) -> tuple[Decimal | None, int | None]:
+        """See `Daily.left`."""
+        return self.limits.left(self.cost, self.tokens)
+
 
 class NamedBudget:
     """One budget, open. Threads may share it; calls wait for each other, and for other processes.
@@ -156,12 +168,8 @@ class NamedBudget:
 
         Its own calls in flight are not counted.
         """
-        cost, tokens = self._limits.cost, self._limits.tokens
-        nanos, used = (used - aside for used, aside in zip(self._used, self._aside, strict=True))
-        return (
-            None if cost is None else max(Decimal(0), cost - _dollars(nanos)),
-            None if tokens is None else max(0, tokens - used),
-        )
+        nanos, tokens = (used - aside for used, aside in zip(self._used, self._aside, strict=True))
+        return self._limits.left(_dollars(nanos), tokens)
 
     def reserve(self, cost: Decimal, tokens: int) -> Reservation | None:
         """Count so much as spent, now; None when it would exceed a limit.
@@ -234,7 +242,8 @@ class NamedBudget:
         with self._lock, telling(self._path), closing(self._db) as db:
             if not self._closed:
                 self._closed = True
-                db.execute(_FORGET, (self._name, *self._owner))
+                with suppress(sqlite3.Error):  # as good: nobody waits for a process that has ended
+                    db.execute(_FORGET, (self._name, *self._owner))
 
     def _forget_old(self, moment: float) -> None:
         self._db.execute("DELETE FROM spent WHERE minute < ?", (_minute(moment) - KEPT,))

@@ -30,7 +30,7 @@ from llmx.prompts import Prompt
 from llmx.providers import Endpoint, Prices, connect, parse_model, with_keys
 from llmx.report.summary import Figures
 from llmx.schemas import Schema
-from llmx.settings import EndpointTable, Settings
+from llmx.settings import Settings
 from llmx.spending import Outstanding, Spent, counts_money, spending
 from llmx.types import Outcome, Record, Request, Unreadable, Usage
 
@@ -80,7 +80,7 @@ async def connected(
 
 def _check_address(settings: Settings) -> None:
     """Raises UsageError where one address is given for several providers: each one's key would be sent there."""
-    tables = [settings.endpoints.get(spec) or EndpointTable(model=spec) for spec in settings.model]
+    tables = [settings.table(spec) for spec in settings.model]
     plain = [table.model for table in tables if table.base_url is None]
     providers = list(dict.fromkeys(parse_model(model).provider for model in plain))
     remote = [name for name in providers if name != "local"]
@@ -91,7 +91,7 @@ def _check_address(settings: Settings) -> None:
 
 async def _connect(spec: str, settings: Settings, schema: Schema, env: Environment, talk: Talk) -> Endpoint:
     """One endpoint: a name of the config file's, or a model."""
-    table = settings.endpoints.get(spec) or EndpointTable(model=spec)
+    table = settings.table(spec)
     # The run's address is no address of a model in this process, where others stand beside it.
     shared = (
         None
@@ -297,7 +297,7 @@ def _recorded(settle: Settle, journal: Journal | NoJournal) -> Settle:
 
 def keyless(settings: Settings, env: Environment) -> Environment:
     """The environment of a run that calls nobody, for which no key is needed."""
-    tables = [settings.endpoints[name] for name in settings.model if name in settings.endpoints]
-    specs = [settings.endpoints[n].model if n in settings.endpoints else n for n in settings.model]
+    tables = [settings.table(spec) for spec in settings.model]
+    specs = [table.model for table in tables]
     names = [table.key_name for table in tables if table.key_name]
     return replace(env, variables=with_keys(specs, names, env.variables))

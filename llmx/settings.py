@@ -43,6 +43,7 @@ __all__ = [
     "as_options",
     "checked_table",
     "parse_duration",
+    "parse_names",
     "parse_size",
 ]
 
@@ -108,10 +109,12 @@ def _parse_max_failures(value: object) -> object:
     return MaxFailures(float(match[1]), True) if match[1] else MaxFailures(int(match[2]))
 
 
-def _parse_names(value: object) -> object:
-    """Names apart by commas; in quotes, as in CSV, where they hold a comma or begin or end with a blank."""
-    if not isinstance(value, str):
-        return value
+def parse_names(value: str) -> list[str]:
+    """Names apart by commas; in quotes, as in CSV, where they hold a comma or begin or end with a blank.
+
+    Raises:
+        ValueError: a quote does not close, or a name is empty.
+    """
     try:
         names = next(csv.reader([value.strip()], skipinitialspace=True, strict=True), [])
     except csv.Error as error:
@@ -123,9 +126,13 @@ def _parse_names(value: object) -> object:
     return names
 
 
+def _parse_names(value: object) -> object:
+    return parse_names(value) if isinstance(value, str) else value
+
+
 def _parse_models(value: object) -> object:
     """One model, or several apart by commas (in quotes where a path holds one), or a list."""
-    return _parse_names(value) if isinstance(value, str) and value else value
+    return parse_names(value) if isinstance(value, str) and value else value
 
 
 Name = Annotated[str, Field(min_length=1)]
@@ -287,6 +294,10 @@ class Settings(BaseModel):
     no_store: bool = False
     confirm_above: Decimal = Field(default=Decimal(5), ge=0)
     max_failures: Annotated[MaxFailures, BeforeValidator(_parse_max_failures)] = MaxFailures()
+
+    def table(self, spec: str) -> EndpointTable:
+        """What `-m SPEC` means: the config file's endpoint of that name, or a model."""
+        return self.endpoints.get(spec) or EndpointTable(model=spec)
 
     @classmethod
     def of(cls, values: Mapping[str, Any], said: Mapping[str, str] | None = None) -> Settings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +23,9 @@ from llmx.text import dollars, nearest
 __all__ = ["Outstanding", "Risk", "Spent", "counts_money", "spending"]
 
 ZERO = Decimal(0)
+
+CENT_OF_CENT = Decimal("0.0001")
+"""US dollars: the step of the caps that hints name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +130,13 @@ class _Caps:
         if cost is not None and self._spent[0] + (amount.cost or ZERO) > cost:
             so_far = f"--max-cost {dollars(cost)}: {_spent(self._spent[0], unanswered[0], dollars)}"
             next_ = f"up to {dollars(amount.cost or ZERO)}"
-            needed = dollars(self._spent[0] + (amount.cost or ZERO))
-            hint = f"--max-cost of at least {needed}, or a lower --max-output-tokens, which bounds what a call may cost"
+            needed = (self._spent[0] + (amount.cost or ZERO)).quantize(CENT_OF_CENT, ROUND_CEILING)
+            hint = f"--max-cost {needed} or more, or a lower --max-output-tokens, which bounds what a call may cost"
         else:
             so_far = f"--max-tokens {tokens:,}: {_spent(self._spent[1], unanswered[1], '{:,}'.format)}"
             next_ = f"up to {amount.tokens:,} tokens"
-            needed = f"{self._spent[1] + amount.tokens:,}"
-            hint = f"--max-tokens of at least {needed}, or a lower --max-output-tokens, which bounds what a call may use"
+            needed = self._spent[1] + amount.tokens
+            hint = f"--max-tokens {needed} or more, or a lower --max-output-tokens, which bounds what a call may use"
         return BudgetReached(f"{so_far}, and the next call may take {next_}", hint=hint)
 
 

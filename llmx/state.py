@@ -346,10 +346,11 @@ def _manifest(plan: Plan, inputs: Inputs, earlier: Manifest | None) -> Manifest:
 
 
 def _dearest(endpoints: Sequence[Endpoint], tokens: int) -> Decimal:
-    """US dollars for so many tokens of which nobody knows what they were: all of them output, where that is dearest."""
+    """US dollars for so many tokens of which nobody knows what they were: all of them what is dearest."""
     if not tokens:
         return Decimal(0)
-    prices = [endpoint.price(endpoint.model, Usage(0, tokens)) for endpoint in endpoints]
+    usages = (Usage(input_tokens=tokens), Usage(output_tokens=tokens))
+    prices = [endpoint.price(endpoint.model, usage) for endpoint in endpoints for usage in usages]
     return max((price for price in prices if price is not None), default=Decimal(0))
 
 

@@ -118,6 +118,20 @@ def test_nobody_waits_for_the_dead(budget: NamedBudget, path: Path, clock: Time)
     assert budget.state().held_tokens == 0
 
 
+def test_a_file_that_is_busy_at_the_end_is_let_go_of(
+    path: Path, clock: Time, monkeypatch: pytest.MonkeyPatch
+):
+    """Who is not alive is not waited for, whether the file says so or not; the run's results stand."""
+    monkeypatch.setattr("llmx.budget_file.LOCK_SECONDS", 0.1)
+    budget = NamedBudget(path, "dev", Daily(tokens=1000), now=clock)
+    taken(budget, tokens=1)
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        budget.close()
+    with pytest.raises(OutputFailed):
+        budget.state()
+
+
 def test_what_is_left(budget: NamedBudget, path: Path, clock: Time):
     """As of the last look, this process's own calls in flight aside."""
     other = NamedBudget(path, "dev", Daily(Decimal(1), 1000), now=clock)

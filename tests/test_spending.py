@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from llmx.layers.budget import Amount
-from llmx.spending import Risk, Spent, _Caps
+from llmx.spending import ZERO, Risk, Spent, _Caps
 
 CALL = Amount(Decimal("0.1"), 1000)
 UNPRICED = Amount(None, 1000)
@@ -81,4 +81,15 @@ def test_a_cap_that_is_reached_says_what_was_spent(spent: Spent, said: str):
     assert book.reserve(CALL) is None
     refusal = book.refusal(CALL)
     assert str(refusal) == said
-    assert refusal.hint.startswith("--max-cost of at least $1.05, ")
+    assert refusal.hint.startswith("--max-cost 1.0500 or more, ")
+
+
+@pytest.mark.parametrize("spent", ["0.99999", "1.23456789", "0.0000001"])
+def test_the_cap_that_a_hint_names_is_enough(spent: str):
+    """Rounded up, as it is typed."""
+    book, _ = caps(cost="0.00001", spent=Spent(Decimal(spent), 1_234_567))
+    named = book.refusal(CALL).hint.split()[1]
+    assert caps(cost=named, spent=Spent(Decimal(spent)))[0].reserve(CALL) == CALL
+    book, _ = caps(tokens=1, spent=Spent(Decimal(spent), 1_234_567))
+    named = book.refusal(CALL).hint.split()[1]
+    assert caps(tokens=int(named), spent=Spent(ZERO, 1_234_567))[0].reserve(CALL) == CALL

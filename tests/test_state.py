@@ -589,7 +589,7 @@ def test_what_earlier_sessions_have_spent(tmp_path: Path):
 
 
 def test_what_no_price_was_looked_up_for_costs_the_most_it_may(tmp_path: Path):
-    """A session without a cap in dollars has noted tokens alone: all of them are taken for output."""
+    """A session without a cap in dollars has noted tokens alone: all of them are taken for what is dearest."""
     first = begun(tmp_path)
     first.outstanding(Risk(tokens=700, unpriced=700))
     first.close()
@@ -600,6 +600,8 @@ def test_what_no_price_was_looked_up_for_costs_the_most_it_may(tmp_path: Path):
         an_endpoint(price=lambda model, usage: None),
     ]
     assert second.spent(prices).unanswered_cost == Decimal(1400)
+    dear_prompts = an_endpoint(price=lambda model, usage: Decimal(3 * usage.input_tokens))
+    assert second.spent([*prices, dear_prompts]).unanswered_cost == Decimal(2100)
     second.close()
 
 

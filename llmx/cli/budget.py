@@ -94,7 +94,7 @@ def _chosen(budgets: Mapping[str, Daily], name: str | None) -> Mapping[str, Dail
 def _cells(state: BudgetState, moment: float) -> list[str]:
     from llmx.report.summary import money
 
-    limits, (cost_left, tokens_left) = state.limits, _left(state)
+    limits, (cost_left, tokens_left) = state.limits, state.left
     cost, tokens = money(state.cost), f"{state.tokens:,}"
     left = []
     if cost_left is not None:
@@ -109,15 +109,6 @@ def _cells(state: BudgetState, moment: float) -> list[str]:
     return [harmless(state.name), cost, tokens, ", ".join(held), ", ".join(left), frees]
 
 
-def _left(state: BudgetState) -> tuple[Decimal | None, int | None]:
-    """US dollars and tokens, from 0; None where there is no limit."""
-    limits = state.limits
-    return (
-        None if limits.cost is None else max(limits.cost - state.cost, Decimal(0)),
-        None if limits.tokens is None else max(limits.tokens - state.tokens, 0),
-    )
-
-
 def _frees(frees_at: float | None, moment: float) -> str:
     """`14:05, in 3h 12m`, in local time; empty when nothing is spent."""
     if frees_at is None:
@@ -130,7 +121,7 @@ def _frees(frees_at: float | None, moment: float) -> str:
 
 def _described(state: BudgetState) -> dict[str, Any]:
     """For machines: dollars as text that loses no digit; the time as ISO 8601, UTC."""
-    frees_at, (cost_left, tokens_left) = state.frees_at, _left(state)
+    frees_at, (cost_left, tokens_left) = state.frees_at, state.left
     return {
         "budget": state.name,
         "cost": _plain(state.cost),

@@ -23,7 +23,7 @@ from llmx.planning import Plan, plan
 from llmx.records.terminal import visible
 from llmx.report.progress import Terminal
 from llmx.report.summary import Figures
-from llmx.settings import Settings
+from llmx.settings import Settings, parse_names
 from llmx.state import Retried
 from llmx.text import nearest
 
@@ -55,8 +55,7 @@ def _named(given: Mapping[str, Any], env: Environment, context: typer.Context) -
     if said is not None and said.name == "ENVIRONMENT":  # typer would take it apart at blanks
         given = {**given, "model": os.environ.get("LLMX_MODEL", "")}
     tables = load_tables(env)
-    models = given.get("model") or []
-    used = models if isinstance(models, list) else [name.strip() for name in models.split(",")]
+    used = _models(given)
     _check_names(used, tables.endpoints)
     endpoints = {name: table for name, table in tables.endpoints.items() if name in used}
     budgets = {name: table for name, table in tables.budgets.items() if name == given.get("budget")}
@@ -65,6 +64,15 @@ def _named(given: Mapping[str, Any], env: Environment, context: typer.Context) -
         **({"endpoints": endpoints} if endpoints else {}),
         **({"budgets": budgets} if budgets else {}),
     }
+
+
+def _models(given: Mapping[str, Any]) -> list[str]:
+    """What `-m` names; nothing where its text is none, which the settings tell."""
+    models = given.get("model") or []
+    try:
+        return models if isinstance(models, list) else parse_names(models)
+    except ValueError:
+        return []
 
 
 def _check_names(models: Sequence[str], endpoints: Mapping[str, Any]) -> None:

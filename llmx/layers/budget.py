@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol
 
-from llmx.clock import Clock, first_of
+from llmx.clock import Clock, Signal, first_of
 from llmx.errors import BudgetReached, LlmxError, OutputFailed, Stopped
 from llmx.layers.stop import Stop
 from llmx.types import Request, Usage
@@ -78,7 +78,7 @@ class Spending:
         self._stop = stop
         self._tell = changed
         self._turn = asyncio.Lock()
-        self._settled = asyncio.Event()
+        self._settled = Signal()
         self._outstanding = 0
         self._waiting = 0
 
@@ -89,16 +89,13 @@ class Spending:
             BudgetReached: there is no room, and nothing is in flight that might leave some.
             Stopped: the run stops first.
         """
-        if (reservations := self.at_once(amount)) is not None:
-            return reservations
         self._waiting += 1
         try:
             with self._stop.interruptible():
                 async with self._turn:
                     while (reservations := self._take(amount)) is None:
-                        self._settled.clear()
                         self._tell(True)
-                        await first_of(self._settled.wait(), self._clock.sleep(LOOK))
+                        await first_of(self._settled.next(), self._clock.sleep(LOOK))
                     return reservations
         finally:
             self._waiting -= 1
@@ -122,7 +119,12 @@ class Spending:
         """What every budget gives, or nothing from any. Raises BudgetReached."""
         taken: list[Any] = []
         for allowance in self._allowances:
-            if (reservation := allowance.reserve(amount)) is None:
+            try:
+                reservation = allowance.reserve(amount)
+            except OutputFailed:
+                self._give_back(taken)
+                raise
+            if reservation is None:
                 self._give_back(taken)
                 if not self._outstanding and (refusal := allowance.refusal(amount)) is not None:
                     raise refusal
@@ -142,7 +144,7 @@ class Spending:
             except OutputFailed as error:
                 self._stop.set(error)
         self._outstanding -= 1
-        self._settled.set()
+        self._settled.happen()
         self._tell(False)
 
 

@@ -7,11 +7,12 @@ shown as text: what comes from data can neither drive the terminal nor be read a
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
-from llmx.errors import Interrupted
+from llmx.errors import Interrupted, LlmxError
 from llmx.report.summary import Figures, duration, money
 from llmx.report.traffic import Wait
 from llmx.text import harmless, plural
@@ -25,8 +26,6 @@ __all__ = ["Terminal", "block", "eta", "line", "waiting"]
 
 FRAME = 0.25
 """Seconds between two drawings of the block."""
-
-TERMINATED = str(Interrupted(15))
 
 PLAIN_EVERY = 30.0
 """Seconds between two plain lines."""
@@ -255,13 +254,18 @@ def waiting(figures: Figures) -> str:
 def _waits(figures: Figures) -> list[Wait]:
     if figures.stopping:
         calls = plural(figures.in_flight, "call")
-        again = "another signal" if figures.stopping == TERMINATED else "Ctrl-C"
+        again = "another signal" if _is_signal(figures.stopping) else "Ctrl-C"
         text = f"stopping ({figures.stopping}): waiting for {calls} in flight; {again} stops at once"
         return [Wait(text, still=True)]
     waits = figures.traffic.waits()
     if figures.retrying and not figures.traffic.is_held:  # else they wait for what holds everybody
         waits.append(Wait(f"{figures.retrying:,} waiting to retry"))
     return waits
+
+
+def _is_signal(reason: LlmxError) -> bool:
+    """Whether somebody else than a person at the keyboard stops the run."""
+    return isinstance(reason, Interrupted) and reason.exit_code != Interrupted(signal.SIGINT).exit_code
 
 
 def line(figures: Figures) -> str:

@@ -83,9 +83,10 @@ class Figures:
     ahead: int = 0
     latencies: Latencies = field(default_factory=Latencies)
     errors: dict[str, ErrorGroup] = field(default_factory=dict)
-    stopping: str = ""
+    stopping: LlmxError | None = None
     traffic: Traffic = field(init=False)
     _recent: Rolling = field(default_factory=Rolling)
+    _ahead_for: float = 0.0
 
     def __post_init__(self) -> None:
         self.traffic = Traffic(self.clock)
@@ -127,7 +128,7 @@ class Figures:
     @property
     def pace(self) -> float:
         """Rows a second, of those beyond the ones that are `ahead`, in the last minute; 0 before the first."""
-        span = min(SPAN, self.seconds)
+        span = min(SPAN, self.seconds - self._ahead_for)
         return self._recent.total(self.clock.now()) / span if span > 0 else 0.0
 
     @property
@@ -169,7 +170,7 @@ class Figures:
 
     def stopped(self, reason: LlmxError) -> None:
         """Note that no new calls are made from here on, and why."""
-        self.stopping = str(reason)
+        self.stopping = reason
 
     def _end(self, event: RunEnded) -> None:
         self.ended = self.clock.now()
@@ -192,7 +193,7 @@ class Figures:
             self.coalesced += outcome.source == "coalesced"
             self.resumed += outcome.source == "journal" and not outcome.attempts
             if self.settled == self.cached + self.coalesced + self.resumed:
-                self.ahead = self.settled
+                self.ahead, self._ahead_for = self.settled, self.seconds
             return
         self.failed += 1
         group = self.errors.setdefault(outcome.error.type, ErrorGroup())

@@ -17,7 +17,6 @@ from llmx.events import (
     CircuitClosed,
     CircuitOpened,
     CircuitProbing,
-    ConcurrencySet,
     EndpointEnded,
     Event,
     FellBack,
@@ -26,6 +25,7 @@ from llmx.events import (
     LimitLearned,
     Paused,
     PauseReason,
+    RunEnded,
     RunStarted,
     Throttled,
 )
@@ -99,7 +99,6 @@ class EndpointFigures:
     """One endpoint: its state now, and what happened to it so far. Times are the clock's seconds."""
 
     limits: dict[str, LimitFigures] = field(default_factory=dict)
-    concurrency: int | None = None
     held_by: str | None = None
     per_minute: float = 0.0
     paused_until: float = -math.inf
@@ -165,9 +164,8 @@ class Traffic:
     def __call__(self, event: Event) -> None:
         """Fold one event; those that are about no endpoint are left alone."""
         match event:
-            case RunStarted():
-                for name in event.endpoints:
-                    self._of(name)
+            case RunStarted() | RunEnded():
+                self._run(event)
             case FellBack():
                 self.fallbacks += 1
             case BudgetChanged():
@@ -179,10 +177,19 @@ class Traffic:
                 self.saved += event.saved
             case AttemptStarted() | AttemptSucceeded() | AttemptFailed():
                 self._call(event)
-            case LimitLearned() | ConcurrencySet() | Throttled() | Paused():
+            case LimitLearned() | Throttled() | Paused():
                 self._pace(event)
             case CircuitOpened() | CircuitProbing() | CircuitClosed() | EndpointEnded():
                 self._circuit(event)
+
+    def _run(self, event: RunStarted | RunEnded) -> None:
+        if isinstance(event, RunStarted):
+            for name in event.endpoints:
+                self._of(name)
+            return
+        now = self.clock.now()
+        for endpoint in self.endpoints.values():  # no pause was longer than the run
+            endpoint.paused -= max(0.0, endpoint.paused_until - now)
 
     def _of(self, name: str) -> EndpointFigures:
         return self.endpoints.setdefault(name, EndpointFigures())
@@ -203,13 +210,11 @@ class Traffic:
             for name in used.keys() & endpoint.limits.keys():
                 endpoint.limits[name].use(now, used[name])
 
-    def _pace(self, event: LimitLearned | ConcurrencySet | Throttled | Paused) -> None:
+    def _pace(self, event: LimitLearned | Throttled | Paused) -> None:
         endpoint, now = self._of(event.endpoint), self.clock.now()
         match event:
             case LimitLearned():
                 self._learn(endpoint, event, now)
-            case ConcurrencySet():
-                endpoint.concurrency = event.limit
             case Throttled():
                 endpoint.held_by, endpoint.per_minute = event.limit, event.per_minute
             case Paused():
@@ -244,8 +249,9 @@ class Traffic:
         several = len(self.endpoints) > 1
         found = []
         for name, endpoint in self.endpoints.items():
-            if (state := self._still(endpoint)) or (state := _pace(endpoint)):
-                found.append(Wait(f"{name}: {state}" if several else state, still=self._stands(endpoint)))
+            still = self._still(endpoint)
+            if state := still or _pace(endpoint):
+                found.append(Wait(f"{name}: {state}" if several else state, still=bool(still)))
         if self.budget is not None and self.budget.held:
             found.append(Wait("waiting for calls in flight, to see what is left of the budget", still=True))
         return sorted(found, key=lambda wait: not wait.still)

@@ -203,6 +203,14 @@ def test_a_name_of_the_config_file_is_a_model(llmx: Llmx, mock: Mock, rows: Path
     assert models_of(llmx, "-m", "slow", "-m", "fast", LLMX_MODEL="fast") == {"slow-1"}
 
 
+def test_a_comma_in_quotes_is_part_of_a_name(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """The variable is read in one way: what is in quotes is not taken for an endpoint of the file."""
+    named(llmx, mock, "")
+    done = llmx(*RUN, LLMX_MODEL='"local/a, fast"')
+    assert "no endpoint" not in done.err
+    assert "'a, fast'" in done.err
+
+
 def test_a_variable_with_an_empty_name(llmx: Llmx, mock: Mock, rows: Path) -> None:
     """The variable is named, not the flag that nobody wrote."""
     done = llmx(*RUN, LLMX_MODEL="fast,,slow")

@@ -142,6 +142,14 @@ async def test_a_disk_that_is_full_ends_the_run():
     assert isinstance(stop.reason, OutputFailed)
 
 
+async def test_what_one_budget_gave_is_given_back_when_another_fails():
+    """The call is not made: nothing is at risk for it."""
+    cap = Tokens(10)
+    with pytest.raises(Stopped):
+        await a_spending(cap, Tokens(10, fails=True)).reserve(of(4))
+    assert cap.used == 0
+
+
 async def test_who_waits_is_told():
     """A run that stands still for its budget says so."""
     told: list[bool] = []

@@ -366,6 +366,18 @@ async def test_time_left_is_told_from_the_last_minute() -> None:
     assert eta(figures).startswith("15m ")
 
 
+async def test_time_left_after_slow_answers_of_the_cache() -> None:
+    """Half a minute of them is no part of the minute that tells it."""
+    figures, clock = started(10_000)
+    for _ in range(1000):
+        figures(RowSettled(Outcome(Record(0, {}), value=1, source="cache")))
+        await clock.advance(0.03)
+    for _ in range(100):
+        await clock.advance(0.1)
+        figures(RowSettled(Outcome(Record(0, {}), value=1, attempts=1)))
+    assert figures.pace == pytest.approx(10, rel=0.05)
+
+
 def test_endpoints_are_named_from_the_start() -> None:
     """One that has not been asked yet is where rows go."""
     figures, _ = started()
@@ -374,9 +386,9 @@ def test_endpoints_are_named_from_the_start() -> None:
     assert waiting(figures) == "a: circuit open for 0 s, next try in 30 s, rows go to b"
 
 
-@pytest.mark.parametrize(("signal", "again"), [(2, "Ctrl-C"), (15, "another signal")])
+@pytest.mark.parametrize(("signal", "again"), [(1, "another signal"), (2, "Ctrl-C"), (15, "another signal")])
 def test_how_to_stop_at_once(signal: int, again: str) -> None:
-    """Who sent TERM has no Ctrl-C."""
+    """Who sent TERM has no Ctrl-C, nor is there one when the terminal has hung up."""
     figures, _ = started()
     figures.stopped(Interrupted(signal))
     assert waiting(figures).endswith(f"in flight; {again} stops at once")

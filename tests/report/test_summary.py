@@ -203,6 +203,16 @@ async def test_a_run_that_ended_stands_still() -> None:
     assert stopped.total == 10
 
 
+async def test_a_pause_is_over_with_the_run() -> None:
+    """Ctrl-C in the midst of ten minutes: they were not waited for."""
+    clock = FakeClock()
+    figures = after(Paused("e", 600.0), clock=clock)
+    await clock.advance(2)
+    figures(RunEnded(complete=False))
+    assert (figures.traffic.pauses, figures.traffic.paused) == (1, 2.0)
+    assert figures_as_json(figures)["endpoints"]["e"]["paused_seconds"] == 2.0
+
+
 async def test_the_lines_of_errors() -> None:
     """The most frequent kind comes first."""
     events = [settled(error=UnreadableRow("bad")), *[settled(error=InvalidAnswer("no"), line=2)] * 2]
