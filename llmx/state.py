@@ -205,6 +205,10 @@ class State:
 
     def begin(self) -> None:
         """Rows are about to flow. Raises OutputFailed."""
+        try:
+            self.folder.hold_room()
+        except OSError as error:
+            raise _failed(self.folder, error) from error
         self.journal.begin(self.config)
         self.begun = True
         self.manifest.sessions = self.journal.totals.session
@@ -212,6 +216,7 @@ class State:
 
     def end(self, figures: Figures, stop: Stop, *, written: int, complete: bool, exit_code: int) -> None:
         """The outputs are where they belong: note how the run ended. Throws `stop` when that cannot be written."""
+        self.folder.give_room()
         self.journal.end(complete=complete)
         manifest, totals = self.manifest, self.journal.totals
         manifest.state = "complete" if complete else "stopped"
@@ -258,6 +263,7 @@ class State:
 
     def close(self) -> None:
         """Release the files; what was written is on the disk. Of a run that never began, nothing is left."""
+        self.folder.give_room()
         self.journal.close()
         if self.new and not self.begun:
             self.folder.remove()

@@ -39,7 +39,10 @@ KEPT = 30 * 86_400.0
 
 _STAMP = "%Y%m%d-%H%M%S"
 
-_FILES = ("journal.jsonl", "journal.old.jsonl", "index.sqlite*", "manifest.json*", "errors.jsonl*", "lock")
+_FILES = ("journal.jsonl", "journal.old.jsonl", "index.sqlite*", "manifest.json*", "errors.jsonl*", "lock", "reserve")
+
+RESERVE = 64 * 1024
+"""Bytes, for a manifest and a line of the journal."""
 
 _MARKS = {
     ".gitignore": "*\n",
@@ -77,6 +80,23 @@ class RunFolder:
     @property
     def _lock(self) -> Path:
         return self.path / "lock"
+
+    @property
+    def _reserve(self) -> Path:
+        return self.path / "reserve"
+
+    def hold_room(self) -> None:
+        """Take room on the disk for what is written at a run's end, which may come because it is full. Raises OSError."""
+        try:
+            _put(self._reserve, os.urandom(RESERVE))  # of zeros some file systems keep nothing
+        except OSError:
+            self.give_room()
+            raise
+
+    def give_room(self) -> None:
+        """The end has come."""
+        with suppress(OSError):
+            self._reserve.unlink(missing_ok=True)
 
     def acquire(self, shown: str) -> Lock:
         """Make the folder and take its lock.
@@ -219,13 +239,13 @@ def _make(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     if folder.parent.name == STATE:
         for name, text in _MARKS.items():
-            _put(folder.parent / name, text)
+            _put(folder.parent / name, text.encode())
     system().sync_folder(folder.parent)
 
 
-def _put(path: Path, text: str) -> None:
+def _put(path: Path, data: bytes) -> None:
     """A small file, unless there is one."""
     with suppress(FileExistsError):
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | OURS, 0o600)
-        with os.fdopen(file, "w") as stream:
-            stream.write(text)
+        with os.fdopen(file, "wb") as stream:
+            stream.write(data)

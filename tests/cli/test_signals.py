@@ -45,7 +45,7 @@ def test_a_signal_drains_the_run(
     assert mock.calls < 10
     assert [row["id"] for row in partial(llmx.cwd)] == list(range(mock.calls))
     talk = err.read_text().splitlines()
-    again = "another signal" if word == "terminated" else "Ctrl-C"
+    again = "Ctrl-C" if word == "interrupted" else "another signal"
     assert f"stopping ({word}): waiting for 2 calls in flight; {again} stops at once" in talk
     assert word in talk[-3]
     assert talk[-2] == "rows so far: out.jsonl.partial"

@@ -112,3 +112,17 @@ def test_a_full_disk(small_disk: Path, llmx: Llmx, provider: Provider) -> None:
     assert scene.run().code == 0
     assert [row["id"] for row in scene.results] == list(range(300))
     assert scene.ledger.paid_twice <= CONCURRENCY
+
+
+def test_a_cap_outlives_a_full_disk(small_disk: Path, llmx: Llmx, provider: Provider) -> None:
+    """The run knew how its calls ended: only answers that could not be written down count at their worst."""
+    cap = ("--max-tokens", "200000", "-c", "32")  # of which the calls in flight may come to most
+    scene = Scene(
+        replace(llmx, cwd=small_disk), provider(MockSettings(log=True)), *WITHOUT_CACHE, *cap, rows=300
+    )
+    assert scene.run().code == 1
+    assert 0 < scene.mock.calls < 300
+    assert not (scene.journal.parent / "reserve").exists()
+    subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
+    assert scene.run().code == 0
+    assert [row["id"] for row in scene.results] == list(range(300))
