@@ -67,7 +67,7 @@ async def connected(
 
     A stop ends the wait for weights.
     """
-    _check_address(settings)
+    _check_models(settings)
     async with AsyncExitStack() as held:
         endpoints = []
         for spec in settings.model:
@@ -78,8 +78,14 @@ async def connected(
         yield endpoints
 
 
-def _check_address(settings: Settings) -> None:
-    """Raises UsageError where one address is given for several providers: each one's key would be sent there."""
+def _check_models(settings: Settings) -> None:
+    """Raises UsageError where one address is given for several providers: each one's key would be sent there.
+
+    So it does for an endpoint that is there twice, as its limits are there once.
+    """
+    if twice := [spec for spec in settings.model if settings.model.count(spec) > 1]:
+        hint = "for a second key or address of a model, an [endpoint.NAME] table with a key-name or base-url of its own"
+        raise UsageError(f"-m {twice[0]} is given twice", hint=hint)
     tables = [settings.table(spec) for spec in settings.model]
     plain = [table.model for table in tables if table.base_url is None]
     providers = list(dict.fromkeys(parse_model(model).provider for model in plain))

@@ -33,6 +33,12 @@ def retry(
             help="Only what comes of the failed rows, into a file of its own.",
         ),
     ] = None,
+    max_cost: Annotated[
+        str | None, typer.Option("--max-cost", metavar="USD", help="In place of the run's own.")
+    ] = None,
+    max_tokens: Annotated[
+        str | None, typer.Option("--max-tokens", metavar="N", help="In place of the run's own.")
+    ] = None,
     state_dir: StateDir = None,
 ) -> int:
     """Ask again about the failed rows of a run that came to its end, and put its output together anew.
@@ -51,13 +57,15 @@ def retry(
         typer.echo(f"the run of {run.name} has no failed rows: nothing to do", err=True)
         return 0
     assert run.manifest is not None
+    caps = {"max_cost": max_cost, "max_tokens": max_tokens}
+    given = {name: value for name, value in caps.items() if value is not None}
     retried = Retried(run.folder, run.manifest.hashes, run.command_from(env.cwd) or "")
     if output is None and not obstacle:
         place = replace(env, cwd=run.cwd)
-        return run_settings(_settings(_in_place(run, env)), place, sys.argv[1:], retried)
+        return run_settings(_settings(_in_place(run, env) | given), place, sys.argv[1:], retried)
     if output is None:
         typer.echo(f"{obstacle}: what comes of the failed rows goes to standard output", err=True)
-    return run_settings(_settings(_apart(run, env, output)), env, sys.argv[1:], retried)
+    return run_settings(_settings(_apart(run, env, output) | given), env, sys.argv[1:], retried)
 
 
 def _check(run: Run, env: Environment, *, apart: bool) -> None:

@@ -23,7 +23,7 @@ from llmx.planning import Plan, plan
 from llmx.records.terminal import visible
 from llmx.report.progress import Terminal
 from llmx.report.summary import Figures
-from llmx.settings import Settings, parse_names
+from llmx.settings import EndpointTable, Settings, parse_names
 from llmx.state import Retried
 from llmx.text import nearest
 
@@ -58,6 +58,7 @@ def _named(given: Mapping[str, Any], env: Environment, context: typer.Context) -
     used = _models(given)
     _check_names(used, tables.endpoints)
     endpoints = {name: table for name, table in tables.endpoints.items() if name in used}
+    _check_address(used, endpoints, context)
     budgets = {name: table for name, table in tables.budgets.items() if name == given.get("budget")}
     return {
         **given,
@@ -81,6 +82,17 @@ def _check_names(models: Sequence[str], endpoints: Mapping[str, Any]) -> None:
         close = nearest(name, endpoints) if "/" not in name and name != "local" else None
         if close is not None and name not in endpoints:
             raise UsageError(f"no endpoint {name!r} in the config file", hint=f"did you mean {close!r}?")
+
+
+def _check_address(
+    models: Sequence[str], endpoints: Mapping[str, EndpointTable], context: typer.Context
+) -> None:
+    """Refuse a --base-url that nobody would be asked at. Raises UsageError."""
+    source = context.get_parameter_source("base_url")
+    own = [name for name in models if name in endpoints and endpoints[name].base_url is not None]
+    if source is not None and source.name == "COMMANDLINE" and own and len(own) == len(models):
+        problem = f"--base-url has no effect: [endpoint.{own[0]}] has a base-url of its own"
+        raise UsageError(problem, hint=f"-m {endpoints[own[0]].model} --base-url URL")
 
 
 def run_settings(

@@ -41,23 +41,25 @@ class RequestBucket:
     Args:
         rpm: at least 1; a fraction of a request is of no use.
         full: it follows on another, what that one has let through still counts.
+        before: requests that were let through when nobody knew of it, less what it would have let through by now.
     """
 
-    def __init__(self, rpm: float, *, full: bool = False) -> None:
+    def __init__(self, rpm: float, *, full: bool = False, before: float = 0.0) -> None:
         self.limit = math.floor(rpm)
         self.capacity = 1.0 + self.limit / 60 * CATCH_UP
         self._limiter = AsyncLimiter(self.capacity, self.capacity * WINDOW / (self.limit - self.capacity + 1))
-        self._full = full
+        self._owed = self.capacity if full else before
 
     def ready(self) -> bool:
         """Whether a place is free now."""
-        return not self._full and self._limiter.has_capacity(1)
+        return not self._owed and self._limiter.has_capacity(1)
 
     async def acquire(self) -> None:
         """Wait for a place in the minute."""
-        if self._full:
-            await self._limiter.acquire(self.capacity)
-            self._full = False
+        while self._owed > 0:
+            portion = min(self._owed, self.capacity)
+            await self._limiter.acquire(portion)
+            self._owed -= portion
         await self._limiter.acquire(1)
 
 

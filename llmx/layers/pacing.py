@@ -89,12 +89,15 @@ class Pacing:
                 self._set(kind, limit, source="told")
 
     def _set(self, kind: LimitKind, limit: float, source: Literal["told", "headers"]) -> None:
-        full = kind in self._sent
+        sent = self._sent.get(kind)
         if kind == "requests":
-            self._requests = RequestBucket(limit, full=full)
+            before = sent.excess(self._clock.now(), limit / 60) if sent else 0.0
+            self._requests = RequestBucket(limit, full=self._requests is not None, before=before)
         else:
-            before = self._tokens.get(kind)
-            self._tokens[kind] = TokenBucket(limit, full=full, largest=before.largest if before else 0.0)
+            known = self._tokens.get(kind)
+            self._tokens[kind] = TokenBucket(
+                limit, full=sent is not None, largest=known.largest if known else 0.0
+            )
         self._observer(LimitLearned(self._endpoint, _WORDS[kind], limit, source))
 
     def _limit(self, kind: LimitKind) -> float | None:

@@ -48,6 +48,14 @@ class Rolling:
         self._forget(now // CELL)
         return self._total if self._cells else 0.0
 
+    def excess(self, now: float, rate: float) -> float:
+        """By how much the last seconds, as many as it is most for, hold more than `rate` a second; from 0."""
+        amount = most = 0.0
+        for cell, added in reversed(self._cells):
+            amount += added
+            most = max(most, amount - rate * (now - cell * CELL))
+        return most
+
     def age(self, now: float) -> float:
         """Seconds of the window of which something is known: since the first amount, at most `span`."""
         return 0.0 if self._first is None else min(self._span * CELL, now - self._first)

@@ -61,7 +61,8 @@ class LimitFigures:
     Args:
         source: "told", "headers" or "refusals".
         allowed: what it would have let through since it was known, until the last call.
-        used: what was sent in that time.
+        used: what was sent in that time, but for the last call, whose own time has yet to pass.
+        last: what that one has used.
     """
 
     per_minute: float
@@ -69,6 +70,7 @@ class LimitFigures:
     since: float
     allowed: float = 0.0
     used: float = 0.0
+    last: float = 0.0
     until: float = 0.0
 
     def changed(self, per_minute: float, source: str, now: float) -> None:
@@ -78,8 +80,8 @@ class LimitFigures:
 
     def use(self, now: float, amount: float) -> None:
         """So much was sent, or has turned out to have been."""
-        self.used += amount
-        self.until = now
+        self.used += self.last
+        self.last, self.until = amount, now
 
     @property
     def share(self) -> float | None:

@@ -203,6 +203,27 @@ def test_a_name_of_the_config_file_is_a_model(llmx: Llmx, mock: Mock, rows: Path
     assert models_of(llmx, "-m", "slow", "-m", "fast", LLMX_MODEL="fast") == {"slow-1"}
 
 
+def test_an_endpoint_is_asked_once(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """Twice, its limits would hold twice."""
+    named(llmx, mock)
+    done = llmx(*RUN, "-m", "fast", "-m", "slow", "-m", "fast", "--spread", OPENAI_API_KEY="x")
+    assert (done.code, mock.calls) == (2, 0)
+    assert "error: -m fast is given twice\nhint: " in done.err
+
+
+def test_an_address_that_would_not_be_asked(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """The endpoint's own is the nearer one; who gives another on the command line means something else."""
+    named(llmx, mock)
+    given = ("--base-url", "http://127.0.0.1:1/v1")
+    done = llmx(*RUN, "-m", "fast", *given, OPENAI_API_KEY="x")
+    assert (done.code, mock.calls) == (2, 0)
+    assert done.err == (
+        "error: --base-url has no effect: [endpoint.fast] has a base-url of its own\n"
+        "hint: -m openai/fast-1 --base-url URL\n"
+    )
+    assert models_of(llmx, "-m", "fast", LLMX_BASE_URL=given[1]) == {"fast-1"}
+
+
 def test_a_comma_in_quotes_is_part_of_a_name(llmx: Llmx, mock: Mock, rows: Path) -> None:
     """The variable is read in one way: what is in quotes is not taken for an endpoint of the file."""
     named(llmx, mock, "")

@@ -16,7 +16,7 @@ import pytest
 from commands import Finished, Llmx, Mock
 from rehearsal import read_rows, some_rows, write_rows
 
-from llmx.journal import RunFolder, run_folder, runs_home
+from llmx.journal import RunFolder, read_manifest, run_folder, runs_home
 from llmx.mock import MockSettings
 
 Provider = Callable[[MockSettings], Mock]
@@ -428,6 +428,22 @@ def test_retry_asks_about_the_failed_rows(llmx: Llmx, failed: Mock) -> None:
     assert ids(llmx.cwd / "out.jsonl") == list(range(10))
     assert not (llmx.cwd / "out.errors.jsonl").exists()
     assert facts(llmx("runs", "show", "out.jsonl"))["rows"] == "10 of 10: 10 ok, 0 failed"
+
+
+def test_retry_with_another_cap(llmx: Llmx, failing: Mock, rows: Path) -> None:
+    """A cap that has no room for a retry is raised as its hint says."""
+    capped = (*ONE_BY_ONE, "--max-output-tokens", "50", "--max-tokens", "20000", "--cache", "off")
+    llmx(*RUN, *failing.openai, *capped, "-o", "out.jsonl")
+    manifest = read_manifest(folder_of(llmx).manifest)
+    assert manifest is not None
+    edited(folder_of(llmx), command={**manifest.command, "max_tokens": 1000})
+    done = llmx("retry", "out.jsonl")
+    assert (done.code, failing.calls) == (5, 10)
+    (hint,) = [line for line in done.err.splitlines() if line.startswith("hint: ")]
+    assert llmx("retry", "out.jsonl", *hint.split()[1:3]).code in (0, 5)
+    assert failing.calls > 10
+    assert llmx("retry", "out.jsonl", "--max-tokens", "20000").code == 0
+    assert ids(llmx.cwd / "out.jsonl") == list(range(10))
 
 
 def test_retry_of_a_run_that_had_started_over(llmx: Llmx, failing: Mock, rows: Path) -> None:

@@ -13,6 +13,7 @@ from gated import Bucket, Endpoint, Sent, Server, flood
 
 from llmx.errors import RateLimited
 from llmx.events import LimitLearned, Throttled
+from llmx.layers.careful import careful
 from llmx.mock.limits import RateLimits
 from llmx.mock.schedules import LimitsChange
 from llmx.types import Completion, Handler, LimitKind, LimitState, Request, Usage
@@ -365,6 +366,16 @@ async def test_a_server_that_tells_its_limits_is_used_up(limits: Callable[[], Ra
     await flood(endpoint.retrying(server), 180)
     assert len(server.admitted) >= 0.95 * 9000
     assert server.refused_share <= 0.005
+
+
+@pytest.mark.parametrize("rpm", [5, 10, 60])
+async def test_what_was_sent_before_a_limit_was_known_counts(rpm: int):
+    """The first rows go out together, as no header has come yet: the minute they begin has their places less."""
+    endpoint = Endpoint(places=(32, 256), reached=False)
+    server = Server(RateLimits(rpm, None), listener=endpoint.condition.heard)
+    await flood(careful(concurrency=300, stop=endpoint.stop)(endpoint.retrying(server)), 300)
+    assert server.refused == []
+    assert len(server.admitted) >= 0.9 * 5 * rpm
 
 
 @pytest.mark.parametrize("limits", [second_by_second, minute_by_minute], ids=["each second", "each minute"])

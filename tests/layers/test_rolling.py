@@ -71,3 +71,16 @@ def test_the_total_is_that_of_the_window_to_a_quarter_second(steps, span, later)
     unsure = [amount for at, amount in added if now - span - CELL < at < now - span + CELL]
     low, high = sum(a for a in unsure if a < 0), sum(a for a in unsure if a > 0)
     assert certain + low <= total <= certain + high
+
+
+def test_an_excess_over_a_rate():
+    """A burst counts for what it is, an even pace for nothing but its last one; both fade with time."""
+    burst, even = Rolling(), Rolling()
+    for n in range(10):
+        burst.add(0.0)
+        even.add(float(n))
+    assert burst.excess(0.0, 1.0) == 10
+    assert burst.excess(4.0, 1.0) == 6
+    assert burst.excess(20.0, 1.0) == 0
+    assert even.excess(9.0, 1.0) == 1
+    assert Rolling().excess(9.0, 1.0) == 0

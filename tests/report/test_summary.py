@@ -16,6 +16,7 @@ from llmx.events import (
     AttemptStarted,
     AttemptSucceeded,
     Event,
+    LimitLearned,
     Paused,
     Reasked,
     RetryScheduled,
@@ -201,6 +202,16 @@ async def test_a_run_that_ended_stands_still() -> None:
     await clock.advance(60)
     assert (done.total, done.seconds) == (1, 0)
     assert stopped.total == 10
+
+
+async def test_an_even_pace_uses_its_limit_up() -> None:
+    """Five requests in a minute of five, one each twelve seconds: no more than all of it."""
+    clock = FakeClock()
+    figures = after(LimitLearned("e", "rpm", 5, "told"), clock=clock)
+    for _ in range(6):
+        figures(AttemptStarted("e"))
+        await clock.advance(12)
+    assert figures.traffic.endpoints["e"].as_json()["limits"]["rpm"]["used"] == 1.0
 
 
 async def test_a_pause_is_over_with_the_run() -> None:
