@@ -20,10 +20,11 @@ Made from the commands' own help by `python docs/generate.py`; a test compares t
 
 Rows go to standard output (or `-o`), everything else to standard error. Every option of `llmx extract` can
 also be given as the environment variable in its row, or as a key of `llmx.toml` or `[tool.llmx]` in
-`pyproject.toml` (the long name without dashes in front), of the current folder or the nearest one above. A
-flag wins over a variable, a variable over the project's file, that over the user's (`llmx/config.toml` in the
-user's config folder). Relative paths in a file are relative to it. Names of columns are apart by commas; one that
-holds a comma is quoted, as in `--keep '"last, first",id'`. Exit codes are in [errors.md](errors.md).
+`pyproject.toml` (the long name without dashes in front; but for `--budget`, as `budget` holds the budgets' own
+tables), of the current folder or the nearest one above. A flag wins over a variable, a variable over the project's
+file, that over the user's (`llmx/config.toml` in the user's config folder). Relative paths in a file are relative to
+it. Names of columns are apart by commas; one that holds a comma is quoted, as in `--keep '"last, first",id'`. Exit
+codes are in [errors.md](errors.md).
 """
 
 

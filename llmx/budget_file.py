@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shlex
+import shutil
 import sqlite3
 import stat
 import time
@@ -20,6 +21,9 @@ __all__ = ["budget_file", "checked", "connected", "opened", "telling"]
 
 LOCK_SECONDS = 10.0
 """How long another process may hold the file; a transaction takes a fraction of a millisecond."""
+
+ROOM = 64 * 1024
+"""Bytes that SQLite needs beside the file."""
 
 TRIES, PAUSE = 100, 0.01
 """How often a new file that others are opening, too, is made ready, and the seconds in between."""
@@ -107,19 +111,24 @@ def telling(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
+        full = _is_full(error, path)
+        reason = os.strerror(errno.ENOSPC) if full else getattr(error, "strerror", None) or error
         problem = f"cannot use the budgets in {path}: {reason}"
         # SQLite's other classes tell of what surrounds the file: locks, room, rights.
         if type(error) in (sqlite3.DatabaseError, sqlite3.IntegrityError):
             hint = f"rm {shlex.quote(str(path))}* forgets what was spent, and all budgets begin anew"
-        elif _is_full(error):
+        elif full:
             hint = "make room, then run the same command again"
         else:
             hint = "another folder by LLMX_HOME, where all budgets begin anew"
         raise OutputFailed(problem, hint=hint) from error
 
 
-def _is_full(error: Exception) -> bool:
-    """Whether there is no room on the disk."""
-    by_sqlite = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-    return by_sqlite or getattr(error, "errno", None) == errno.ENOSPC
+def _is_full(error: Exception, path: Path) -> bool:
+    """Whether there is no room on the disk: where SQLite cannot enlarge what it shares, it tells of I/O alone."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    if code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) == errno.ENOSPC:
+        return True
+    with suppress(OSError):
+        return code & 0xFF == sqlite3.SQLITE_IOERR and shutil.disk_usage(path.parent).free < ROOM
+    return False

@@ -120,7 +120,8 @@ def load_budgets(env: Environment) -> dict[str, Daily]:
 
 def _named(kind: str, table: Any, path: Path, env: Environment) -> dict[str, Any]:
     if not isinstance(table, dict) or not all(isinstance(value, dict) for value in table.values()):
-        raise UsageError(f"{path}: {kind!r} holds named tables", hint=f"write [{kind}.NAME]")
+        given = ", and give --budget NAME" if kind == "budget" else ""
+        raise UsageError(f"{path}: {kind!r} holds named tables", hint=f"write [{kind}.NAME]{given}")
     from llmx.settings import DailyBudget, EndpointTable, checked_table
 
     form: Any = EndpointTable if kind == "endpoint" else DailyBudget

@@ -5,8 +5,14 @@ Shared by files (`job`) and the library (`api`). Nothing here reads or writes ro
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+)
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -71,7 +77,7 @@ async def connected(
     async with AsyncExitStack() as held:
         endpoints = []
         for spec in settings.model:
-            with stop.interruptible():
+            with stop.interruptible(), _naming(spec, settings):
                 endpoint = await _connect(spec, settings, schema, env, talk)
             held.push_async_callback(endpoint.provider.aclose)
             endpoints.append(endpoint)
@@ -93,6 +99,17 @@ def _check_models(settings: Settings) -> None:
     if settings.base_url is not None and len(remote) > 1:
         hint = "[endpoint.NAME] tables with a base-url in llmx.toml, or the variables of their SDKs, such as OPENAI_BASE_URL"
         raise UsageError(f"--base-url is for one provider, and -m names {' and '.join(remote)}", hint=hint)
+
+
+@contextmanager
+def _naming(spec: str, settings: Settings) -> Iterator[None]:
+    """What is wrong with an endpoint of the config file, with its name."""
+    try:
+        yield
+    except UsageError as error:
+        if spec not in settings.endpoints:
+            raise
+        raise UsageError(f"[endpoint.{spec}]: {error}", hint=error.hint) from error
 
 
 async def _connect(spec: str, settings: Settings, schema: Schema, env: Environment, talk: Talk) -> Endpoint:

@@ -35,6 +35,7 @@ from llmx.outputs import Outputs, errors_path
 from llmx.pipeline import run
 from llmx.planning import Plan
 from llmx.presenting import FlatRows, Presenter
+from llmx.providers import Endpoint
 from llmx.records import Sink, is_stream, open_sink
 from llmx.report.summary import Figures
 from llmx.schemas import list_fields, written_fields
@@ -198,11 +199,8 @@ async def _introduce(
     plan: Plan, parts: Engine, state: State | NoState, talk: Talk, stop: Stop, retried: Retried | None
 ) -> int:
     """What a person should know, and may have to agree to, before the first call; how many rows are done."""
-    for endpoint in parts.endpoints:
-        if endpoint.note:
-            talk.say(f"note: {endpoint.note}")
-    if plan.doubt:
-        talk.say(f"warning: {plan.doubt}")
+    for note in _notes(plan, parts.endpoints):
+        talk.say(note)
     if plan.source.columns:
         talk.say(plan.announcement)
     if isinstance(state, NoState):
@@ -218,6 +216,16 @@ async def _introduce(
     if found and _is_worth_asking(found, plan.settings.confirm_above):
         await _confirm(talk, stop)
     return found.done if found else 0
+
+
+def _notes(plan: Plan, endpoints: Sequence[Endpoint]) -> Iterator[str]:
+    """What may not be as it was meant."""
+    settings = plan.settings
+    yield from (f"note: {endpoint.note}" for endpoint in endpoints if endpoint.note)
+    if plan.doubt:
+        yield f"warning: {plan.doubt}"
+    if settings.no_store and (settings.max_cost is not None or settings.max_tokens is not None):
+        yield "note: nothing is kept (--no-store): the cap is for this run alone"
 
 
 def _is_worth_asking(found: Survey, limit: Decimal) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -207,7 +209,10 @@ def _daily(settings: Settings) -> Daily | None:
         return table.limits(settings.budget)
     close = nearest(settings.budget, settings.budgets)
     meant = f"did you mean {close!r}? " if close else ""
-    hint = f"{meant}in llmx.toml: [budget.{settings.budget}] and below it daily-cost = 5; `llmx budget` lists them"
+    # What is no bare key of TOML is written like a JSON text (https://toml.io/en/v1.0.0#keys).
+    bare = re.fullmatch(r"[A-Za-z0-9_-]+", settings.budget)
+    key = settings.budget if bare else json.dumps(settings.budget)
+    hint = f"{meant}in llmx.toml: [budget.{key}] and below it daily-cost = 5; `llmx budget` lists them"
     raise UsageError(f"no budget {settings.budget!r} in the config file", hint=hint)
 
 

@@ -18,6 +18,8 @@ from llmx.errors import UsageError
 
 OPTIONS = ["model", "rpm", "max-failures", "timeout"]
 
+WRITE_A_BUDGET = "write [budget.NAME], and give --budget NAME"
+
 
 @pytest.fixture
 def env(tmp_path: Path) -> Environment:
@@ -384,8 +386,8 @@ def test_a_local_model_of_the_user(env: Environment):
         ),
         ("endpoint = 3", "'endpoint' holds named tables", "write [endpoint.NAME]"),
         ('[endpoint]\nmodel = "x"', "'endpoint' holds named tables", "write [endpoint.NAME]"),
-        ("[budget]\ndaily-cost = 5", "'budget' holds named tables", "write [budget.NAME]"),
-        ("budget = [{daily-cost = 5}]", "'budget' holds named tables", "write [budget.NAME]"),
+        ("[budget]\ndaily-cost = 5", "'budget' holds named tables", WRITE_A_BUDGET),
+        ("budget = [{daily-cost = 5}]", "'budget' holds named tables", WRITE_A_BUDGET),
     ],
 )
 def test_what_is_wrong_with_a_table(text: str, problem: str, hint: str, env: Environment):

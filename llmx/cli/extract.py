@@ -263,7 +263,7 @@ def extract(
     """Turn rows into validated, typed rows with a language model.
 
     Rows go to stdout or -o, everything else to stderr. Every option --some-thing has a variable
-    LLMX_SOME_THING and a key some-thing in llmx.toml. Docs: docs/cli.md, exit codes: docs/errors.md.
+    LLMX_SOME_THING and (but --budget) a key some-thing in llmx.toml. Docs: docs/cli.md, exit codes: docs/errors.md.
     """
     from llmx.cli.running import run_command
 

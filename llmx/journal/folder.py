@@ -39,7 +39,15 @@ KEPT = 30 * 86_400.0
 
 _STAMP = "%Y%m%d-%H%M%S"
 
-_FILES = ("journal.jsonl", "journal.old.jsonl", "index.sqlite*", "manifest.json*", "errors.jsonl*", "lock", "reserve")
+_FILES = (
+    "journal.jsonl",
+    "journal.old.jsonl",
+    "index.sqlite*",
+    "manifest.json*",
+    "errors.jsonl*",
+    "lock",
+    "reserve",
+)
 
 RESERVE = 64 * 1024
 """Bytes, for a manifest and a line of the journal."""

@@ -197,5 +197,9 @@ def _bare(word: str) -> UsageError:
     from llmx.pricing import likely_provider
 
     guess = likely_provider(word)
-    hint = f"{guess}/{word}" if guess in CATALOG else "write PROVIDER/MODEL; `llmx models` lists them"
+    hint = (
+        f"{guess}/{word}"
+        if guess in CATALOG
+        else "write PROVIDER/MODEL (`llmx models` lists them), or the NAME of an [endpoint.NAME] of llmx.toml"
+    )
     return UsageError(f"model {word!r} does not say which provider serves it", hint=hint)

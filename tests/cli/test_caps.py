@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import tomllib
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -108,6 +109,23 @@ def test_a_budget_that_is_not_in_the_config_file_is_an_error(llmx: Llmx, mock: M
     assert "no budget 'labeling'" in ended.err
     assert "hint:" in ended.err
     assert mock.calls == 0
+
+
+def test_how_to_write_a_budget_is_toml(llmx: Llmx, mock: Mock) -> None:
+    """Whatever the name."""
+    configured(llmx, mock)
+    for name, key in {"my-own": "my-own", "über": "über", "a.b": "a.b", 'a"\nb': 'a"\nb'}.items():
+        (hint,) = llmx(*RUN, "-m", "priced", "--budget", name).err.splitlines()[1:]
+        table = tomllib.loads(hint[hint.index("[") : hint.index("]") + 1])
+        assert list(table["budget"]) == [key]
+
+
+def test_a_cap_of_a_run_that_keeps_nothing(llmx: Llmx, mock: Mock) -> None:
+    """It cannot count what earlier ones have spent, and says so."""
+    configured(llmx, mock, rows=2)
+    ended = llmx(*RUN, "-m", "priced", "--max-tokens", "90000", "--no-store")
+    assert ended.code == 0
+    assert "note: nothing is kept (--no-store): the cap is for this run alone" in ended.err
 
 
 def test_models_are_asked_in_their_order(llmx: Llmx, provider: Callable[..., Mock]) -> None:

@@ -250,6 +250,22 @@ def test_a_table_that_is_wrong_costs_nothing(llmx: Llmx, mock: Mock, rows: Path)
     assert done.err == f"error: {path}: [endpoint.other]: unknown key 'modl'\nhint: did you mean 'model'?\n"
 
 
+def test_an_address_that_is_none_is_an_endpoints(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """Which of several it is."""
+    named(llmx, mock, '[endpoint.other]\nmodel = "openai/x"\nbase-url = "localhost"\n')
+    done = llmx(*RUN, "-m", "fast", "-m", "other", OPENAI_API_KEY="x")
+    assert (done.code, mock.calls) == (2, 0)
+    assert done.err.startswith("error: [endpoint.other]: the base URL is no http(s) address\nhint: ")
+
+
+def test_a_word_may_be_meant_for_an_endpoint(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """The hint knows both."""
+    named(llmx, mock)
+    done = llmx(*RUN, "-m", "x")
+    assert done.code == 2
+    assert done.err.endswith(", or the NAME of an [endpoint.NAME] of llmx.toml\n")
+
+
 def test_a_key_of_an_endpoints_own(llmx: Llmx, mock: Mock, rows: Path) -> None:
     """It is looked for under the name that the table says, and under no other."""
     named(llmx, mock)

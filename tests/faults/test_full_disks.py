@@ -126,3 +126,17 @@ def test_a_cap_outlives_a_full_disk(small_disk: Path, llmx: Llmx, provider: Prov
     subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
     assert scene.run().code == 0
     assert [row["id"] for row in scene.results] == list(range(300))
+
+
+def test_a_full_disk_under_a_budget(small_disk: Path, llmx: Llmx, provider: Provider) -> None:
+    """To begin all budgets anew is no way out: room is."""
+    (llmx.cwd / "llmx.toml").write_text("[budget.dev]\ndaily-tokens = 1000000\n")
+    env = {**llmx.env, "LLMX_HOME": str(small_disk)}
+    scene = Scene(replace(llmx, env=env), provider(KEPT), "--budget", "dev", *WITHOUT_CACHE)
+    (small_disk / "others").write_bytes(bytes(236 * 1024))
+    done = scene.run()
+    assert done.code == 1
+    assert error_of(done).startswith("error: cannot use the budgets in")
+    assert error_of(done).endswith(": No space left on device")
+    assert "hint: make room, then run the same command again" in done.err
+    assert scene.mock.calls == 0
