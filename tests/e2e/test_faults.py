@@ -118,18 +118,18 @@ def test_a_retry_after_is_kept_in_all_its_forms(wire: str, form: Any, tmp_path: 
 
 @pytest.mark.parametrize("wire", WIRES)
 def test_a_limit_that_the_headers_tell_is_kept_before_anybody_is_refused(wire: str, tmp_path: Path) -> None:
-    """But for what was under way when it was first told: then rows go out at its rate."""
+    """What was under way when it was first told counts: then rows go out at its rate."""
     run = rehearse(tmp_path, 25, MockSettings(rpm=10), wire=wire, concurrency=5)
     assert run.ids == list(range(25))
-    assert run.stats["statuses"]["429"] <= 1
+    assert run.stats["statuses"] == {"200": 25}
     assert 120 <= run.seconds < 25 * 60 / 10
 
 
 def test_a_429_holds_all_workers(tmp_path: Path) -> None:
     """One refusal with a time pauses everyone: at most the calls in flight are refused per minute."""
-    run = rehearse(tmp_path, 60, MockSettings(rpm=20), concurrency=4)
+    run = rehearse(tmp_path, 60, MockSettings(rpm=20, limit_headers=False), concurrency=4)
     assert run.ids == list(range(60))
-    assert run.stats["statuses"]["429"] <= 2 * 4
+    assert 1 <= run.stats["statuses"]["429"] <= 2 * 4
 
 
 def test_a_429_uses_up_no_retry(tmp_path: Path) -> None:
