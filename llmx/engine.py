@@ -5,14 +5,8 @@ Shared by files (`job`) and the library (`api`). Nothing here reads or writes ro
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import (
-    AbstractAsyncContextManager,
-    AsyncExitStack,
-    asynccontextmanager,
-    closing,
-    contextmanager,
-)
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -33,10 +27,10 @@ from llmx.layers.stop import Stop
 from llmx.pipeline import FirstRows, settler
 from llmx.presenting import Presenter
 from llmx.prompts import Prompt
-from llmx.providers import Endpoint, Prices, connect, parse_model, with_keys
+from llmx.providers import CATALOG, Endpoint, Prices, checked_address, connect, parse_model, with_keys
 from llmx.report.summary import Figures
 from llmx.schemas import Schema
-from llmx.settings import Settings
+from llmx.settings import EndpointTable, Settings
 from llmx.spending import Outstanding, Spent, counts_money, spending
 from llmx.types import Outcome, Record, Request, Unreadable, Usage
 
@@ -77,7 +71,7 @@ async def connected(
     async with AsyncExitStack() as held:
         endpoints = []
         for spec in settings.model:
-            with stop.interruptible(), _naming(spec, settings):
+            with stop.interruptible():
                 endpoint = await _connect(spec, settings, schema, env, talk)
             held.push_async_callback(endpoint.provider.aclose)
             endpoints.append(endpoint)
@@ -85,14 +79,15 @@ async def connected(
 
 
 def _check_models(settings: Settings) -> None:
-    """Raises UsageError where one address is given for several providers: each one's key would be sent there.
+    """Raises UsageError for what cannot be meant.
 
-    So it does for an endpoint that is there twice, as its limits are there once.
+    One address for several providers, as each one's key would be sent there, and an endpoint that is there twice, as
+    its limits are there once.
     """
     if twice := [spec for spec in settings.model if settings.model.count(spec) > 1]:
         hint = "for a second key or address of a model, an [endpoint.NAME] table with a key-name or base-url of its own"
         raise UsageError(f"-m {twice[0]} is given twice", hint=hint)
-    tables = [settings.table(spec) for spec in settings.model]
+    tables = [_checked_table(spec, settings) for spec in settings.model]
     plain = [table.model for table in tables if table.base_url is None]
     providers = list(dict.fromkeys(parse_model(model).provider for model in plain))
     remote = [name for name in providers if name != "local"]
@@ -101,15 +96,18 @@ def _check_models(settings: Settings) -> None:
         raise UsageError(f"--base-url is for one provider, and -m names {' and '.join(remote)}", hint=hint)
 
 
-@contextmanager
-def _naming(spec: str, settings: Settings) -> Iterator[None]:
-    """What is wrong with an endpoint of the config file, with its name."""
+def _checked_table(spec: str, settings: Settings) -> EndpointTable:
+    """What a name means. Raises UsageError, which names the table of the config file that is wrong."""
+    table = settings.table(spec)
     try:
-        yield
+        model = parse_model(table.model)
+        if table.base_url is not None:
+            checked_address(table.base_url, CATALOG[model.provider], "base-url")
     except UsageError as error:
         if spec not in settings.endpoints:
             raise
         raise UsageError(f"[endpoint.{spec}]: {error}", hint=error.hint) from error
+    return table
 
 
 async def _connect(spec: str, settings: Settings, schema: Schema, env: Environment, talk: Talk) -> Endpoint:

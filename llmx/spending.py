@@ -211,7 +211,7 @@ def _daily(settings: Settings) -> Daily | None:
     meant = f"did you mean {close!r}? " if close else ""
     # What is no bare key of TOML is written like a JSON text (https://toml.io/en/v1.0.0#keys).
     bare = re.fullmatch(r"[A-Za-z0-9_-]+", settings.budget)
-    key = settings.budget if bare else json.dumps(settings.budget)
+    key = settings.budget if bare else json.dumps(settings.budget, ensure_ascii=False)
     hint = f"{meant}in llmx.toml: [budget.{key}] and below it daily-cost = 5; `llmx budget` lists them"
     raise UsageError(f"no budget {settings.budget!r} in the config file", hint=hint)
 

@@ -48,18 +48,25 @@ class RequestBucket:
         self.limit = math.floor(rpm)
         self.capacity = 1.0 + self.limit / 60 * CATCH_UP
         self._limiter = AsyncLimiter(self.capacity, self.capacity * WINDOW / (self.limit - self.capacity + 1))
-        self._owed = self.capacity if full else before
+        self._owed = max(self.capacity if full else 0.0, before)
 
     def ready(self) -> bool:
         """Whether a place is free now."""
         return not self._owed and self._limiter.has_capacity(1)
 
+    async def pay(self) -> bool:
+        """Wait for a part of what is owed; whether there was any."""
+        if not self._owed:
+            return False
+        portion = min(self._owed, self.capacity)
+        await self._limiter.acquire(portion)
+        self._owed -= portion
+        return True
+
     async def acquire(self) -> None:
         """Wait for a place in the minute."""
-        while self._owed > 0:
-            portion = min(self._owed, self.capacity)
-            await self._limiter.acquire(portion)
-            self._owed -= portion
+        while await self.pay():
+            pass
         await self._limiter.acquire(1)
 
 

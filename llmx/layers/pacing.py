@@ -74,6 +74,7 @@ class Pacing:
         self._endpoint = endpoint
         self._told: dict[LimitKind, float | None] = {"requests": rpm, "tokens": tpm}
         self._requests: RequestBucket | None = None
+        self._heard = False
         self._tokens: dict[LimitKind, TokenBucket] = {}
         self._estimate = TokenEstimate()
         self._owed: dict[LimitKind, float] = {}
@@ -89,16 +90,21 @@ class Pacing:
                 self._set(kind, limit, source="told")
 
     def _set(self, kind: LimitKind, limit: float, source: Literal["told", "headers"]) -> None:
-        sent = self._sent.get(kind)
         if kind == "requests":
-            before = sent.excess(self._clock.now(), limit / 60) if sent else 0.0
+            before = 0.0 if self._heard else self._unpaced(limit)
             self._requests = RequestBucket(limit, full=self._requests is not None, before=before)
         else:
             known = self._tokens.get(kind)
             self._tokens[kind] = TokenBucket(
-                limit, full=sent is not None, largest=known.largest if known else 0.0
+                limit, full=kind in self._sent, largest=known.largest if known else 0.0
             )
         self._observer(LimitLearned(self._endpoint, _WORDS[kind], limit, source))
+
+    def _unpaced(self, limit: float) -> float:
+        """Requests that went out before the server's limit was known, as far as it may have let them in."""
+        now, sent = self._clock.now(), self._sent.get("requests")
+        excess = sent.excess(now, limit / 60) - self._refused.total(now) if sent else 0.0
+        return min(limit, max(0.0, excess))
 
     def _limit(self, kind: LimitKind) -> float | None:
         bucket = self._requests if kind == "requests" else self._tokens.get(kind)
@@ -150,9 +156,12 @@ class Pacing:
 
     async def slot(self) -> None:
         """Wait until one more request is let through by the limits that are known."""
-        if (bucket := self._requests) is not None:
+        while (bucket := self._requests) is not None:
             with self._held("rpm", bucket.limit, ready=bucket.ready()):
-                await bucket.acquire()
+                if not await bucket.pay():
+                    await bucket.acquire()
+                    return
+            # It may be another one by now.
 
     def too_early(self) -> float:
         """Seconds until the rate that the server has turned out to allow lets one more through, 0 for now."""
@@ -244,6 +253,7 @@ class Pacing:
         floor = 1.0 if state.kind == "requests" else 60.0
         if limit >= floor and self._limit(state.kind) != (int(limit) if state.kind == "requests" else limit):
             self._set(state.kind, limit, source="headers")
+        self._heard = self._heard or state.kind == "requests"
         return self._hold(state)
 
     def _hold(self, state: LimitState) -> float:

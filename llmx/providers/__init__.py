@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from llmx.providers.addresses import checked_address
 from llmx.providers.catalog import CATALOG, CatalogEntry, ModelName, parse_model, suggestions
 from llmx.providers.codec import CAPS, Codec
 from llmx.providers.endpoints import DEFAULT_CAP, Endpoint, Prices, connect
@@ -19,6 +20,7 @@ __all__ = [
     "Endpoint",
     "ModelName",
     "Prices",
+    "checked_address",
     "connect",
     "has_key",
     "parse_model",

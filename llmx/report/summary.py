@@ -155,6 +155,7 @@ class Figures:
                 self._settle(event.outcome)
                 self._recent.add(self.clock.now(), max(0, self.fresh - before))
             case AttemptStarted():
+                self._ahead_for = self._ahead_for if self.calls else self.seconds
                 self.calls += 1
                 self.in_flight += 1
             case AttemptSucceeded() | AttemptFailed():
@@ -193,7 +194,7 @@ class Figures:
             self.coalesced += outcome.source == "coalesced"
             self.resumed += outcome.source == "journal" and not outcome.attempts
             if self.settled == self.cached + self.coalesced + self.resumed:
-                self.ahead, self._ahead_for = self.settled, self.seconds
+                self.ahead = self.settled
             return
         self.failed += 1
         group = self.errors.setdefault(outcome.error.type, ErrorGroup())

@@ -114,7 +114,7 @@ def test_a_budget_that_is_not_in_the_config_file_is_an_error(llmx: Llmx, mock: M
 def test_how_to_write_a_budget_is_toml(llmx: Llmx, mock: Mock) -> None:
     """Whatever the name."""
     configured(llmx, mock)
-    for name, key in {"my-own": "my-own", "über": "über", "a.b": "a.b", 'a"\nb': 'a"\nb'}.items():
+    for name, key in {"my-own": "my-own", "über": "über", "a.b": "a.b", "😀": "😀", 'a"\nb': 'a"\nb'}.items():
         (hint,) = llmx(*RUN, "-m", "priced", "--budget", name).err.splitlines()[1:]
         table = tomllib.loads(hint[hint.index("[") : hint.index("]") + 1])
         assert list(table["budget"]) == [key]

@@ -255,7 +255,17 @@ def test_an_address_that_is_none_is_an_endpoints(llmx: Llmx, mock: Mock, rows: P
     named(llmx, mock, '[endpoint.other]\nmodel = "openai/x"\nbase-url = "localhost"\n')
     done = llmx(*RUN, "-m", "fast", "-m", "other", OPENAI_API_KEY="x")
     assert (done.code, mock.calls) == (2, 0)
-    assert done.err.startswith("error: [endpoint.other]: the base URL is no http(s) address\nhint: ")
+    assert done.err.startswith("error: [endpoint.other]: base-url is no http(s) address\nhint: ")
+    done = llmx(*RUN, "-m", "openai/x", "--base-url", "localhost", OPENAI_API_KEY="x")
+    assert done.err.startswith("error: the base URL is no http(s) address\nhint: ")
+
+
+def test_a_model_that_is_none_is_an_endpoints(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """Nobody has typed it."""
+    named(llmx, mock, '[endpoint.other]\nmodel = "gpt-5-mini"\n')
+    done = llmx(*RUN, "-m", "other", OPENAI_API_KEY="x")
+    said = "error: [endpoint.other]: model 'gpt-5-mini' does not say which provider serves it\nhint: openai/gpt-5-mini\n"
+    assert (done.code, done.err) == (2, said)
 
 
 def test_a_word_may_be_meant_for_an_endpoint(llmx: Llmx, mock: Mock, rows: Path) -> None:

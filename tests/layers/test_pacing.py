@@ -378,6 +378,49 @@ async def test_what_was_sent_before_a_limit_was_known_counts(rpm: int):
     assert len(server.admitted) >= 0.9 * 5 * rpm
 
 
+async def sent_before(endpoint: Endpoint, count: int) -> Sent:
+    """So many at once, before a header says that 60 a minute are allowed."""
+    sent = Sent()
+    await asyncio.gather(*tasks_of(endpoint.over(sent), count))
+    endpoint.condition.heard([state("requests", 60)])
+    return sent
+
+
+@pytest.mark.parametrize("rpm", [None, 60_000], ids=["told nothing", "told more"])
+@pytest.mark.parametrize(("before", "wait"), [(3, 3), (40, 40), (60, 60), (500, 60)])
+async def test_a_debt_is_no_longer_than_a_minute(rpm: float | None, before: int, wait: float):
+    """What was sent leaves the server's window after that; whatever limit the user has told beside."""
+    endpoint = Endpoint(rpm=rpm)
+    sent = await sent_before(endpoint, before)
+    paid = LoopClock().now()
+    await endpoint.over(sent)(a_request("next"))
+    assert sent.times[-1] - paid == pytest.approx(wait, abs=2)
+
+
+async def test_a_limit_that_is_raised_ends_a_debt():
+    """Who was waiting goes on at the new rate, and all behind it."""
+    endpoint = Endpoint()
+    sent = await sent_before(endpoint, 100)
+    tasks = tasks_of(endpoint.over(sent), 10)
+    await asyncio.sleep(5)
+    endpoint.condition.heard([state("requests", 60_000)])
+    await all_of(tasks)
+    assert LoopClock().now() < 7
+
+
+async def test_refusals_are_no_debt():
+    """A server that tells its limit with its 429s has let in no more than that."""
+    endpoint = Endpoint(places=(500, 500))
+    server = Server(RateLimits(60, None), named=None)
+    handler = endpoint.retrying(server)
+    tasks = tasks_of(handler, 100)
+    await asyncio.sleep(0.05)
+    assert len(server.refused) == 40
+    endpoint.condition.heard([state("requests", 60)])
+    await all_of(tasks)
+    assert LoopClock().now() < 125
+
+
 @pytest.mark.parametrize("limits", [second_by_second, minute_by_minute], ids=["each second", "each minute"])
 async def test_a_limit_that_is_told_is_used_up_without_a_refusal(limits: Callable[[], RateLimits]):
     """Nothing has to be found out."""

@@ -373,9 +373,21 @@ async def test_time_left_after_slow_answers_of_the_cache() -> None:
         figures(RowSettled(Outcome(Record(0, {}), value=1, source="cache")))
         await clock.advance(0.03)
     for _ in range(100):
+        figures(AttemptStarted("e"))
         await clock.advance(0.1)
         figures(RowSettled(Outcome(Record(0, {}), value=1, attempts=1)))
     assert figures.pace == pytest.approx(10, rel=0.05)
+
+
+async def test_time_left_while_the_first_calls_are_out() -> None:
+    """Answers of the cache between them take none of their time away."""
+    figures, clock = started(10_000)
+    figures(AttemptStarted("e"))
+    for _ in range(100):
+        await clock.advance(0.05)
+        figures(RowSettled(Outcome(Record(0, {}), value=1, source="cache")))
+    figures(RowSettled(Outcome(Record(0, {}), value=1, attempts=1)))
+    assert figures.pace == pytest.approx(0.2)
 
 
 def test_endpoints_are_named_from_the_start() -> None:
