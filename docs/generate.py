@@ -1,7 +1,11 @@
-"""Write docs/cli.md from the commands themselves: `python docs/generate.py`, or `--check` to compare."""
+"""Write docs/cli.md, and the table of what shells may complete, from the commands themselves.
+
+python docs/generate.py [--check]
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +14,7 @@ from typing import Any
 import typer
 
 from llmx.cli.app import build_app
+from llmx.cli.complete import TABLE
 
 TARGET = Path(__file__).with_name("cli.md")
 
@@ -71,12 +76,40 @@ def document() -> str:
     return "\n".join([HEADER, *(section(path, command) for path, command in commands(app, "llmx"))])
 
 
+def completions(command: Any) -> dict[str, Any]:
+    """What the words of a command may be, see `llmx.cli.complete.candidates`."""
+    options = [param for param in command.params if param.param_type_name == "option"]
+    return {
+        "help": command.get_short_help_str(200),
+        "options": {
+            name: param.help or "" for param in options for name in [*param.opts, *param.secondary_opts]
+        },
+        "values": {
+            name: values(param, command) for param in options if not param.is_flag for name in param.opts
+        },
+        "commands": {name: completions(child) for name, child in getattr(command, "commands", {}).items()},
+    }
+
+
+def values(param: Any, command: Any) -> list[str]:
+    """Those that an option offers; none where anything goes."""
+    offered = param.shell_complete(typer.Context(command), "")
+    return [item.value for item in offered if item.type == "plain"]
+
+
+def pages() -> dict[Path, str]:
+    """All that is made, by where it stands."""
+    table = completions(typer.main.get_command(build_app()))
+    return {TARGET: document(), TABLE: json.dumps(table, ensure_ascii=False, indent=1) + "\n"}
+
+
 def main() -> int:
-    """Write the page, or with --check say whether it is as written; returns an exit code."""
-    text = document()
+    """Write the pages, or with --check say whether they are as written; returns an exit code."""
+    made = pages()
     if "--check" in sys.argv:
-        return 0 if TARGET.read_text(encoding="utf-8") == text else 1
-    TARGET.write_text(text, encoding="utf-8")
+        return 0 if all(path.read_text(encoding="utf-8") == text for path, text in made.items()) else 1
+    for path, text in made.items():
+        path.write_text(text, encoding="utf-8")
     return 0
 
 

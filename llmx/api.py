@@ -20,7 +20,7 @@ from llmx.errors import UsageError
 from llmx.events import Event, Observer, RunEnded, RunStarted
 from llmx.feed import Feed
 from llmx.layers.stop import Stop
-from llmx.pipeline import amap
+from llmx.pipeline import Ahead, amap
 from llmx.planning import make_prompt, no_model, resolve_schema, selection
 from llmx.presenting import NoRows
 from llmx.prompts import Prompt
@@ -181,7 +181,7 @@ async def _told(
         async with aclosing(
             amap(
                 parts.settle,
-                feed,
+                Ahead(feed, parts.ready),
                 concurrency=parts.concurrency,
                 ordered=ordered,
                 stop=stop,

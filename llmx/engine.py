@@ -5,16 +5,17 @@ Shared by files (`job`) and the library (`api`). Nothing here reads or writes ro
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from llmx.caches import Cache, NoCache
-from llmx.caches.fingerprint import fingerprint
+from llmx.caches.fingerprint import fingerprinter
 from llmx.clock import Clock
 from llmx.environment import Environment
-from llmx.errors import UsageError
+from llmx.errors import RowError, UsageError
 from llmx.events import Observer, fan_out
 from llmx.journal import Journal, NoJournal
 from llmx.lanes import Parts, lane, names_of, traffic
@@ -24,7 +25,7 @@ from llmx.layers.fallback import Lane, fallback
 from llmx.layers.hedge import Hedges
 from llmx.layers.journal import Answers
 from llmx.layers.stop import Stop
-from llmx.pipeline import FirstRows, settler
+from llmx.pipeline import FirstRows, Prepare, Prepared, settler
 from llmx.presenting import Presenter
 from llmx.prompts import Prompt
 from llmx.providers import CATALOG, Endpoint, Prices, checked_address, connect, parse_model, with_keys
@@ -36,7 +37,7 @@ from llmx.types import Outcome, Record, Request, Unreadable, Usage
 
 __all__ = ["Engine", "Settle", "Talk", "connected", "engine", "keyless", "preparer"]
 
-Settle = Callable[[Record | Unreadable], Awaitable[Outcome]]
+Settle = Callable[[Prepared], Awaitable[Outcome]]
 
 
 class Talk(Protocol):
@@ -133,6 +134,8 @@ async def _connect(spec: str, settings: Settings, schema: Schema, env: Environme
         prices=prices,
         timeout=settings.timeout,
         spans=settings.spans,
+        transport=settings.transport,
+        plans=None if settings.no_store or settings.offline else env.home / "plans",
         progress=talk.downloading,
     )
     return replace(endpoint, called=spec if spec in settings.endpoints else "")
@@ -142,14 +145,14 @@ def preparer(
     endpoint: Endpoint, prompt: Prompt, schema: Schema, presenter: Presenter
 ) -> Callable[[Record], Request]:
     """A function from a row to its request."""
+    digest_of = fingerprinter(endpoint.id, schema.fingerprint)
 
     def prepare(record: Record) -> Request:
         presenter.check(record)
         rendered = prompt.render(record.data)
         body = endpoint.codec.prepare(rendered.messages)
-        digest = fingerprint(endpoint.id, schema.fingerprint, body)
         return Request(
-            endpoint.id, endpoint.model, body, digest, row=rendered.row, messages=rendered.messages
+            endpoint.id, endpoint.model, body, digest_of(body), row=rendered.row, messages=rendered.messages
         )
 
     return prepare
@@ -175,7 +178,8 @@ class Engine:
     Args:
         endpoints: in the order of the chain.
         label: what they are, for people.
-        prepare: what `settle` makes of a row first: the first endpoint's request.
+        prepare: makes the first endpoint's request of a row; RowError where there is none.
+        ready: makes what `settle` takes of rows, and has what is stored of them read meanwhile.
         questions: the fingerprints under which answers to a row's request may be stored, in the order of the chain.
         cache: where it looks first.
         all_taken: to be told when no further row will be taken.
@@ -187,6 +191,7 @@ class Engine:
     names: Sequence[str]
     concurrency: int
     prepare: Callable[[Record], Request]
+    ready: Prepare
     questions: Callable[[Request], list[str]]
     cache: Cache
     all_taken: Callable[[], None]
@@ -257,7 +262,6 @@ def _engine(
     )
     prepare = preparer(endpoints[0], prompt, parts.schema, presenter)
     settle = settler(
-        prepare,
         handler,
         present=presenter.present,
         clock=parts.clock,
@@ -272,10 +276,33 @@ def _engine(
         [lane.name for lane in lanes],
         sum(ceilings) if settings.spread else max(ceilings),
         prepare,
+        _readier(prepare, parts.cache, journal),
         lambda request: [lane.address(request).fingerprint for lane in lanes],
         parts.cache,
         parts.hedges.all_taken,
     )
+
+
+def _readier(prepare: Callable[[Record], Request], cache: Cache, journal: Journal | NoJournal) -> Prepare:
+    """A function that makes rows ready together: one look into each table on the disk is for all of them."""
+
+    def prepared(row: Record | Unreadable) -> Prepared:
+        if isinstance(row, Unreadable):
+            return Prepared(row)
+        try:
+            return Prepared(row, prepare(row))
+        except RowError as error:
+            return Prepared(row, error=error)
+
+    async def ready(rows: list[Record | Unreadable]) -> list[Prepared]:
+        made = [prepared(row) for row in rows]
+        fingerprints = [one.request.fingerprint for one in made if one.request is not None]
+        for reading in (cache.expect(fingerprints), journal.expect(fingerprints, rows)):
+            if reading is not None:
+                await asyncio.wrap_future(reading)
+        return made
+
+    return ready
 
 
 def _introduce(lanes: Sequence[Lane], *, spread: bool) -> None:
@@ -308,8 +335,8 @@ def _check_prices(settings: Settings, endpoints: Sequence[Endpoint], talk: Talk)
 def _recorded(settle: Settle, journal: Journal | NoJournal) -> Settle:
     """`settle`, with every row's end written down."""
 
-    async def settled(row: Record | Unreadable) -> Outcome:
-        outcome = await settle(row)
+    async def settled(prepared: Prepared) -> Outcome:
+        outcome = await settle(prepared)
         journal.settle(outcome)
         return outcome
 

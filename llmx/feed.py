@@ -54,6 +54,20 @@ class Feed(Generic[Row]):
             if not self._ready and not self._ended:  # neither came between the look and the flag
                 await self._arrived.wait()
 
+    async def take(self, most: int) -> list[Row]:
+        """The next rows, as many as are there already, at least one and at most `most`; none after the last.
+
+        Raises what the reader raised, once.
+        """
+        first = await self.next()
+        if first is None:
+            return []
+        rows = [first]
+        while self._ready and len(rows) < most:
+            self._room.release()
+            rows.append(self._ready.popleft())
+        return rows
+
     async def peek(self, count: int) -> list[Row]:
         """The next rows, which stay where they are: `count` of them, fewer only where there are no more.
 

@@ -255,6 +255,7 @@ async def _run(plan: Plan, parts: Engine, outputs: Outputs, figures: Figures, st
     try:
         await run(
             _up_to_the_cut(plan.source, cut),
+            prepare=parts.ready,
             settle=parts.settle,
             write=outputs.write,
             drained=outputs.drained,

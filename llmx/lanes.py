@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from llmx.caches import Cache
-from llmx.caches.fingerprint import fingerprint, rekeyed
+from llmx.caches.fingerprint import fingerprinter, rekeyed
 from llmx.clock import Clock
 from llmx.events import Observer
 from llmx.journal import Journal
@@ -33,8 +33,7 @@ from llmx.layers.stop import Stop
 from llmx.layers.timeout import timed
 from llmx.layers.validate import validated
 from llmx.pricing import context_window
-from llmx.providers import CAPS, Endpoint
-from llmx.records import to_json
+from llmx.providers import Endpoint, caps_in, size_of
 from llmx.schemas import Schema
 from llmx.settings import Settings
 from llmx.spending import counts_money
@@ -198,7 +197,7 @@ def _pacing(endpoint: Endpoint, name: str, parts: Parts) -> Pacing:
 
 def _body_size(request: Request) -> int:
     """Bytes of a request's body."""
-    return len(to_json(request.body))
+    return size_of(request.body)
 
 
 def worst(endpoint: Endpoint, *, priced: bool = True) -> Callable[[Request], Amount]:
@@ -209,12 +208,14 @@ def worst(endpoint: Endpoint, *, priced: bool = True) -> Callable[[Request], Amo
     """
 
     def amount(request: Request) -> Amount:
-        cap = max((int(request.body[name]) for name in CAPS if name in request.body), default=0)
+        cap = max(caps_in(request.body).values(), default=0)
+        if not priced:
+            return Amount(None, _body_size(request) + endpoint.injected + cap)
         return worst_case(
             _body_size(request),
             cap,
             injected=endpoint.injected,
-            price=lambda usage: endpoint.price(endpoint.model, usage) if priced else None,
+            price=lambda usage: endpoint.price(endpoint.model, usage),
         )
 
     return amount
@@ -226,11 +227,13 @@ def _as_it_is(request: Request) -> Request:
 
 def _addressed(endpoint: Endpoint, schema: Schema) -> Callable[[Request], Request]:
     """A function that makes a request in an endpoint's format of one in another's."""
+    digest_of = fingerprinter(endpoint.id, schema.fingerprint)
 
     def address(request: Request) -> Request:
         body = endpoint.codec.prepare(request.messages)
-        digest = fingerprint(endpoint.id, schema.fingerprint, body)
-        return replace(request, endpoint=endpoint.id, model=endpoint.model, body=body, fingerprint=digest)
+        return replace(
+            request, endpoint=endpoint.id, model=endpoint.model, body=body, fingerprint=digest_of(body)
+        )
 
     return address
 

@@ -10,8 +10,9 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
+from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from llmx.clock import Clock
 from llmx.errors import (
@@ -28,13 +29,17 @@ from llmx.feed import Feed
 from llmx.layers.stop import Stop
 from llmx.types import Completion, Handler, Outcome, Record, Request, Unreadable
 
-__all__ = ["FIRST_ROWS", "FirstRows", "amap", "run", "settler"]
+__all__ = ["FIRST_ROWS", "Ahead", "FirstRows", "Prepare", "Prepared", "amap", "run", "settler"]
 
 Row = TypeVar("Row")
+Ready = TypeVar("Ready")
 Result = TypeVar("Result")
 
 FIRST_ROWS = 20
 """Rows after which a run of nothing but failures is stopped: it is the schema or the prompt."""
+
+AHEAD = 256
+"""Rows that are made ready together, at most: one look into a table on the disk for all of them."""
 
 WINDOW = 1_000
 """Rows that may be under way or waiting for an earlier one, unless concurrency asks for more."""
@@ -44,10 +49,24 @@ def _nothing() -> None:
     """For whoever need not be told."""
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A row and what is asked about it; without a request, it ends with `error` before any call."""
+
+    row: Record | Unreadable
+    request: Request | None = None
+    error: LlmxError | None = None
+
+
+Prepare = Callable[[list[Record | Unreadable]], Awaitable[list[Prepared]]]
+"""Rows made ready together."""
+
+
 async def run(
     rows: Iterable[Record | Unreadable],
     *,
-    settle: Callable[[Record | Unreadable], Awaitable[Outcome]],
+    prepare: Prepare,
+    settle: Callable[[Prepared], Awaitable[Outcome]],
     write: Callable[[Outcome], None],
     drained: Callable[[], Awaitable[None]],
     concurrency: int,
@@ -58,50 +77,95 @@ async def run(
     """Settle every row and write its outcome; a stop leaves the rows not yet begun alone.
 
     Args:
+        prepare: called for a few rows at a time, before they are taken.
         drained: returns when what was written has been taken; a slow reader holds up the rows, not the calls.
 
     Raises:
         Exception: what `rows`, `settle` or `write` raised; the calls in flight are then cancelled.
     """
     async with aclosing(
-        amap(settle, rows, concurrency=concurrency, ordered=ordered, stop=stop, all_taken=all_taken)
+        amap(
+            settle,
+            Ahead(Feed(rows), prepare),
+            concurrency=concurrency,
+            ordered=ordered,
+            stop=stop,
+            all_taken=all_taken,
+        )
     ) as outcomes:
         async for outcome in outcomes:
             write(outcome)
             await drained()
 
 
+class Ahead(Generic[Row, Ready]):
+    """Rows of a feed that are made ready together, shortly before they are taken.
+
+    Args:
+        ready: takes rows in their order and gives what is made of each.
+        most: rows at a time.
+    """
+
+    def __init__(
+        self, feed: Feed[Row], ready: Callable[[list[Row]], Awaitable[list[Ready]]], *, most: int = AHEAD
+    ) -> None:
+        self._feed = feed
+        self._make_ready = ready
+        self._most = most
+        self._at_a_time = 1  # the first call should not wait for what later ones need
+        self._ready: deque[Ready] = deque()
+        self._turn = asyncio.Lock()
+
+    def at_once(self) -> Ready | None:
+        """The next row, None when there is none without waiting."""
+        return self._ready.popleft() if self._ready else None
+
+    async def next(self) -> Ready | None:
+        """The next row, None after the last. Raises what the reader raised, once."""
+        while not self._ready:
+            async with self._turn:
+                if not self._ready and not await self._fill():
+                    return None
+        return self._ready.popleft()
+
+    async def _fill(self) -> bool:
+        rows = await self._feed.take(self._at_a_time)
+        self._at_a_time = min(2 * self._at_a_time, self._most)
+        self._ready.extend(await self._make_ready(rows) if rows else ())
+        return bool(rows)
+
+    def close(self) -> None:
+        """Read no further."""
+        self._feed.close()
+
+
 def settler(
-    prepare: Callable[[Record], Request],
     handler: Handler,
     *,
     present: Callable[[Outcome], Outcome],
     clock: Clock,
     stop: Stop,
     observer: Observer,
-) -> Callable[[Record | Unreadable], Awaitable[Outcome]]:
+) -> Callable[[Prepared], Awaitable[Outcome]]:
     """A function that brings one row to its end: a value or an error, with everything it cost.
 
     Args:
-        prepare: makes a row's request; its RowError ends the row before any call.
         present: makes a good outcome's rows, or a failed outcome of it, before it is counted.
 
     A fatal error throws the stop switch before any other task can run, so no call follows it.
     """
 
-    async def settle(row: Record | Unreadable) -> Outcome:
-        outcome = await end(row)
+    async def settle(prepared: Prepared) -> Outcome:
+        outcome = await end(prepared.row, prepared.request, prepared.error)
         observer(RowSettled(outcome))
         return outcome
 
-    async def end(row: Record | Unreadable) -> Outcome:
-        started = clock.now()
+    async def end(row: Record | Unreadable, request: Request | None, error: LlmxError | None) -> Outcome:
         if isinstance(row, Unreadable):
             return Outcome(row, error=row.error, raw=row.raw)
-        try:
-            request = prepare(row)
-        except RowError as error:
+        if request is None:
             return Outcome(row, error=error)
+        started = clock.now()
         try:
             completion = await handler(request)
         except RowError as error:
@@ -185,7 +249,7 @@ class FirstRows:
 
 async def amap(
     function: Callable[[Row], Awaitable[Result]],
-    rows: Iterable[Row] | Feed[Row],
+    rows: Iterable[Row] | Ahead[Any, Row],
     *,
     concurrency: int,
     ordered: bool,
@@ -196,40 +260,46 @@ async def amap(
     """Yield `function(row)` for every row, `concurrency` of them at a time.
 
     Args:
-        rows: read by a thread of the feed's own; closed at the end.
+        rows: read by a thread of their own; closed at the end.
         function: raises Stopped for a row that is not to be settled; anything else it raises ends the map.
         ordered: in the order of the rows; else as they are done.
         stop: when it is thrown no further row is taken; those under way end.
         window: rows that may be taken but not yet yielded: what memory is bounded by.
         all_taken: called, once or more, when there is no further row.
     """
-    feed = rows if isinstance(rows, Feed) else Feed(rows)
     shelf = _Shelf[Result](ordered=ordered, window=window or max(WINDOW, 4 * concurrency))
-    work = partial(_work, function, feed, shelf, stop, all_taken)
+    ahead = rows if isinstance(rows, Ahead) else Ahead[Row, Row](Feed(rows), _as_they_are)
+    work = partial(_work, function, ahead, shelf, stop, all_taken)
     workers = [asyncio.create_task(work()) for _ in range(concurrency)]
     shelf.ends_with(workers)
     try:
         async for result in shelf:
             yield result
     finally:
-        feed.close()
+        ahead.close()
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
 
 
+async def _as_they_are(rows: list[Row]) -> list[Row]:
+    return rows
+
+
 async def _work(
     function: Callable[[Row], Awaitable[Result]],
-    feed: Feed[Row],
+    rows: Ahead[Any, Row],
     shelf: _Shelf[Result],
     stop: Stop,
     all_taken: Callable[[], None],
 ) -> None:
     try:
         while True:
-            with stop.interruptible():
-                await shelf.room()
-                row = await feed.next()
+            row = rows.at_once() if shelf.has_room and stop.reason is None else None
+            if row is None:
+                with stop.interruptible():
+                    await shelf.room()
+                    row = await rows.next()
             if row is None:
                 all_taken()
                 return
@@ -269,9 +339,14 @@ class _Shelf(Generic[Result]):
         self._taken += 1
         return self._taken - 1
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a row may be taken."""
+        return self._taken - self._gone < self._window
+
     async def room(self) -> None:
         """Return when a row may be taken."""
-        while self._taken - self._gone >= self._window:
+        while not self.has_room:
             self._space.clear()
             await self._space.wait()
 

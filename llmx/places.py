@@ -28,7 +28,7 @@ PACING = frozenset(
     | {"reasks", "max_output_tokens", "order", "meta", "keep", "prefix", "into", "explode", "csv_safe"}
     | {"output_format", "summary", "errors", "max_failures", "confirm_above", "dry_run"}
     | {"cache", "cache_ttl", "key_file"}
-    | {"spread", "hedge", "max_cost", "max_tokens", "budget", "budgets", "endpoints"}
+    | {"spread", "hedge", "transport", "max_cost", "max_tokens", "budget", "budgets", "endpoints"}
 )
 """Options that make a command no other run of standard output."""
 

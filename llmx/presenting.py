@@ -61,7 +61,7 @@ class FlatRows:
             rows = self._shape.rows(outcome.record.data, extracted, _provenance(outcome))
         except RowError as error:
             return replace(outcome, value=None, error=error, raw=error.raw)
-        return replace(outcome, rows=rows)
+        return outcome.presented(rows)
 
 
 class NoRows:

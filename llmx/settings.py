@@ -279,6 +279,7 @@ class Settings(BaseModel):
     patience: Seconds = 600.0
     max_wait: Seconds = 600.0
     hedge: bool = False
+    transport: Literal["auto", "sdk"] = "auto"
 
     max_cost: Annotated[Decimal, Field(gt=0, allow_inf_nan=False)] | None = None
     max_tokens: int | None = Field(default=None, ge=1)

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from functools import partial
+from operator import add, gt, sub
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -83,6 +84,7 @@ class _Caps:
         self._earlier = (spent.unanswered_cost, spent.unanswered_tokens)
         self._unanswered: list[Any] = [ZERO, 0, 0]
         self._noted: list[Any] = [ZERO, 0, 0]
+        self._quiet: list[Any] = [ZERO, 0, 0]
         self._note = note
 
     @property
@@ -101,11 +103,16 @@ class _Caps:
             if limit is not None and spent + more > limit:
                 return None
         self._out = out
-        open_ = [a + b for a, b in zip(out, self._unanswered, strict=True)]
-        if any(now > noted for now, noted in zip(open_, self._noted, strict=True)):
+        if any(map(gt, out, self._quiet)):
+            open_ = [a + b for a, b in zip(out, self._unanswered, strict=True)]
             self._noted = [self._with_room(kind, now) for kind, now in enumerate(open_)]
             self._note(Risk(*self._noted))
+            self._look_ahead()
         return amount
+
+    def _look_ahead(self) -> None:
+        """How much may be in flight without another word."""
+        self._quiet = [noted - lost for noted, lost in zip(self._noted, self._unanswered, strict=True)]
 
     def _with_room(self, kind: int, amount: Any) -> Any:
         """Somewhat more than `amount`, as far as the limit allows any."""
@@ -116,10 +123,12 @@ class _Caps:
 
     def settle(self, reservation: Amount, amount: Amount, *, counted: bool) -> None:
         """See `Allowance.settle`."""
-        for kind, (aside, used) in enumerate(zip(_kinds(reservation), _kinds(amount), strict=True)):
-            self._out[kind] -= aside
-            self._spent[kind] += used
-            self._unanswered[kind] += 0 if counted else used
+        used = _kinds(amount)
+        self._out = list(map(sub, self._out, _kinds(reservation)))
+        self._spent = list(map(add, self._spent, used))
+        if not counted:
+            self._unanswered = list(map(add, self._unanswered, used))
+            self._look_ahead()
 
     def close(self) -> None:
         """No call is sent any more; what is in flight still is not waited for."""

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 from llmx.errors import LlmxError, UnreadableRow
 
 __all__ = [
+    "NOTHING",
     "Completion",
     "Finish",
     "Handler",
@@ -94,7 +95,20 @@ class Usage:
     reasoning_tokens: int = 0
     cost: Decimal | None = Decimal(0)
 
+    def costing(self, cost: Decimal | None) -> Usage:
+        """The same tokens at another cost."""
+        return Usage(
+            self.input_tokens,
+            self.output_tokens,
+            self.cached_tokens,
+            self.cache_write_tokens,
+            self.reasoning_tokens,
+            cost,
+        )
+
     def __add__(self, other: Usage) -> Usage:
+        if self is NOTHING:
+            return other
         unknown = self.cost is None or other.cost is None
         return Usage(
             self.input_tokens + other.input_tokens,
@@ -109,6 +123,10 @@ class Usage:
     def total_tokens(self) -> int:
         """Input plus output tokens."""
         return self.input_tokens + self.output_tokens
+
+
+NOTHING = Usage()
+"""No call: most rows have one, whose usage is then the sum."""
 
 
 LimitKind = Literal["requests", "tokens", "input_tokens", "output_tokens"]
@@ -153,7 +171,7 @@ class Tally:
     """
 
     attempts: int = 0
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = NOTHING
     outdated: int = 0
     replayed: dict[str, Decimal | None] = field(default_factory=dict)
     failures: int = 0
@@ -219,6 +237,10 @@ class Completion:
     source: Source = "model"
     value: Any = None
 
+    def valued(self, value: Any) -> Completion:
+        """The same answer with its validated object."""
+        return Completion(self.text, self.usage, self.model, self.finish, self.body, self.source, value)
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -247,6 +269,23 @@ class Outcome:
     raw: str | None = None
     attempts: int = 0
     seconds: float = 0.0
+
+    def presented(self, rows: Sequence[Mapping[str, Any]]) -> Outcome:
+        """The same with its output rows."""
+        return Outcome(
+            self.record,
+            self.value,
+            rows,
+            self.error,
+            self.usage,
+            self.replayed,
+            self.source,
+            self.model,
+            self.endpoint,
+            self.raw,
+            self.attempts,
+            self.seconds,
+        )
 
     @property
     def ok(self) -> bool:

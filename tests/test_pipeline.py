@@ -28,7 +28,7 @@ from llmx.errors import (
 from llmx.events import Paused, RowSettled
 from llmx.feed import Feed
 from llmx.layers.stop import Stop
-from llmx.pipeline import FIRST_ROWS, FirstRows, amap, run, settler
+from llmx.pipeline import FIRST_ROWS, Ahead, FirstRows, Prepared, amap, run, settler
 from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
 
 # amap
@@ -316,11 +316,12 @@ async def test_run_writes_every_outcome(ordered: bool):
     rows = [Record(n, {}) for n in range(100)]
     written: list[Outcome] = []
 
-    async def settle(row: Record | Unreadable) -> Outcome:
-        return Outcome(row)
+    async def settle(prepared: Prepared) -> Outcome:
+        return Outcome(prepared.row)
 
     await run(
         rows,
+        prepare=prepared,
         settle=settle,
         write=written.append,
         drained=at_once,
@@ -335,11 +336,11 @@ async def test_a_writer_that_fails_ends_the_run():
     """A full disk stops the calls: nothing is begun any more, nothing is left running."""
     begun = 0
 
-    async def settle(row: Record | Unreadable) -> Outcome:
+    async def settle(prepared: Prepared) -> Outcome:
         nonlocal begun
         begun += 1
         await asyncio.sleep(0)
-        return Outcome(row)
+        return Outcome(prepared.row)
 
     def full(outcome: Outcome) -> None:
         raise OSError("no space left on device")
@@ -347,7 +348,16 @@ async def test_a_writer_that_fails_ends_the_run():
     before = asyncio.all_tasks()
     rows = (Record(n, {}) for n in range(10**6))
     with pytest.raises(OSError, match="no space left"):
-        await run(rows, settle=settle, write=full, drained=at_once, concurrency=5, ordered=True, stop=Stop())
+        await run(
+            rows,
+            prepare=prepared,
+            settle=settle,
+            write=full,
+            drained=at_once,
+            concurrency=5,
+            ordered=True,
+            stop=Stop(),
+        )
     assert begun < 5_000
     assert asyncio.all_tasks() == before
 
@@ -359,15 +369,17 @@ def as_it_is(outcome: Outcome) -> Outcome:
     return outcome
 
 
-def settling(handler, *, stop: Stop | None = None, log: Log | None = None, prepare=None, present=as_it_is):
-    return settler(
-        prepare or (lambda record: a_request(str(record.index))),
-        handler,
-        present=present,
-        clock=FakeClock(),
-        stop=stop or Stop(),
-        observer=log or Log(),
-    )
+def made(row: Record | Unreadable) -> Prepared:
+    """A row with a request of its own."""
+    return Prepared(row, a_request(str(row.index)) if isinstance(row, Record) else None)
+
+
+async def prepared(rows: list[Record | Unreadable]) -> list[Prepared]:
+    return [made(row) for row in rows]
+
+
+def settling(handler, *, stop: Stop | None = None, log: Log | None = None, present=as_it_is):
+    return settler(handler, present=present, clock=FakeClock(), stop=stop or Stop(), observer=log or Log())
 
 
 ROW = Record(0, {"text": "Ada"})
@@ -381,7 +393,7 @@ async def test_a_good_row_ends_in_a_value():
         request.tally.usage += Usage(10, 5, cost=Decimal("0.5"))
         return an_answer(value={"name": "Ada"}, model="m-2026", source="coalesced")
 
-    outcome = await settling(handler)(ROW)
+    outcome = await settling(handler)(made(ROW))
     assert outcome == Outcome(
         ROW,
         value={"name": "Ada"},
@@ -402,7 +414,7 @@ async def test_a_failed_row_ends_in_an_error_with_its_cost():
         request.tally.usage += Usage(30, 9)
         raise error
 
-    outcome = await settling(handler)(ROW)
+    outcome = await settling(handler)(made(ROW))
     assert outcome == Outcome(
         ROW, error=error, usage=Usage(30, 9), model="m", raw='{"name": "Ada"}', attempts=3
     )
@@ -417,10 +429,8 @@ async def test_a_row_takes_as_long_as_its_call():
         await clock.advance(2.5)
         return an_answer()
 
-    settle = settler(
-        lambda record: a_request(), handler, present=as_it_is, clock=clock, stop=Stop(), observer=Log()
-    )
-    assert (await settle(ROW)).seconds == 2.5
+    settle = settler(handler, present=as_it_is, clock=clock, stop=Stop(), observer=Log())
+    assert (await settle(made(ROW))).seconds == 2.5
 
 
 async def test_a_good_outcome_is_counted_as_it_is_presented():
@@ -430,7 +440,7 @@ async def test_a_good_outcome_is_counted_as_it_is_presented():
     def refuse(outcome: Outcome) -> Outcome:
         return replace(outcome, value=None, error=InvalidAnswer("no rows"))
 
-    outcome = await settling(Script(an_answer(tokens=10)), log=log, present=refuse)(ROW)
+    outcome = await settling(Script(an_answer(tokens=10)), log=log, present=refuse)(made(ROW))
     assert (outcome.ok, outcome.attempts) == (False, 0)
     assert log.events == [RowSettled(outcome)]
 
@@ -439,18 +449,14 @@ async def test_an_unreadable_line_ends_in_the_errors_without_a_call():
     """Its error and the line itself are the outcome."""
     script = Script(an_answer())
     line = Unreadable(3, line=4, origin="-", error=UnreadableRow("not JSON"), raw="{oops")
-    assert await settling(script)(line) == Outcome(line, error=line.error, raw="{oops")
+    assert await settling(script)(made(line)) == Outcome(line, error=line.error, raw="{oops")
     assert script.calls == 0
 
 
 async def test_a_row_whose_prompt_fails_ends_in_the_errors_without_a_call():
     """A template that fails on one row's values fails that row."""
     script, error = Script(an_answer()), UnreadableRow("the prompt template failed on this row")
-
-    def prepare(record: Record) -> Request:
-        raise error
-
-    assert await settling(script, prepare=prepare)(ROW) == Outcome(ROW, error=error)
+    assert await settling(script)(Prepared(ROW, error=error)) == Outcome(ROW, error=error)
     assert script.calls == 0
 
 
@@ -458,7 +464,7 @@ async def test_every_settled_row_is_told():
     """Observers hear of values and errors alike."""
     log = Log()
     settle = settling(Script(an_answer(), InvalidAnswer("no")), log=log)
-    outcomes = [await settle(ROW), await settle(ROW)]
+    outcomes = [await settle(made(ROW)), await settle(made(ROW))]
     assert log.events == [RowSettled(outcome) for outcome in outcomes]
 
 
@@ -467,7 +473,7 @@ async def test_a_fatal_error_stops_the_run():
     stop, log = Stop(), Log()
     error = AuthenticationFailed("401")
     with pytest.raises(Stopped, match="401"):
-        await settling(Script(error), stop=stop, log=log)(ROW)
+        await settling(Script(error), stop=stop, log=log)(made(ROW))
     assert stop.reason is error
     assert log.events == []
 
@@ -480,6 +486,7 @@ async def test_no_call_follows_a_fatal_error():
     task = asyncio.ensure_future(
         run(
             rows,
+            prepare=prepared,
             settle=settle,
             write=lambda outcome: None,
             drained=at_once,
@@ -563,7 +570,7 @@ def test_an_error_holds_no_frames():
             inner.__context__ = outer  # transports make such circles
             raise outer from inner
 
-    error = asyncio.run(settling(handler)(ROW)).error
+    error = asyncio.run(settling(handler)(made(ROW))).error
     assert error is not None
     assert error.__cause__ is not None
     assert (error.__traceback__, error.__cause__.__traceback__) == (None, None)
@@ -590,8 +597,12 @@ async def test_the_window_does_not_slow_a_steady_run():
         await asyncio.sleep(1 + row % 4)
         return row
 
-    rows = Feed(range(400), ahead=400)
-    await rows.peek(400)  # simulated time must not run while the reader's thread waits for a processor
+    feed = Feed(range(400), ahead=400)
+    await feed.peek(400)  # simulated time must not run while the reader's thread waits for a processor
+
+    async def as_they_are(rows: list[int]) -> list[int]:
+        return rows
+
     began = LoopClock().now()
-    await collected(amap(slow, rows, concurrency=40, ordered=True, stop=Stop()))
+    await collected(amap(slow, Ahead(feed, as_they_are), concurrency=40, ordered=True, stop=Stop()))
     assert LoopClock().now() - began < 1.3 * 400 * 2.5 / 40

@@ -286,6 +286,7 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "patience": SECONDS,
     "max_wait": SECONDS,
     "hedge": FLAG,
+    "transport": st.sampled_from(["auto", "sdk"]),
     "max_cost": st.decimals("0.01", 10**6, places=2).map(str),
     "max_tokens": COUNT,
     "budget": NAME,

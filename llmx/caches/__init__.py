@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,7 +19,14 @@ class CachedAnswer:
 
 
 class Cache(Protocol):
-    """Answers by fingerprint. Neither method raises: a cache that fails is a cache that misses."""
+    """Answers by fingerprint. No method raises: a cache that fails is a cache that misses.
+
+    (`expect` is a fourth method: it only makes `get` quick.)
+    """
+
+    def expect(self, fingerprints: Sequence[str]) -> Future[None] | None:
+        """These will be asked for soon: done when they have been read, off this thread; None where none need be."""
+        ...
 
     def get(self, fingerprint: str) -> CachedAnswer | None:
         """The answer, None when there is none (any more)."""
@@ -34,6 +43,9 @@ class Cache(Protocol):
 
 class NoCache:
     """Remembers nothing: `--cache off`."""
+
+    def expect(self, fingerprints: Sequence[str]) -> None:
+        """See `Cache.expect`."""
 
     def get(self, fingerprint: str) -> CachedAnswer | None:
         """See `Cache.get`."""

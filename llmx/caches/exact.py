@@ -2,16 +2,19 @@
 
 diskcache unpickles what it finds (CVE-2025-69872), so whoever can write to the folder could run code in
 ours. `TextDisk` stores and reads plain SQLite text only and refuses everything else, files included;
-`inspection` looks at the rest of the database before diskcache does.
+`inspection` looks at the rest of the database before diskcache does. While a run goes on the disk is behind it: answers
+are written together, by a thread of its own, and read there before they are asked for.
 Nothing is evicted by size: every entry was paid for. Only `ttl` ends one.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +23,10 @@ from diskcache import Cache as DiskCache
 from diskcache import Disk, Timeout
 from diskcache.core import DBNAME, DEFAULT_SETTINGS, MODE_RAW
 
+from llmx.behind import Behind, Overlay, Unknown
 from llmx.caches import CachedAnswer
 from llmx.caches.inspection import LOCK_SECONDS, check_database
+from llmx.caches.table import PAGES, connect, read, write
 from llmx.environment import private
 from llmx.errors import OutputFailed
 
@@ -66,13 +71,21 @@ class TextDisk(Disk):  # type: ignore[misc]  # diskcache is untyped
         """Nothing: we own no value files, so a file name found in the database is somebody else's."""
 
 
-MEMORY = {"sqlite_cache_size": 1024, "sqlite_mmap_size": 0}
-"""Pages of 4 KiB that SQLite holds, and bytes that it maps. diskcache's own 8,192 and 64 MiB made a run over a million
-rows grow by 100 MB; keys are hashes, so what was read last is seldom read again, and the system caches files itself."""
-
-SETTINGS = {**DEFAULT_SETTINGS, **MEMORY, "eviction_policy": "none", "sqlite_trusted_schema": 0}
+SETTINGS = {
+    **DEFAULT_SETTINGS,
+    "sqlite_cache_size": PAGES,
+    "sqlite_mmap_size": 0,
+    "eviction_policy": "none",
+    "sqlite_trusted_schema": 0,
+}
 """All of them: what is given wins over what the database says of itself. By the last one SQLite calls no function
 with effects beyond the database on behalf of a schema (https://sqlite.org/pragma.html#pragma_trusted_schema)."""
+
+DELAY = 0.05
+"""Seconds in which answers gather that are written together."""
+
+MOST_BEHIND = 4 * 2**20
+"""Characters of answers that may wait for the disk: then it is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,38 +109,87 @@ class ExactCache:
         self._ttl = ttl
         self._warn = warn
         self._broken = False
+        self._error: Exception | None = None
         self._folder = folder
-        self._cache = _open(folder, warn)
+        self._cache, self._db = _open(folder, warn)
+        self._behind = Behind("llmx-cache")
+        self._answers: Overlay[str, str] = Overlay()
+        self._waiting = 0
+        self._scheduled = False
 
     def get(self, fingerprint: str) -> CachedAnswer | None:
         """See `Cache.get`."""
         try:
-            text = None if self._broken else self._cache.get(fingerprint)
-            if text is None:
-                return None
-            return answer_of(text)
+            text = self._text(fingerprint)
+            return None if text is None else answer_of(text)
         except (ValueError, KeyError, TypeError):
             return None  # not written by us: as good as absent, and overwritten by the next answer
-        except (sqlite3.Error, Timeout, OSError) as error:
+
+    def _text(self, fingerprint: str) -> str | None:
+        self._check()
+        if self._broken:
+            return None
+        found = self._answers.spend(fingerprint)
+        if not isinstance(found, Unknown):
+            return found
+        try:
+            return read(self._db, [fingerprint])[fingerprint]
+        except sqlite3.Error as error:
             self._give_up(error)
             return None
 
+    def expect(self, fingerprints: Sequence[str]) -> Future[None] | None:
+        """See `Cache.expect`."""
+        missing = self._answers.missing(fingerprints)
+        return self._behind.do(partial(self._foresee, missing)) if missing and not self._broken else None
+
+    def _foresee(self, fingerprints: list[str]) -> None:
+        try:
+            self._answers.foresee(read(self._db, fingerprints))
+        except sqlite3.Error as error:
+            self._error = error
+
     def put(self, fingerprint: str, answer: CachedAnswer) -> None:
-        """See `Cache.put`."""
+        """See `Cache.put`. It is on the disk within moments, for other processes, too."""
+        self._check()
         if self._broken:
             return
         try:
             text = orjson.dumps({"text": answer.text, "model": answer.model}).decode()
-            self._cache.set(fingerprint, text, expire=self._ttl)
         except TypeError:
             return  # a lone surrogate, which no file of ours can hold
-        except (sqlite3.Error, Timeout, OSError) as error:
-            self._give_up(error)
+        self._answers.put(fingerprint, text)
+        self._waiting += len(text)
+        if self._waiting > MOST_BEHIND:
+            self.flush()
+        elif not self._scheduled:
+            self._scheduled = True
+            self._behind.later(self._write, DELAY)
+
+    def _write(self) -> None:
+        self._scheduled, self._waiting = False, 0  # what is put from here on is for the next time
+        answers = self._answers.take()
+        if not answers or self._error is not None:
+            return
+        try:
+            write(self._db, answers, ttl=self._ttl)
+        except sqlite3.Error as error:
+            self._error = error
+        self._answers.written()
+
+    def flush(self) -> None:
+        """Return when all answers are on the disk."""
+        self._behind.do(self._write).result()
+        self._check()
+
+    def _check(self) -> None:
+        """Hear of what has failed behind."""
+        if self._error is not None and not self._broken:
+            self._give_up(self._error)
 
     def _give_up(self, error: Exception) -> None:
         self._broken = True
-        reason = str(error) or "it is locked or read-only"  # diskcache's Timeout says nothing
-        self._warn(f"the cache in {self._folder} failed and is not used from here on: {reason}")
+        self._warn(f"the cache in {self._folder} failed and is not used from here on: {error}")
 
     def stats(self) -> CacheStats:
         """Entries and bytes. Raises OutputFailed."""
@@ -142,6 +204,9 @@ class ExactCache:
 
     def close(self) -> None:
         """See `Cache.close`."""
+        self.flush()
+        self._behind.close()
+        self._db.close()
         self._cache.close()
 
 
@@ -154,7 +219,7 @@ def answer_of(text: str) -> CachedAnswer:
     return answer
 
 
-def _open(folder: Path, warn: Callable[[str], None]) -> Any:
+def _open(folder: Path, warn: Callable[[str], None]) -> tuple[Any, sqlite3.Connection]:
     with _telling(folder):
         try:
             return _connect(folder)
@@ -166,11 +231,16 @@ def _open(folder: Path, warn: Callable[[str], None]) -> Any:
         return _connect(folder)
 
 
-def _connect(folder: Path) -> Any:
+def _connect(folder: Path) -> tuple[Any, sqlite3.Connection]:
     with private():  # for the folders above, too, where we make them
         folder.mkdir(parents=True, exist_ok=True)
         check_database(folder / DBNAME)
-        return _Cache(str(folder), disk=TextDisk, timeout=LOCK_SECONDS, **SETTINGS)
+        cache = _Cache(str(folder), disk=TextDisk, timeout=LOCK_SECONDS, **SETTINGS)
+        try:
+            return cache, connect(folder / DBNAME)
+        except BaseException:
+            cache.close()
+            raise
 
 
 class _Cache(DiskCache):  # type: ignore[misc]  # diskcache is untyped

@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from llmx.providers.codec import CAPS
+from llmx.providers.forms import Filled, Form, without_caps
 from llmx.records.values import to_json
 from llmx.types import Request
 
-__all__ = ["fingerprint", "rekeyed"]
+__all__ = ["fingerprint", "fingerprinter", "rekeyed"]
 
 
 def fingerprint(
@@ -31,9 +31,29 @@ def fingerprint(
         sample: which of several answers, from 0.
         reask: how many re-asks led to it, from 0.
     """
-    question = {name: value for name, value in body.items() if name not in CAPS}
-    parts = [endpoint, schema, sample, reask, question]
+    parts = [endpoint, schema, sample, reask, without_caps(body)]
     return hashlib.sha256(to_json(parts, sort_keys=True)).hexdigest()
+
+
+def fingerprinter(endpoint: str, schema: str) -> Callable[[Mapping[str, Any]], str]:
+    """`fingerprint` of first requests: what their bodies have in common is hashed once."""
+    head = to_json([endpoint, schema, 0, 0])[:-1] + b","
+    form: Form | None = None
+    begun, rest = hashlib.sha256(), b""
+
+    def of(body: Mapping[str, Any]) -> str:
+        nonlocal form, begun, rest
+        if not isinstance(body, Filled):
+            return fingerprint(endpoint, schema, body)
+        if body.form is not form:
+            form = body.form
+            before, after = form.question
+            begun, rest = hashlib.sha256(head + before), after + b"]"
+        digest = begun.copy()
+        digest.update(body.text + rest)
+        return digest.hexdigest()
+
+    return of
 
 
 def rekeyed(schema: str) -> Callable[[Request], Request]:

@@ -6,23 +6,22 @@ diskcache writes when it is opened. Its table is read here as it has made it, by
 from __future__ import annotations
 
 import sqlite3
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
-from diskcache.core import DBNAME, MODE_RAW
+from diskcache.core import DBNAME
 
+from llmx.behind import Behind, Overlay, Unknown
 from llmx.caches import CachedAnswer
 from llmx.caches.exact import answer_of
-from llmx.caches.inspection import LOCK_SECONDS, check_connection
+from llmx.caches.inspection import check_connection
+from llmx.caches.table import connect, read
 from llmx.errors import OutputFailed
 
 __all__ = ["StoredCache"]
-
-_QUERY = (
-    "SELECT value FROM Cache WHERE key = ? AND raw = 1 AND mode = ? AND filename IS NULL"
-    " AND typeof(value) = 'text' AND (expire_time IS NULL OR expire_time > ?)"
-)
 
 
 class StoredCache:
@@ -38,6 +37,8 @@ class StoredCache:
 
     def __init__(self, folder: Path, *, warn: Callable[[str], None]) -> None:
         self._db: sqlite3.Connection | None = None
+        self._answers: Overlay[str, str] = Overlay()
+        self._behind: Behind | None = None
         try:
             self._db = _open(folder / DBNAME)
         except sqlite3.OperationalError as error:
@@ -51,16 +52,31 @@ class StoredCache:
         if self._db is None:
             return None
         try:
-            found = self._db.execute(_QUERY, (fingerprint, MODE_RAW, time.time())).fetchone()
-            return None if found is None else answer_of(found[0])
+            found = self._answers.spend(fingerprint)
+            text = read(self._db, [fingerprint])[fingerprint] if isinstance(found, Unknown) else found
+            return None if text is None else answer_of(text)
         except (sqlite3.Error, ValueError, KeyError, TypeError):
             return None  # damaged, or not written by us: as good as absent
+
+    def expect(self, fingerprints: Sequence[str]) -> Future[None] | None:
+        """See `Cache.expect`."""
+        missing = self._answers.missing(fingerprints)
+        if self._db is None or not missing:
+            return None
+        self._behind = self._behind or Behind("llmx-cache")
+        return self._behind.do(partial(self._foresee, self._db, missing))
+
+    def _foresee(self, db: sqlite3.Connection, fingerprints: list[str]) -> None:
+        with suppress(sqlite3.Error):  # each is read by itself then
+            self._answers.foresee(read(db, fingerprints))
 
     def put(self, fingerprint: str, answer: CachedAnswer) -> None:
         """See `Cache.put`: it is not kept."""
 
     def close(self) -> None:
         """See `Cache.close`."""
+        if self._behind is not None:
+            self._behind.close()
         if self._db is not None:
             self._db.close()
 
@@ -76,7 +92,7 @@ def _open(file: Path) -> sqlite3.Connection | None:
 
 
 def _connect(file: Path, how: str) -> sqlite3.Connection | None:
-    db = sqlite3.connect(f"{file.absolute().as_uri()}?{how}", uri=True, timeout=LOCK_SECONDS)
+    db = connect(file, how)
     try:
         check_connection(db)
         if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'Cache'").fetchone():

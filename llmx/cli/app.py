@@ -1,6 +1,7 @@
 """The command line's frame: commands, one way to say an error, one exit code.
 
-Importing this module imports typer and nothing heavier; every command imports what it needs when it runs.
+Importing this module imports typer and nothing heavier. Of the commands, the one that runs is imported, and it imports
+what it needs when it runs.
 """
 
 from __future__ import annotations
@@ -10,22 +11,13 @@ import io
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib import import_module
 from typing import Annotated, Any, TextIO, cast
 
 import typer
 
 from llmx._version import __version__
-from llmx.cli.budget import budget
-from llmx.cli.cache import cache
-from llmx.cli.doctor import doctor
-from llmx.cli.extract import extract
 from llmx.cli.forgiving import ForgivingStream
-from llmx.cli.init import init
-from llmx.cli.mock import mock
-from llmx.cli.models import models
-from llmx.cli.retry import retry
-from llmx.cli.runs import runs
-from llmx.cli.schema import schema
 from llmx.environment import Environment
 from llmx.errors import LlmxError, OutputFailed, UsageError
 from llmx.text import harmless, nearest
@@ -33,8 +25,22 @@ from llmx.text import harmless, nearest
 __all__ = ["build_app", "main"]
 
 
-def build_app() -> typer.Typer:
-    """The app with all its commands."""
+COMMANDS = ("extract", "retry", "budget", "models", "doctor", "init", "mock")
+GROUPS = ("schema", "runs", "cache")
+"""Each a function, or a typer, of that name in a module of that name."""
+
+BESIDE = {"retry": ("extract",), "runs": ("extract",)}
+"""Commands whose options come from the config file need those of `extract`, which the file may name."""
+
+
+def build_app(name: str | None = None) -> typer.Typer:
+    """The app with all its commands, or with what it takes to run one.
+
+    Args:
+        name: of that command; where it is none, all are there, to be shown or to find the nearest.
+    """
+    known = name in (*COMMANDS, *GROUPS)
+    wanted = (name, *BESIDE.get(str(name), ())) if known else (*COMMANDS, *GROUPS)
     app = typer.Typer(
         name="llmx",
         help="Turn rows into validated, typed rows with a language model.",
@@ -44,12 +50,15 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for command in (extract, retry, budget, models, doctor, init, mock):
-        app.command()(command)
-    app.add_typer(schema)
-    app.add_typer(runs)
-    app.add_typer(cache)
+    for command in (one for one in COMMANDS if one in wanted):
+        app.command()(_imported(command))
+    for group in (one for one in GROUPS if one in wanted):
+        app.add_typer(_imported(group))
     return app
+
+
+def _imported(name: str) -> Any:
+    return getattr(import_module(f"llmx.cli.{name}"), name)
 
 
 def _show_version(wanted: bool) -> None:
@@ -80,7 +89,7 @@ def main(argv: Sequence[str], env: Environment | None = None) -> int:
     env = replace(env, stderr=cast(TextIO, ForgivingStream(env.stderr)))
     sys.stdout = sys.stdout or cast(TextIO, _NoStdout())
     try:
-        command = typer.main.get_command(build_app())
+        command = typer.main.get_command(build_app(argv[0] if argv else None))
         extra: dict[str, Any] = (
             {"default_map": _defaults(command, env)} if argv[:1] and argv[0] in CONFIGURED else {}
         )
@@ -122,11 +131,8 @@ def _defaults(command: Any, env: Environment) -> dict[str, Any]:
     """What the config files say, as click wants it: by command."""
     config = _config(command, env)
     place = {name: value for name, value in config.items() if name == "state_dir"}
-    return {
-        "extract": config,
-        "retry": place,
-        "runs": dict.fromkeys(command.commands["runs"].commands, place),
-    }
+    runs = getattr(command.commands.get("runs"), "commands", {})
+    return {"extract": config, "retry": place, "runs": dict.fromkeys(runs, place)}
 
 
 def _config(command: Any, env: Environment) -> dict[str, Any]:

@@ -209,6 +209,15 @@ def extract(
             help="Near the end, send a call again that is slower than 99 % of all; both are paid for.",
         ),
     ] = None,
+    transport: Annotated[
+        Text,
+        option(
+            "--transport",
+            choices="auto sdk",
+            metavar="auto|sdk",
+            help="sdk: calls go through the provider's SDK, which takes more CPU. [auto: where it must be]",
+        ),
+    ] = None,
     max_cost: Annotated[
         Text,
         option(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from llmx.providers.codec import CAPS
+from llmx.providers.forms import caps_in
 from llmx.records import to_json
 from llmx.types import Completion, Outcome, Record, Request, Source, Unreadable, Usage
 
@@ -45,7 +45,7 @@ def _digest(data: bytes) -> str:
 
 def caps_of(request: Request) -> dict[str, Any]:
     """The output limits of a request: an answer that one has cut is none to a request with another."""
-    return {name: request.body[name] for name in sorted(CAPS) if name in request.body}
+    return dict(sorted(caps_in(request.body).items()))
 
 
 def answer_entry(request: Request, completion: Completion) -> dict[str, Any]:

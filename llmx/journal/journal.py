@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,7 @@ class Journal:
         self._opened = self._closed = False
         self._begun_at: int | None = None
         self._used: set[str] = set()
+        self._names: dict[int, str] = {}
         if not fresh:
             self._open(catch_up=catch_up)
 
@@ -267,10 +269,16 @@ class Journal:
             self.lost += 1
             self.unkept += completion.usage
 
+    def expect(self, fingerprints: Sequence[str], rows: Sequence[Record | Unreadable]) -> Future[None] | None:
+        """These answers and rows will be asked for soon: done when what is known of them has been read."""
+        names = [identity(row) for row in rows]
+        self._names.update(zip((row.index for row in rows), names, strict=True))
+        return self._index.expect(fingerprints, names)
+
     def settle(self, outcome: Outcome) -> None:
         """Write down how a row ended, unless that is known."""
         try:
-            name = identity(outcome.record)
+            name = self._names.pop(outcome.record.index, None) or identity(outcome.record)
             state = self._index.meet(name)
         except sqlite3.Error as error:
             self._fail(error)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import replace
 
 from llmx.journal.entries import caps_of
-from llmx.types import Completion, Outcome, Request
+from llmx.types import Completion, Outcome, Record, Request, Unreadable
 
 __all__ = ["NoJournal"]
 
@@ -36,6 +37,9 @@ class NoJournal:
         self._answers[request.fingerprint] = (again, caps)
         if len(self._answers) > self._most:
             self._answers.popitem(last=False)
+
+    def expect(self, fingerprints: Sequence[str], rows: Sequence[Record | Unreadable]) -> None:
+        """See `Journal.expect`."""
 
     def settle(self, outcome: Outcome) -> None:
         """See `Journal.settle`."""

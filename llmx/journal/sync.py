@@ -42,8 +42,9 @@ class GroupSync:
     def written(self) -> None:
         """A line has been written."""
         self._unsynced += 1  # a count that the other thread resets in between only makes a group larger
-        self._dirty.set()
-        if self._unsynced >= GROUP:
+        if not self._dirty.is_set():
+            self._dirty.set()
+        if self._unsynced >= GROUP and not self._full.is_set():
             self._full.set()
 
     def close(self) -> None:

@@ -70,6 +70,11 @@ class Breaker:
         self._closed = -math.inf
         self.down_since: float | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether requests are held back, all or all but one."""
+        return self._is_open
+
     def state(self, now: float) -> BreakerState:
         """Where it stands."""
         if not self._is_open:

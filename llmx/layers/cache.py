@@ -7,11 +7,10 @@ validators may have changed, which no fingerprint can see.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from llmx.caches import Cache, CachedAnswer
-from llmx.types import Completion, Handler, Layer, Request, Usage
+from llmx.types import NOTHING, Completion, Handler, Layer, Request
 
 __all__ = ["cached"]
 
@@ -40,8 +39,8 @@ def _look_up(cache: Cache, request: Request, parse: Callable[[str], Any]) -> Com
     answer = cache.get(request.fingerprint)
     if answer is None:
         return None
-    hit = Completion(text=answer.text, usage=Usage(), model=answer.model, source="cache")
+    hit = Completion(text=answer.text, usage=NOTHING, model=answer.model, source="cache")
     try:
-        return replace(hit, value=parse(answer.text))
+        return hit.valued(parse(answer.text))
     except (Exception, SystemExit):  # noqa: BLE001  # a user's validator may raise anything: then the model is asked again
         return None

@@ -130,7 +130,14 @@ class Condition:
         """Seconds until it is worth looking again, infinite until a place is free; 0 when the way is free."""
         if self.is_full:
             return math.inf
+        if self._has_no_past:  # as most have; this is looked at several times a call
+            return 0.0
         return max(self.paused(), self.open_for(), self._pacing.too_early())
+
+    @property
+    def _has_no_past(self) -> bool:
+        """Whether nothing has ever held requests back, or no trace of that is left."""
+        return not (self._breaker.is_open or self._pause.was_ever or self._pacing.is_cautious)
 
     def retry_wait(self) -> float:
         """Count a retry, if the retry budget has room for one, and return 0; else seconds until it is worth asking."""

@@ -107,6 +107,8 @@ class Gate:
             ProviderDown: the circuit has been open for longer than anybody waits.
             Stopped: the run stops first.
         """
+        if (passed := await self._at_once(request)) is not None:
+            return passed
         self.waiting += 1
         try:
             with self._stop.interruptible():
@@ -122,6 +124,24 @@ class Gate:
                         raise
         finally:
             self.waiting -= 1
+
+    async def _at_once(self, request: Request) -> Passed | None:
+        """The way through of a request that nothing holds and that comes after nobody; it waits for nothing."""
+        if (
+            self.waiting
+            or self.ended is not None
+            or self._stop.reason is not None
+            or self._condition.wait() > 0
+        ):
+            return None
+        expected = self._pacing.expected(request)
+        if not (self._pacing.tokens_are_ready(expected) and self._pacing.slot_is_ready()):
+            return None
+        if (paid := self._purse.at_once(request)) is None:
+            return None
+        await self._pacing.tokens(expected)
+        await self._pacing.slot()
+        return Passed(self._condition.sent(request, expected), paid)
 
     async def _tokens(self, request: Request) -> Reserved:
         """Take what the request is expected to use of limits of tokens."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -142,7 +142,11 @@ class Pacing:
             row, owed = reserved.tokens.get(kind, 0.0), self._owed.pop(kind, 0.0)
             amount = row + owed
             try:
-                with self._held(_WORDS[kind], bucket.limit, ready=bucket.ready(max(0.0, amount))):
+                with (
+                    nullcontext()
+                    if bucket.ready(max(0.0, amount))
+                    else self._held(_WORDS[kind], bucket.limit)
+                ):
                     await bucket.acquire(amount, row=row)
             except asyncio.CancelledError:  # who does not wait for it does not pay the debts of others
                 self._owed[kind] = self._owed.get(kind, 0.0) + owed
@@ -157,22 +161,24 @@ class Pacing:
     async def slot(self) -> None:
         """Wait until one more request is let through by the limits that are known."""
         while (bucket := self._requests) is not None:
-            with self._held("rpm", bucket.limit, ready=bucket.ready()):
+            with nullcontext() if bucket.ready() else self._held("rpm", bucket.limit):
                 if not await bucket.pay():
                     await bucket.acquire()
                     return
             # It may be another one by now.
+
+    @property
+    def is_cautious(self) -> bool:
+        """Whether refusals have set a rate."""
+        return self._rate.rate < math.inf
 
     def too_early(self) -> float:
         """Seconds until the rate that the server has turned out to allow lets one more through, 0 for now."""
         return self._rate.wait(self._clock.now())
 
     @contextmanager
-    def _held(self, limit: HeldBy, per_minute: float, *, ready: bool) -> Iterator[None]:
-        """Tell of a wait for a limit, if there is one."""
-        if ready:
-            yield
-            return
+    def _held(self, limit: HeldBy, per_minute: float) -> Iterator[None]:
+        """Tell of a wait for a limit."""
         self._observer(Throttled(self._endpoint, limit, per_minute))
         try:
             yield
@@ -182,7 +188,7 @@ class Pacing:
     @contextmanager
     def held_back(self) -> Iterator[None]:
         """Tell of a wait for the rate that was found."""
-        with self._held("found", self._rate.rate * 60, ready=False):
+        with self._held("found", self._rate.rate * 60):
             yield
 
     def sent(self, now: float, reserved: Reserved) -> None:

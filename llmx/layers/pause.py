@@ -27,6 +27,11 @@ class Pause:
         self._next = FIRST
         self._last_refusal = -math.inf
 
+    @property
+    def was_ever(self) -> bool:
+        """Whether there was a pause at all."""
+        return self._until > -math.inf
+
     def left(self, now: float) -> float:
         """Seconds until its end, 0 or less when there is none."""
         return self._until - now

@@ -84,7 +84,7 @@ def validated(
             while True:
                 completion = await answer(handler, request, before)
                 try:
-                    return replace(completion, value=_value(dialogue, completion))
+                    return completion.valued(_value(dialogue, completion))
                 except _Unfit as unfit:
                     # Those that were sent elsewhere before the row came here count, too.
                     left = request.tally.reasks + request.reask < reasks

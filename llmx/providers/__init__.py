@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from llmx.providers.addresses import checked_address
 from llmx.providers.catalog import CATALOG, CatalogEntry, ModelName, parse_model, suggestions
-from llmx.providers.codec import CAPS, Codec
+from llmx.providers.codec import Codec
 from llmx.providers.endpoints import DEFAULT_CAP, Endpoint, Prices, connect
+from llmx.providers.forms import caps_in, size_of
 from llmx.providers.keys import has_key, with_keys
 
 __all__ = [
-    "CAPS",
     "CATALOG",
     "DEFAULT_CAP",
     "CatalogEntry",
@@ -20,10 +20,12 @@ __all__ = [
     "Endpoint",
     "ModelName",
     "Prices",
+    "caps_in",
     "checked_address",
     "connect",
     "has_key",
     "parse_model",
+    "size_of",
     "suggestions",
     "with_keys",
 ]

@@ -6,12 +6,16 @@ Reads responses and connects; bodies are the codec's, calls are `posting`'s.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmx.providers.catalog import CatalogEntry
-from llmx.providers.codec import Body, HandlerCodec, answer_json, handlers_for, wire_model
+from llmx.providers.codec import HandlerCodec, answer_json, handlers_for, wire_model
+from llmx.providers.forms import Body
 from llmx.providers.modes import Plan
-from llmx.providers.posting import Reading, counted, http_client
+from llmx.providers.plans import kept
+from llmx.providers.posting import Reading, counted
+from llmx.providers.transports import LeanTransport, SdkTransport, Transport, custom_headers, http_client
 from llmx.records.values import to_json
 from llmx.schemas import Schema
 from llmx.types import Finish, Usage
@@ -19,9 +23,12 @@ from llmx.types import Finish, Usage
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
 
-__all__ = ["PATH", "client_for", "messages_codec", "read_instructed", "read_message"]
+__all__ = ["PATH", "messages_codec", "read_instructed", "read_message", "transport_for"]
 
 PATH = "/v1/messages"
+
+API_VERSION = "2026-10-21"
+"""As anthropic 2.12 has it (https://docs.claude.com/en/api/versioning); a test compares it with the SDK's."""
 
 _FINISH: Mapping[str | None, Finish] = {
     "end_turn": "stop",
@@ -74,31 +81,41 @@ def _usage(counts: Mapping[str, Any]) -> Usage:
 
 
 def messages_codec(
-    entry: CatalogEntry, schema: Schema, plan: Plan, parameters: Mapping[str, Any], *, cap_is_ours: bool
+    entry: CatalogEntry,
+    schema: Schema,
+    plan: Plan,
+    parameters: Mapping[str, Any],
+    *,
+    cap_is_ours: bool,
+    plans: Path | None = None,
 ) -> HandlerCodec:
-    """The codec for messages.
+    """The codec for messages. Imports instructor where a plan is not kept yet, and for re-asks.
 
     Args:
         parameters: model, output cap, temperature: what every body holds beside messages and schema.
+        plans: the folder of the plans that are kept.
     """
-    handlers = handlers_for(entry.handlers, plan.mode)
     # instructor 1.17's own handler for structured outputs looks for the beta's `output_format`
     # parameter, which anthropic 2 no longer has, and falls back to asking in words. So the tools
     # handler splits the messages, and the format goes where the API takes it today.
     native = plan.mode == "json_schema"
-    splitter = handlers_for(entry.handlers, "tools") if native else handlers
-    model = None if native else wire_model(schema, plan.wire.schema)
 
     def build(messages: list[Body]) -> Body:
+        splitter = handlers_for(entry.handlers, "tools" if native else plan.mode)
+        model = None if native else wire_model(schema, plan.wire.schema)
         _, body = splitter.request_handler(model, {**parameters, "messages": messages})
         if native:
             body["output_config"] = {"format": {"type": "json_schema", "schema": dict(plan.wire.schema)}}
         for tool in body.get("tools", ()):
             # The tool says both already; here they would be paid for again in every call.
             tool["input_schema"] = {k: v for k, v in tool["input_schema"].items() if k not in _SAID}
-        return body
+        return dict(body)
 
-    return HandlerCodec(schema, build, handlers.reask_handler, _message, cap_is_ours)
+    def correct(body: Body, response: Any, error: Exception) -> Body:
+        return dict(handlers_for(entry.handlers, plan.mode).reask_handler(body, response, error))
+
+    parts = [entry.handlers, plan.mode, schema.name, schema.description, plan.wire.schema, parameters]
+    return HandlerCodec(schema, build, correct, _message, cap_is_ours, kept(plans, build, *parts))
 
 
 def _message(body: Mapping[str, Any]) -> Any:
@@ -113,7 +130,19 @@ def _message(body: Mapping[str, Any]) -> Any:
         return Message.construct(**{"content": [], **body})
 
 
-def client_for(base_url: str, key: str, variables: Mapping[str, str]) -> AsyncAnthropic:
+def transport_for(base_url: str, key: str, variables: Mapping[str, str], *, sdk: bool) -> Transport:
+    """The way to a server.
+
+    Args:
+        sdk: over the provider's SDK.
+    """
+    if sdk:
+        return SdkTransport(_client(base_url, key, variables), PATH)
+    headers = {"Authorization": f"Bearer {key}", "anthropic-version": API_VERSION}
+    return LeanTransport(base_url + PATH, headers | custom_headers(variables.get("ANTHROPIC_CUSTOM_HEADERS")))
+
+
+def _client(base_url: str, key: str, variables: Mapping[str, str]) -> AsyncAnthropic:
     """The SDK's client: no retries and no time limit of its own."""
     from anthropic import AsyncAnthropic, DefaultAioHttpClient
 

@@ -13,6 +13,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from llmx.providers.forms import CAPS, Body, Form, FormError, Planner, planned, shape_of
 from llmx.schemas import Schema
 from llmx.types import Completion
 
@@ -20,19 +21,15 @@ if TYPE_CHECKING:
     from instructor.v2.core.registry import ModeHandlers
     from pydantic import BaseModel
 
-__all__ = ["CAPS", "Body", "Codec", "HandlerCodec", "answer_json", "handlers_for", "modes_of", "wire_model"]
+__all__ = ["Body", "Codec", "HandlerCodec", "answer_json", "handlers_for", "modes_of", "wire_model"]
 
-Body = dict[str, Any]
 Message = Mapping[str, Any]
-
-CAPS = frozenset({"max_completion_tokens", "max_tokens", "max_output_tokens"})
-"""Names an output cap goes by."""
 
 
 class Codec(Protocol):
     """One endpoint's wire format. (`raised` is a fourth method: it belongs to no one else.)"""
 
-    def prepare(self, messages: Sequence[Message]) -> Body:
+    def prepare(self, messages: Sequence[Message]) -> Mapping[str, Any]:
         """The whole body for one row's messages."""
         ...
 
@@ -56,11 +53,12 @@ class HandlerCodec:
     Args:
         schema: parses answers, whatever the provider was sent.
         build: a whole body from messages: the request handler and what the adapter adds. Called once
-            per prefix of messages, not per row.
+            per run at most, not per row.
         correct: instructor's reask handler over (body, response, error); it may append to
             `body["messages"]`.
         response: the SDK's own response object from a completion's body, which `correct` wants.
         cap_is_ours: whether the output cap is the default, and so may be raised.
+        plan: what `build` makes of gaps, where that is known without it.
     """
 
     schema: Schema
@@ -68,17 +66,29 @@ class HandlerCodec:
     correct: Callable[[Body, Any, Exception], Body]
     response: Callable[[Mapping[str, Any]], Any]
     cap_is_ours: bool
-    _prefix: list[Message] = field(init=False, default_factory=list)
-    _form: _Form | None = field(init=False, default=None)
+    plan: Planner | None = None
+    _prefix: list[Message] | None = field(init=False, default=None)
+    _form: Form | None = field(init=False, default=None)
 
-    def prepare(self, messages: Sequence[Message]) -> Body:
+    def prepare(self, messages: Sequence[Message]) -> Mapping[str, Any]:
         """See `Codec.prepare`."""
         prefix = list(messages[:-1])
         # Rows share the prefix's very objects, so this comparison is one of identities.
-        if self._form is None or prefix != self._prefix:
-            self._form = _Form.of(self.build, prefix, str(messages[-1]["role"]))
+        if prefix != self._prefix:
+            self._form = self._formed(messages)
             self._prefix = prefix
+        if self._form is None:
+            return self.build([dict(message) for message in messages])
         return self._form.filled(str(messages[-1]["content"]))
+
+    def _formed(self, messages: Sequence[Message]) -> Form | None:
+        """The form of rows after these messages; None where a handler makes more of texts than to put them in."""
+        shape = shape_of(messages)
+        try:
+            plan = planned(self.build, shape) if self.plan is None else self.plan(shape)
+        except FormError:
+            return None
+        return plan.form([str(message["content"]) for message in messages[:-1]])
 
     def parse(self, completion: Completion) -> Any:
         """See `Codec.parse`."""
@@ -114,39 +124,6 @@ class _Told(ValueError):
 def _copy(body: Mapping[str, Any]) -> Body:
     """A copy that instructor's handlers may append to."""
     return {name: list(value) if isinstance(value, list) else value for name, value in body.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """A body with a gap where the row's text goes.
-
-    Args:
-        body: all but the messages.
-        messages: the messages, the row's own among them.
-        at: where that one is.
-        role: its role.
-        before, after: what instructor put around the row's text.
-    """
-
-    body: Body
-    messages: list[Body]
-    at: int
-    before: str
-    after: str
-
-    @classmethod
-    def of(cls, build: Callable[[list[Body]], Body], prefix: Sequence[Message], role: str) -> _Form:
-        gap = "\x00row\x00"
-        body = build([*(dict(message) for message in prefix), {"role": role, "content": gap}])
-        messages = body.pop("messages")
-        at = next(n for n, message in enumerate(messages) if gap in str(message["content"]))
-        before, _, after = messages[at]["content"].partition(gap)
-        return cls(body, messages, at, before, after)
-
-    def filled(self, text: str) -> Body:
-        messages = list(self.messages)
-        messages[self.at] = {**messages[self.at], "content": f"{self.before}{text}{self.after}"}
-        return {**self.body, "messages": messages}
 
 
 def handlers_for(provider: str, mode: str) -> ModeHandlers:
@@ -208,11 +185,26 @@ class _Text(str):
 
 def answer_json(text: str) -> str:
     """The JSON in an answer that may have prose or a code fence around it."""
-    from instructor.v2.core.json import extract_json_from_codeblock
-
     try:
-        found = extract_json_from_codeblock(text)
         # Models asked by instruction put raw line breaks into strings; instructor's Anthropic parser takes them.
-        return json.dumps(json.loads(found, strict=False), ensure_ascii=False)
+        return json.dumps(json.loads(_json_in(text), strict=False), ensure_ascii=False)
     except ValueError:
         return text
+
+
+def _json_in(text: str) -> str:
+    """The last JSON in a text, by instructor, which takes a second to import and so is asked where there is more."""
+    bare = text.strip()
+    if bare.startswith("{") and _is_json(bare):
+        return bare
+    from instructor.v2.core.json import extract_json_from_codeblock
+
+    return extract_json_from_codeblock(text)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -25,6 +25,7 @@ from llmx.providers.keys import api_key
 from llmx.providers.modes import Mode, Plan, caps_by_completion, choose
 from llmx.providers.posting import PostingProvider, check_proxies
 from llmx.providers.status import Call
+from llmx.providers.transports import TransportName, is_proxied
 from llmx.schemas import Schema, WireSchema
 from llmx.types import Listener, Provider, Usage
 
@@ -115,6 +116,8 @@ class _Wanted:
     max_output_tokens: int | None
     key_file: Path | None
     prices: Prices
+    sdk: bool
+    plans: Path | None
 
     @property
     def cap_is_ours(self) -> bool:
@@ -142,6 +145,8 @@ async def connect(
     key_file: Path | None = None,
     key_name: str | None = None,
     prices: Prices | None = None,
+    transport: TransportName = "auto",
+    plans: Path | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Endpoint:
     """An endpoint for a model; no call is made yet.
@@ -155,6 +160,8 @@ async def connect(
         spans: the local model may fill text fields only with spans of the row.
         key_file: NAME=KEY lines, for keys that are not in the environment.
         key_name: the variable that holds the key, in place of the provider's own.
+        transport: "sdk" for the provider's SDK even where our own HTTP client would do.
+        plans: a folder for what instructor makes of schemas, None to make it each time.
         progress: called with bytes done and in all while the embedded model's weights are fetched.
 
     A cancelled call ends at once; weights that are half fetched are kept, and the next call goes on.
@@ -171,7 +178,8 @@ async def connect(
         check_proxies()
     if key_name is not None:
         entry = replace(entry, keys=(key_name,), needs_key=True)
-    options = (base_url, mode, temperature, max_output_tokens, key_file, prices or Prices())
+    sdk = transport == "sdk"
+    options = (base_url, mode, temperature, max_output_tokens, key_file, prices or Prices(), sdk, plans)
     wanted = _Wanted(model, entry, schema, env, *options)
     match entry.wire:
         case "openai":
@@ -231,8 +239,9 @@ def _key(wanted: _Wanted, own_server: bool) -> str:
 
 
 def _plan(wanted: _Wanted, own_server: bool) -> Plan:
-    has = modes_of(wanted.entry.handlers)
-    return choose(wanted.entry, wanted.model.name, wanted.schema, wanted.mode, own_server=own_server, has=has)
+    return choose(
+        wanted.entry, wanted.model.name, wanted.schema, wanted.mode, own_server=own_server, modes=modes_of
+    )
 
 
 def _call(wanted: _Wanted, url: str, key: str, *, own_server: bool = False) -> Call:
@@ -241,16 +250,18 @@ def _call(wanted: _Wanted, url: str, key: str, *, own_server: bool = False) -> C
 
 
 def _openai(wanted: _Wanted) -> Endpoint:
-    from llmx.providers.openai import PATH, chat_codec, client_for, read_chat, read_instructed
+    from llmx.providers.openai import chat_codec, read_chat, read_instructed, transport_for
 
     entry, route = wanted.entry, _route(wanted)
     proper = entry.name in ("openai", "azure_openai") and not route.own_server
     by_completion = caps_by_completion(wanted.model.name, own_server=not proper)
     parameters = wanted.parameters("max_completion_tokens" if by_completion else "max_tokens")
-    codec = chat_codec(entry, wanted.schema, route.plan, parameters, cap_is_ours=wanted.cap_is_ours)
+    codec = chat_codec(
+        entry, wanted.schema, route.plan, parameters, cap_is_ours=wanted.cap_is_ours, plans=wanted.plans
+    )
+    sdk = wanted.sdk or is_proxied(route.url)
     provider = PostingProvider(
-        client_for(entry, route.url, route.key, wanted.env.variables),
-        path=PATH,
+        transport_for(entry, route.url, route.key, wanted.env.variables, sdk=sdk),
         read=read_instructed if route.plan.mode in ("json", "md_json") else read_chat,
         price=_pricer(wanted, route.url),
         call=_call(wanted, route.url, route.key, own_server=route.own_server),
@@ -260,13 +271,15 @@ def _openai(wanted: _Wanted) -> Endpoint:
 
 
 def _anthropic(wanted: _Wanted) -> Endpoint:
-    from llmx.providers.anthropic import PATH, client_for, messages_codec, read_instructed, read_message
+    from llmx.providers.anthropic import messages_codec, read_instructed, read_message, transport_for
 
     entry, route, parameters = wanted.entry, _route(wanted), wanted.parameters("max_tokens")
-    codec = messages_codec(entry, wanted.schema, route.plan, parameters, cap_is_ours=wanted.cap_is_ours)
+    codec = messages_codec(
+        entry, wanted.schema, route.plan, parameters, cap_is_ours=wanted.cap_is_ours, plans=wanted.plans
+    )
+    sdk = wanted.sdk or is_proxied(route.url)
     provider = PostingProvider(
-        client_for(route.url, route.key, wanted.env.variables),
-        path=PATH,
+        transport_for(route.url, route.key, wanted.env.variables, sdk=sdk),
         read=read_instructed if route.plan.mode == "json" else read_message,
         price=_pricer(wanted, route.url),
         call=_call(wanted, route.url, route.key, own_server=route.own_server),
@@ -300,7 +313,7 @@ async def _local(wanted: _Wanted, spans: bool, progress: Progress) -> Endpoint:
     from llmx.providers.local_codec import local_codec, weights_id
 
     _require(wanted.base_url is None, "-m local runs in this process: it has no --base-url")
-    plan = choose(wanted.entry, "", wanted.schema, wanted.mode, own_server=True, has=frozenset())
+    plan = choose(wanted.entry, "", wanted.schema, wanted.mode, own_server=True, modes=modes_of)
     path, name = await detached(partial(local_model, wanted.model.path or "", wanted.env), progress)
     wanted = replace(wanted, model=replace(wanted.model, name=name))
     parameters = wanted.parameters("max_tokens", MAX_OUTPUT_TOKENS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -66,13 +67,20 @@ def caps_by_completion(model: str, *, own_server: bool) -> bool:
 
 
 def choose(
-    entry: CatalogEntry, model: str, schema: Schema, mode: Mode, *, own_server: bool, has: frozenset[str]
+    entry: CatalogEntry,
+    model: str,
+    schema: Schema,
+    mode: Mode,
+    *,
+    own_server: bool,
+    modes: Callable[[str], frozenset[str]],
 ) -> Plan:
     """The mode for a model and a schema.
 
     Args:
         own_server: the address was given by the user.
-        has: the modes that instructor has handlers for, by their names in lower case.
+        modes: those that instructor has handlers for, by their names in lower case; asked for providers that we
+            know only through it.
 
     Raises:
         UsageError: the provider has no such mode, or that mode refuses the schema.
@@ -83,7 +91,7 @@ def choose(
         return _openai(entry, model, schema, mode, own_server=own_server or entry.name == "ollama")
     if entry.wire == "local":
         return _local(entry, schema, mode)
-    return _other(entry, schema, mode, has)
+    return _other(entry, schema, mode, modes(entry.handlers))
 
 
 def _openai(entry: CatalogEntry, model: str, schema: Schema, mode: Mode, *, own_server: bool) -> Plan:

@@ -6,12 +6,16 @@ Reads responses and connects; bodies are the codec's, calls are `posting`'s.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmx.providers.catalog import CatalogEntry
-from llmx.providers.codec import Body, HandlerCodec, answer_json, handlers_for, wire_model
+from llmx.providers.codec import HandlerCodec, answer_json, handlers_for, wire_model
+from llmx.providers.forms import Body
 from llmx.providers.modes import Plan
-from llmx.providers.posting import Reading, counted, http_client
+from llmx.providers.plans import kept
+from llmx.providers.posting import Reading, counted
+from llmx.providers.transports import LeanTransport, SdkTransport, Transport, custom_headers, http_client
 from llmx.schemas import Schema
 from llmx.types import Finish, Usage
 
@@ -22,9 +26,9 @@ __all__ = [
     "PATH",
     "chat_codec",
     "chat_completion",
-    "client_for",
     "read_chat",
     "read_instructed",
+    "transport_for",
 ]
 
 PATH = "/chat/completions"
@@ -90,24 +94,43 @@ def _usage(counts: Mapping[str, Any]) -> Usage:
 
 
 def chat_codec(
-    entry: CatalogEntry, schema: Schema, plan: Plan, parameters: Mapping[str, Any], *, cap_is_ours: bool
+    entry: CatalogEntry,
+    schema: Schema,
+    plan: Plan,
+    parameters: Mapping[str, Any],
+    *,
+    cap_is_ours: bool,
+    plans: Path | None = None,
 ) -> HandlerCodec:
-    """The codec for chat completions.
+    """The codec for chat completions. Imports instructor where a plan is not kept yet, and for re-asks.
 
     Args:
         parameters: model, output cap, temperature: what every body holds beside messages and schema.
+        plans: the folder of the plans that are kept.
     """
-    handlers = handlers_for(entry.handlers, plan.mode)
-    model = wire_model(schema, plan.wire.schema)
 
     def build(messages: list[Body]) -> Body:
+        handlers = handlers_for(entry.handlers, plan.mode)
+        model = wire_model(schema, plan.wire.schema)
         _, body = handlers.request_handler(model, {**parameters, "messages": messages})
         if plan.strict:
             # Instructor's handler leaves it out; without it the server does not hold to the schema.
             body["response_format"]["json_schema"]["strict"] = True
-        return body
+        return dict(body)
 
-    return HandlerCodec(schema, build, handlers.reask_handler, chat_completion, cap_is_ours)
+    def correct(body: Body, response: Any, error: Exception) -> Body:
+        return dict(handlers_for(entry.handlers, plan.mode).reask_handler(body, response, error))
+
+    parts = [
+        entry.handlers,
+        plan.mode,
+        plan.strict,
+        schema.name,
+        schema.description,
+        plan.wire.schema,
+        parameters,
+    ]
+    return HandlerCodec(schema, build, correct, chat_completion, cap_is_ours, kept(plans, build, *parts))
 
 
 def chat_completion(body: Mapping[str, Any]) -> Any:
@@ -123,7 +146,27 @@ def chat_completion(body: Mapping[str, Any]) -> Any:
         return ChatCompletion.construct(**body)  # other servers leave fields out
 
 
-def client_for(entry: CatalogEntry, base_url: str, key: str, variables: Mapping[str, str]) -> AsyncOpenAI:
+def transport_for(
+    entry: CatalogEntry, base_url: str, key: str, variables: Mapping[str, str], *, sdk: bool
+) -> Transport:
+    """The way to a server.
+
+    Args:
+        sdk: over the provider's SDK.
+    """
+    if sdk or entry.name == "azure_openai":
+        return SdkTransport(_client(entry, base_url, key, variables), PATH)
+    given = {
+        "Authorization": f"Bearer {key}",
+        "OpenAI-Organization": variables.get("OPENAI_ORG_ID"),
+        "OpenAI-Project": variables.get("OPENAI_PROJECT_ID"),
+        **custom_headers(variables.get("OPENAI_CUSTOM_HEADERS")),
+    }
+    headers = {name: value for name, value in given.items() if value is not None}
+    return LeanTransport(base_url + PATH, headers)
+
+
+def _client(entry: CatalogEntry, base_url: str, key: str, variables: Mapping[str, str]) -> AsyncOpenAI:
     """The SDK's client: no retries and no time limit of its own."""
     from openai import AsyncAzureOpenAI, AsyncOpenAI, DefaultAioHttpClient
 

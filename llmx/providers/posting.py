@@ -1,8 +1,6 @@
-"""One call over the openai or anthropic SDK: the body goes out as it is, the answer comes back as bytes.
+"""One call: a body goes out over a transport, the answer comes back as bytes and is taken apart.
 
-The SDKs' `create` methods walk every parameter by reflection and build response models, which costs more
-than the call; their clients' `post` keeps what is wanted of them: keys, headers, TLS, proxies and error
-classes. Retries, pacing and the time limit belong to the layers around this.
+Retries, pacing and the time limit belong to the layers around this.
 """
 
 from __future__ import annotations
@@ -10,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
@@ -18,26 +16,12 @@ from llmx.errors import ServerError, UsageError
 from llmx.providers.answers import embedded
 from llmx.providers.rate_headers import limit_states
 from llmx.providers.status import Call, from_answer, translate
+from llmx.providers.transports import Answered, Transport, has_proxies
 from llmx.providers.wording import without_key
 from llmx.records.integers import loads
 from llmx.types import Completion, Finish, Listener, Request, Usage
 
-if TYPE_CHECKING:
-    from anthropic import AsyncAnthropic
-    from httpx2 import AsyncClient, Response
-    from openai import AsyncOpenAI
-
-__all__ = ["PostingProvider", "Reading", "check_proxies", "counted", "http_client"]
-
-CONNECT_TIMEOUT = 15.0
-"""Seconds to a TCP and TLS connection; the whole call's limit is the timeout layer's."""
-
-CONNECTIONS = 8_192
-"""Never the limit in practice: concurrency is bounded by the pipeline. (0, aiohttp's word for no limit,
-would be none at all for httpx's own transport.)"""
-
-KEEPALIVE = 30.0
-"""Seconds an idle connection is kept: longer than the pauses of a paced run, shorter than servers' own."""
+__all__ = ["PostingProvider", "Reading", "check_proxies", "counted"]
 
 _PROXY_HINT = "one is http://proxy.example:3128; in a user or password, write / as %2F and @ as %40"
 
@@ -74,6 +58,8 @@ def check_proxies() -> None:
     Raises:
         UsageError: one of them is no address of a proxy.
     """
+    if not has_proxies():
+        return
     from urllib.request import getproxies
 
     from httpx2 import Proxy
@@ -88,30 +74,10 @@ def check_proxies() -> None:
             raise UsageError(f"{variable} is no address of a proxy", hint=_PROXY_HINT) from None
 
 
-def http_client(kind: type[AsyncClient]) -> AsyncClient:
-    """The transport for an SDK.
-
-    Args:
-        kind: the SDK's `DefaultAioHttpClient`: its default transport costs O(connections) per request.
-    """
-    from httpx2 import Limits, Timeout
-
-    return kind(
-        # A redirect would send the row, and with some the key, to an address nobody chose.
-        follow_redirects=False,
-        limits=Limits(
-            max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS, keepalive_expiry=KEEPALIVE
-        ),
-        timeout=Timeout(None, connect=CONNECT_TIMEOUT),
-    )
-
-
 class PostingProvider:
-    """Sends bodies with an SDK's client.
+    """Sends bodies and reads answers.
 
     Args:
-        client: with retries off.
-        path: where to, relative to the client's base URL.
         read: takes a response's parsed JSON apart; raises when it is no completion.
         price: US dollars for a model's usage.
         call: what errors may tell of where the call went.
@@ -119,21 +85,16 @@ class PostingProvider:
 
     def __init__(
         self,
-        client: AsyncOpenAI | AsyncAnthropic,
+        transport: Transport,
         *,
-        path: str,
         read: Callable[[Mapping[str, Any]], Reading],
         price: Callable[[str, Usage], Decimal | None],
         call: Call,
     ) -> None:
-        from httpx2 import Response
-
-        self._client = client
-        self._path = path
+        self._transport = transport
         self._read = read
         self._price = price
         self._call = call
-        self._raw = Response
         self._listener: Listener | None = None
 
     def listen(self, listener: Listener) -> None:
@@ -154,11 +115,11 @@ class PostingProvider:
 
     async def aclose(self) -> None:
         """See `Provider.aclose`."""
-        await self._client.close()
+        await self._transport.aclose()
 
-    async def _post(self, request: Request) -> Response:
+    async def _post(self, request: Request) -> Answered:
         try:
-            response = await self._client.post(self._path, cast_to=self._raw, body=request.body)
+            response = await self._transport.post(request.body)
         except Exception as error:
             self._tell(getattr(getattr(error, "response", None), "headers", None))
             raise translate(error, self._about(request)) from error
@@ -169,7 +130,7 @@ class PostingProvider:
         if self._listener is not None and headers is not None and (states := limit_states(headers)):
             self._listener(states)
 
-    def _body(self, response: Response) -> Mapping[str, Any]:
+    def _body(self, response: Answered) -> Mapping[str, Any]:
         try:
             body = loads(without_key(response.content, self._call.secret))
         except orjson.JSONDecodeError:
@@ -178,14 +139,14 @@ class PostingProvider:
             return body
         raise self._unusable(response, "with something that is not JSON")
 
-    def _unusable(self, response: Response, how: str) -> ServerError:
+    def _unusable(self, response: Answered, how: str) -> ServerError:
         """A 200 of which nothing can be made; whoever sent it may charge for it."""
         return ServerError(f"{self._call.base_url} answered {response.status_code} {how}", maybe_billed=True)
 
     def _completion(self, request: Request, body: Mapping[str, Any], reading: Reading) -> Completion:
         # A server that does not count leaves the cost unknown, not 0.
         used = reading.usage
-        usage = replace(used, cost=self._price(request.model, used)) if used else Usage(cost=None)
+        usage = used.costing(self._price(request.model, used)) if used else Usage(cost=None)
         return Completion(reading.text, usage, reading.model or request.model, reading.finish, body)
 
     def _about(self, request: Request) -> Call:

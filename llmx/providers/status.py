@@ -256,13 +256,13 @@ def _reason(error: BaseException) -> str:
 _UNREACHED = frozenset(
     {"ClientConnectorError", "ConnectionTimeoutError", "ConnectError", "ConnectTimeout", "PoolTimeout"}
     | {"ProxyError", "UnsupportedProtocol", "InvalidURL", "ConnectTimeoutError", "NewConnectionError"}
-    | {"gaierror", "ConnectionRefusedError", "SSLCertVerificationError"}
+    | {"gaierror", "ConnectionRefusedError", "SSLCertVerificationError", "NotConnected"}
 )
 """Exceptions by which the request never left this machine."""
 
 _BROKEN = frozenset(
     {"ServerDisconnectedError", "ClientOSError", "ClientPayloadError", "ReadError", "WriteError"}
-    | {"RemoteProtocolError", "LocalProtocolError"}
+    | {"RemoteProtocolError", "LocalProtocolError", "Disconnected", "NoHttp"}
 )
 """Exceptions by which a connection broke that had been there."""
 

@@ -145,11 +145,6 @@ class Figures:
         """Fold one event."""
         self.traffic(event)
         match event:
-            case RunStarted():
-                self.total, self.model, self.started = event.total, event.model, self.clock.now()
-                self.done = event.done
-            case RunEnded():
-                self._end(event)
             case RowSettled():
                 before = self.fresh
                 self._settle(event.outcome)
@@ -160,6 +155,11 @@ class Figures:
                 self.in_flight += 1
             case AttemptSucceeded() | AttemptFailed():
                 self._came_back(event)
+            case RunStarted():
+                self.total, self.model, self.started = event.total, event.model, self.clock.now()
+                self.done = event.done
+            case RunEnded():
+                self._end(event)
             case Reasked():
                 self.reasks += 1
             case RetryScheduled():

@@ -25,6 +25,7 @@ from llmx.events import (
     LimitLearned,
     Paused,
     PauseReason,
+    RowSettled,
     RunEnded,
     RunStarted,
     Throttled,
@@ -166,6 +167,10 @@ class Traffic:
     def __call__(self, event: Event) -> None:
         """Fold one event; those that are about no endpoint are left alone."""
         match event:
+            case RowSettled():
+                pass  # the commonest of all
+            case AttemptStarted() | AttemptSucceeded() | AttemptFailed():
+                self._call(event)
             case RunStarted() | RunEnded():
                 self._run(event)
             case FellBack():
@@ -177,8 +182,6 @@ class Traffic:
             case HedgeEnded():
                 self.hedges_won += event.won
                 self.saved += event.saved
-            case AttemptStarted() | AttemptSucceeded() | AttemptFailed():
-                self._call(event)
             case LimitLearned() | Throttled() | Paused():
                 self._pace(event)
             case CircuitOpened() | CircuitProbing() | CircuitClosed() | EndpointEnded():
@@ -194,12 +197,22 @@ class Traffic:
             endpoint.paused -= max(0.0, endpoint.paused_until - now)
 
     def _of(self, name: str) -> EndpointFigures:
-        return self.endpoints.setdefault(name, EndpointFigures())
+        if (known := self.endpoints.get(name)) is None:
+            known = self.endpoints[name] = EndpointFigures()
+        return known
 
     def _call(self, event: AttemptStarted | AttemptSucceeded | AttemptFailed) -> None:
-        endpoint, now = self._of(event.endpoint), self.clock.now()
+        endpoint = self._of(event.endpoint)
         if isinstance(event, AttemptStarted):
             endpoint.calls += 1
+        if endpoint.limits:
+            self._use(endpoint, event, self.clock.now())
+
+    def _use(
+        self, endpoint: EndpointFigures, event: AttemptStarted | AttemptSucceeded | AttemptFailed, now: float
+    ) -> None:
+        """Count a call against what is known of limits."""
+        if isinstance(event, AttemptStarted):
             if (requests := endpoint.limits.get("rpm")) is not None:
                 requests.use(now, 1)
         elif isinstance(event, AttemptSucceeded):

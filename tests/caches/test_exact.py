@@ -35,9 +35,17 @@ def told() -> list[str]:
     return []
 
 
+class AtOnce(ExactCache):
+    """A cache whose answers are on the disk when `put` returns, for whoever looks there."""
+
+    def put(self, fingerprint: str, answer: CachedAnswer) -> None:
+        super().put(fingerprint, answer)
+        self.flush()
+
+
 @pytest.fixture
 def cache(folder: Path, told: list[str]) -> Iterator[ExactCache]:
-    opened = ExactCache(folder, ttl=None, warn=told.append)
+    opened = AtOnce(folder, ttl=None, warn=told.append)
     yield opened
     opened.close()
 
@@ -105,7 +113,7 @@ def test_text_that_cannot_be_stored_is_let_go(cache: ExactCache, told: list[str]
 
 def test_nothing_is_evicted_by_size(folder: Path):
     """Every entry was paid for: diskcache's limit of a gigabyte is not ours."""
-    cache = ExactCache(folder, ttl=None, warn=pytest.fail)
+    cache = AtOnce(folder, ttl=None, warn=pytest.fail)
     cache._cache.reset("size_limit", 1000)
     for n in range(100):
         cache.put(str(n), CachedAnswer("x" * 1000, "m"))
@@ -117,7 +125,7 @@ def test_an_answer_ends_with_its_ttl(folder: Path, monkeypatch: pytest.MonkeyPat
     """After `--cache-ttl` seconds an answer is gone, not before."""
     now = 1_000_000.0
     monkeypatch.setattr("diskcache.core.time.time", lambda: now)
-    cache = ExactCache(folder, ttl=60.0, warn=pytest.fail)
+    cache = AtOnce(folder, ttl=60.0, warn=pytest.fail)
     cache.put("f", ANSWER)
     now += 59
     assert cache.get("f") == ANSWER
@@ -306,13 +314,13 @@ def test_a_write_that_fails_is_told_once(cache: ExactCache, folder: Path, told: 
 
 
 def test_a_lock_says_what_it_is(cache: ExactCache, folder: Path, told: list[str]):
-    """diskcache's own error for a lock is empty; the warning is not."""
-    cache._cache._sql("PRAGMA busy_timeout = 0")
+    """Another process that holds it for longer than anybody waits ends the caching."""
+    cache._db.execute("PRAGMA busy_timeout = 0")
     holder = database(folder)
     holder.execute("BEGIN IMMEDIATE")
     cache.put("f", ANSWER)
     holder.close()
-    assert told == [f"the cache in {folder} failed and is not used from here on: it is locked or read-only"]
+    assert told == [f"the cache in {folder} failed and is not used from here on: database is locked"]
 
 
 @pytest.mark.filterwarnings(

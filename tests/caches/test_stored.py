@@ -75,6 +75,7 @@ def test_it_is_read_while_another_process_writes(folder: Path):
     writing = ExactCache(folder, ttl=None, warn=pytest.fail)
     cache = StoredCache(folder, warn=pytest.fail)
     writing.put("g", ANSWER)
+    writing.flush()
     assert cache.get("g") == ANSWER
     cache.close()
     writing.close()

@@ -12,18 +12,21 @@ PROGRAM = textwrap.dedent("""
     from pathlib import Path
     from llmx.environment import Environment
     from llmx.layers.stop import Stop
-    from llmx.pipeline import run
+    from llmx.pipeline import Prepared, run
     from llmx.records import open_sink, open_source
     from llmx.types import Outcome
 
-    async def settle(row):
-        return Outcome(row, value=row.data)
+    async def prepare(rows):
+        return [Prepared(row) for row in rows]
+
+    async def settle(prepared):
+        return Outcome(prepared.row, value=prepared.row.data)
 
     async def main(path):
         env = Environment(cwd=Path(path).parent)
         sink = open_sink("out.jsonl", env=env)
         write = lambda outcome: sink.write(outcome.value)
-        await run(open_source([path], env=env), settle=settle, write=write, drained=sink.drained, concurrency=100, ordered=True, stop=Stop())
+        await run(open_source([path], env=env), prepare=prepare, settle=settle, write=write, drained=sink.drained, concurrency=100, ordered=True, stop=Stop())
         sink.close()
 
     asyncio.run(main(sys.argv[1]))

@@ -251,7 +251,8 @@ def test_a_killed_process_leaves_whole_commits(path: Path, monkeypatch: pytest.M
     """Lines behind the last one are folded again: the index says up to where it knows."""
     monkeypatch.setattr(module, "COMMIT_EVERY", 2)
     killed = fold(Index(path, "j"), start(), answer("f"), answer("g"))
-    killed._db.close()
+    killed._wait()
+    killed._tables.close()
     after = Index(path, "j")
     assert (after.covered, after.totals.answers) == (20, 1)
     assert after.place(a_digest("g")) is None
@@ -282,9 +283,9 @@ def test_an_index_that_does_not_say_what_it_should_is_begun_anew(index: Index, s
     """Damaged, or of another version: everything is in the journal."""
     fold(index, start(), answer("f"))
     index.commit()
-    index._db.execute("UPDATE meta SET value = ? WHERE name = 'state'", (state,))
-    index._db.commit()
-    index._db.close()
+    index._tables.db.execute("UPDATE meta SET value = ? WHERE name = 'state'", (state,))
+    index._tables.db.commit()
+    index._tables.db.close()
     reopened = Index(index.path, "j")
     assert (reopened.totals, reopened.covered, reopened.place(a_digest("f"))) == (Totals(), 0, None)
     reopened.close()
@@ -323,7 +324,7 @@ def test_the_state_is_readable(index: Index):
     """One row of JSON, for whoever looks into it."""
     fold(index, answer())
     index.commit()
-    (text,) = index._db.execute("SELECT value FROM meta").fetchone()
+    (text,) = index._tables.db.execute("SELECT value FROM meta").fetchone()
     assert orjson.loads(text)["totals"]["cost"] == "0.01"
 
 

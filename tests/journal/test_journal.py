@@ -128,7 +128,8 @@ def killed(journal: Journal) -> None:
     """What the kernel does with a process's files: the index loses what it had not committed."""
     journal.was_closed = True  # type: ignore[attr-defined]
     journal._sync.close()
-    journal._index._db.close()
+    journal._index._wait()
+    journal._index._tables.close()
     os.close(journal._file)
 
 
@@ -804,10 +805,15 @@ def test_closing_brings_everything_to_the_disk(path: Path):
     assert (noting.done.count("write"), noting.done[-1]) == (6, "sync")
 
 
-def test_an_index_that_fails_is_told_and_loses_nothing(opened: Open, path: Path, failures: list[LlmxError]):
+def test_an_index_that_fails_is_told_and_loses_nothing(
+    opened: Open, path: Path, failures: list[LlmxError], monkeypatch: pytest.MonkeyPatch
+):
     """The line was written before: the next process has it."""
     journal = opened()
-    journal._index._db.execute("DROP TABLE answers")
+    monkeypatch.setattr("llmx.journal.index.COMMIT_EVERY", 1)
+    journal._index._tables.db.execute("DROP TABLE answers")
+    journal.keep(ask(), an_answer(ADA))
+    assert journal._index._writing.exception() is not None  # the disk is behind: the next one hears of it
     journal.keep(ask(), an_answer(ADA))
     assert [str(failure) for failure in failures] == [
         f"cannot keep the run in {str(path.parent)!r}: no such table: answers"

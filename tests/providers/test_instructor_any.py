@@ -126,7 +126,7 @@ class NativeHandlers:
 async def test_sdks_that_take_objects(person):
     """Bodies stay JSON; objects are made at the last moment, corrections included."""
     entry = CATALOG["groq"]
-    plan = choose(entry, "m", person, "tools", own_server=False, has=frozenset({"tools"}))
+    plan = choose(entry, "m", person, "tools", own_server=False, modes=lambda provider: frozenset({"tools"}))
     wire = SdkWire(entry, NativeHandlers(), wire_model(person, plan.wire.schema))
     codec = sdk_codec(person, wire, plan, {"model": "m", "max_tokens": 5}, cap_is_ours=True)
     asked = []
@@ -150,7 +150,7 @@ async def test_sdks_that_take_objects(person):
 async def test_a_reask_before_the_first_call(person):
     """A resumed run has answers but no SDK object yet: the error is told in plain words."""
     entry = CATALOG["groq"]
-    plan = choose(entry, "m", person, "tools", own_server=False, has=frozenset({"tools"}))
+    plan = choose(entry, "m", person, "tools", own_server=False, modes=lambda provider: frozenset({"tools"}))
     wire = SdkWire(entry, handlers_for("groq", "tools"), wire_model(person, plan.wire.schema))
     corrected = wire.corrected({"messages": []}, wire.response(chat("{}")), ValueError("age is missing"))
     assert "age is missing" in corrected["messages"][0]["content"]

@@ -22,7 +22,7 @@ class Counts(BaseModel):
 def plan(spec: str, model: type[BaseModel] = Person, mode: str = "auto", *, own_server: bool = False):
     provider, _, name = spec.partition("/")
     entry = CATALOG[provider]
-    return choose(entry, name, schema_of(model), mode, own_server=own_server, has=modes_of(entry.handlers))
+    return choose(entry, name, schema_of(model), mode, own_server=own_server, modes=modes_of)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 import trustme
-from scripted import ANSWER, KEYS, Reply, chat, env_with
+from scripted import ANSWER, KEYS, MESSAGES, Reply, chat, env_with
 
 from llmx.errors import (
     ConnectionFailed,
@@ -187,7 +187,7 @@ async def test_redirects_are_not_followed(caller, server):
 async def test_a_lone_surrogate_is_this_rows_fault(caller, server):
     """It cannot be encoded: the row is refused and nothing is sent."""
     endpoint = await caller.connect("openai/gpt-4o-mini")
-    body = endpoint.codec.prepare([{"role": "user", "content": "\ud800"}])
+    body = {**endpoint.codec.prepare(MESSAGES), "messages": [{"role": "user", "content": "\ud800"}]}
     with pytest.raises(RowRefused, match="surrogate"):
         await caller.ask(endpoint, body)
     assert server.received == []

@@ -1,0 +1,226 @@
+"""The index's SQLite file: its tables, and what is asked of them. It does not know what a line of the journal says.
+
+The connection is shared by two threads, the run's and the one that writes behind it: SQLite lets one at a time in.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+__all__ = ["AnswerRow", "RowRow", "Tables", "settled_so_far"]
+
+_TABLES = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE answers (
+    fingerprint INTEGER PRIMARY KEY, at INTEGER NOT NULL, size INTEGER NOT NULL, generation INTEGER NOT NULL,
+    claimed INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE rows (
+    id INTEGER PRIMARY KEY, config TEXT, done INTEGER NOT NULL, failed INTEGER NOT NULL,
+    session INTEGER NOT NULL DEFAULT 0, seen INTEGER NOT NULL DEFAULT 0
+);
+"""
+
+_FOLD_ANSWER = "INSERT OR REPLACE INTO answers (fingerprint, at, size, generation) VALUES (?, ?, ?, ?)"
+
+_FOLD_ROW = """
+INSERT INTO rows (id, config, done, failed, session) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET
+    session = excluded.session,
+    failed = excluded.failed,
+    config = excluded.config,
+    done = CASE WHEN excluded.done > 0 THEN excluded.done WHEN config = excluded.config THEN done ELSE 0 END
+"""
+
+_SETTLED = """
+SELECT TOTAL(seen * (failed = 0)), TOTAL(seen * (failed <> 0)) FROM rows
+WHERE config IS NOT NULL AND session = (SELECT MAX(session) FROM rows)
+"""
+
+_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=NORMAL",  # a power cut costs the last transactions, which are folded again, never the file
+    "cache_size=-8192",  # 8 MiB, however long the journal is
+    "mmap_size=0",
+    "trusted_schema=OFF",  # a file that somebody else has put there runs no function of ours
+)
+
+
+class AnswerRow(NamedTuple):
+    """Where an answer's line stands, in bytes, in which generation it was given, and which session has used it last."""
+
+    at: int
+    size: int
+    generation: int
+    claimed: int = 0
+
+
+class RowRow(NamedTuple):
+    """What is known of a row of the input.
+
+    Args:
+        config: under which it was settled last, None where it was only met.
+        done: how many like it ended well under that.
+        failed: whether the last one did not, 0 or 1.
+        session: the last that met it; `seen` rows like it.
+    """
+
+    config: str | None
+    done: int
+    failed: int
+    session: int
+    seen: int
+
+
+_Row = TypeVar("_Row", AnswerRow, RowRow)
+
+_ANSWERS = "SELECT fingerprint, at, size, generation, claimed FROM answers WHERE fingerprint"
+_ROWS = "SELECT id, config, done, failed, session, seen FROM rows WHERE id"
+
+
+class Tables:
+    """See the module.
+
+    Raises:
+        ValueError: something stands in the file that is not ours, or a page of it is damaged.
+        sqlite3.Error: it is no database, or the system refuses.
+    """
+
+    def __init__(self, path: Path, *, check: bool = True) -> None:
+        self.db = _open(path)
+        try:
+            if check:
+                _check(self.db)
+        except BaseException:
+            self.db.close()
+            raise
+
+    def state(self) -> str | None:
+        """The text that was written last, None in a new file. Raises KeyError: it is missing in one that is not."""
+        found = dict(self.db.execute("SELECT name, value FROM meta"))
+        return str(found["state"]) if found else None
+
+    def answers(self, keys: Iterable[int]) -> dict[int, AnswerRow | None]:
+        """The rows of some answers, None for those that are not there."""
+        return _found(self.db, _ANSWERS, keys, AnswerRow, (int, int, int, int))
+
+    def rows(self, keys: Iterable[int]) -> dict[int, RowRow | None]:
+        """The same for rows of the input."""
+        return _found(self.db, _ROWS, keys, RowRow, ((str, type(None)), int, int, int, int))
+
+    def write(self, answers: Mapping[int, AnswerRow], rows: Mapping[int, RowRow], state: str) -> None:
+        """Put whole rows into the tables, in one transaction."""
+        self.db.executemany(
+            "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)",
+            [(key, *answers[key]) for key in sorted(answers)],
+        )
+        self.db.executemany(
+            "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?)",
+            [(key, *rows[key]) for key in sorted(rows)],
+        )
+        self._finish(state)
+
+    def fold(
+        self,
+        answers: Sequence[tuple[int, int, int, int]],
+        rows: Sequence[tuple[int, str, int, bool, int]],
+        state: str,
+    ) -> None:
+        """Put many lines into the tables without a look at what is there; of two about the same, the later one holds."""
+        self.db.executemany(_FOLD_ANSWER, sorted(answers, key=_first))
+        self.db.executemany(_FOLD_ROW, sorted(rows, key=_first))
+        self._finish(state)
+
+    def _finish(self, state: str) -> None:
+        self.db.execute("INSERT OR REPLACE INTO meta VALUES ('state', ?)", (state,))
+        self.db.commit()
+
+    def done(self, config: str) -> int:
+        """How many rows are done under a config."""
+        query = "SELECT TOTAL(done) FROM rows WHERE config = ?"
+        return int(self.db.execute(query, (config,)).fetchone()[0])
+
+    def settled(self, session: int | None = None) -> int:
+        """How many different rows have been settled, in one session or in all."""
+        query = "SELECT COUNT(*) FROM rows WHERE config IS NOT NULL AND session = ifnull(?, session)"
+        return int(self.db.execute(query, (session,)).fetchone()[0])
+
+    def close(self) -> None:
+        """Release the file; what was not finished is not kept."""
+        self.db.close()
+
+
+_first = itemgetter(0)  # a sort by it is stable: lines about the same stay in their order
+
+
+MOST = 500
+"""Keys of one query."""
+
+
+def _found(
+    db: sqlite3.Connection, query: str, keys: Iterable[int], kind: type[_Row], types: tuple[Any, ...]
+) -> dict[int, _Row | None]:
+    wanted = list(keys)
+    found: dict[int, _Row | None] = dict.fromkeys(wanted)
+    for start in range(0, len(wanted), MOST):
+        some = wanted[start : start + MOST]
+        for key, *values in db.execute(f"{query} IN ({','.join('?' * len(some))})", some):
+            # SQLite keeps whatever it is given: a cell that was changed on the disk may hold text.
+            if all(map(isinstance, values, types)):
+                found[key] = kind(*values)
+    return found
+
+
+def settled_so_far(path: Path) -> tuple[int, int] | None:
+    """Rows of the last session that ended well and that failed, from an index that somebody may be writing.
+
+    At least so many: what was folded since the last commit is not there yet. None when nobody knows.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            db.execute("PRAGMA trusted_schema=OFF")
+            if _definitions(db) != _own_definitions():
+                return None
+            ok, failed = db.execute(_SETTLED).fetchone()
+            return (int(ok), int(failed)) if ok or failed else None
+    except (sqlite3.Error, ValueError, TypeError, OverflowError):
+        return None
+
+
+def _definitions(db: sqlite3.Connection) -> set[str]:
+    """What stands in a database: tables of ours, or views and triggers that somebody has put there."""
+    return {str(text) for (text,) in db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
+
+
+def _own_definitions() -> set[str]:
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.executescript(_TABLES)
+        return _definitions(db)
+
+
+def _check(db: sqlite3.Connection) -> None:
+    """Raise ValueError when a page is damaged: a query that came to it later would raise, or find too little."""
+    if db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+        raise ValueError("a damaged index")
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """Connect. Raises ValueError where something stands in the database that is not ours, and sqlite3.Error."""
+    db = sqlite3.connect(path, timeout=10, check_same_thread=False)
+    try:
+        found = _definitions(db)
+        if found and found != _own_definitions():
+            raise ValueError("it holds what is not ours")
+        for pragma in _PRAGMAS:
+            db.execute(f"PRAGMA {pragma}")
+        if not found:
+            db.executescript(_TABLES)
+    except BaseException:
+        db.close()
+        raise
+    return db
