@@ -5,8 +5,14 @@ What shells ask at every key, and what scripts ask first, is answered here, befo
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+
+
+RARELY = (50_000, 20, 20)
+"""Objects after which the collector looks for cycles. Importing makes none that goes away, nor does a row, and at
+Python's own 700 it looks a hundred times before the first call."""
 
 
 def entry() -> None:
@@ -15,6 +21,7 @@ def entry() -> None:
         if (answer := _at_once(sys.argv[1:])) is not None:
             print(answer)
             return
+        gc.set_threshold(*RARELY)
         from llmx.cli.app import main
 
         code = main(sys.argv[1:])

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Generic, TypeVar
 
 from llmx.clock import Clock
@@ -269,17 +268,56 @@ async def amap(
     """
     shelf = _Shelf[Result](ordered=ordered, window=window or max(WINDOW, 4 * concurrency))
     ahead = rows if isinstance(rows, Ahead) else Ahead[Row, Row](Feed(rows), _as_they_are)
-    work = partial(_work, function, ahead, shelf, stop, all_taken)
-    workers = [asyncio.create_task(work()) for _ in range(concurrency)]
-    shelf.ends_with(workers)
+    crew = _Crew(concurrency, shelf)
+    crew.start(lambda: _work(function, ahead, shelf, stop, all_taken, crew))
     try:
         async for result in shelf:
             yield result
     finally:
         ahead.close()
-        for worker in workers:
+        await crew.dismiss()
+
+
+class _Crew:
+    """The workers of a map: one more begins when the last idle one has found a row, as long as there may be more.
+
+    Args:
+        most: workers at a time.
+        shelf: ends when all have ended, or with the first error of one.
+    """
+
+    def __init__(self, most: int, shelf: _Shelf[Any]) -> None:
+        self._most = most
+        self._shelf = shelf
+        self._workers: list[asyncio.Task[None]] = []
+        self._idle = 0
+
+    def start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """The first one begins; `work` is what each does."""
+        self._work = work
+        self._hire()
+
+    def _hire(self) -> None:
+        self._idle += 1
+        worker = asyncio.create_task(self._work())
+        self._workers.append(worker)
+        self._shelf.waits_for(worker)
+
+    def found(self) -> None:
+        """An idle worker has a row."""
+        self._idle -= 1
+        if not self._idle and len(self._workers) < self._most:
+            self._hire()
+
+    def done(self) -> None:
+        """It is idle again."""
+        self._idle += 1
+
+    async def dismiss(self) -> None:
+        """Cancel those that work still, and return when all have ended."""
+        for worker in self._workers:
             worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+        await asyncio.gather(*self._workers, return_exceptions=True)
 
 
 async def _as_they_are(rows: list[Row]) -> list[Row]:
@@ -292,6 +330,7 @@ async def _work(
     shelf: _Shelf[Result],
     stop: Stop,
     all_taken: Callable[[], None],
+    crew: _Crew,
 ) -> None:
     try:
         while True:
@@ -304,8 +343,10 @@ async def _work(
                 all_taken()
                 return
             place = shelf.place()
+            crew.found()
             try:
                 shelf.put(place, [await function(row)])
+                crew.done()
             except Stopped:
                 shelf.put(place, [])
                 return
@@ -364,11 +405,10 @@ class _Shelf(Generic[Result]):
         self._gone += 1
         self._space.set()
 
-    def ends_with(self, workers: list[asyncio.Task[None]]) -> None:
+    def waits_for(self, worker: asyncio.Task[None]) -> None:
         """The shelf ends when all workers have ended, or with the first error of one."""
-        self._running = len(workers)
-        for worker in workers:
-            worker.add_done_callback(self._left)
+        self._running += 1
+        worker.add_done_callback(self._left)
 
     def _left(self, worker: asyncio.Task[None]) -> None:
         self._running -= 1

@@ -154,6 +154,7 @@ class _Table(BaseModel):
         alias_generator=lambda name: name.replace("_", "-"),
         populate_by_name=True,
         protected_namespaces=(),
+        defer_build=True,  # most runs have no such table
     )
 
     @field_validator("*", mode="before")
