@@ -9,7 +9,6 @@ import gc
 import os
 import sys
 
-
 RARELY = (50_000, 20, 20)
 """Objects after which the collector looks for cycles. Importing makes none that goes away, nor does a row, and at
 Python's own 700 it looks a hundred times before the first call."""
@@ -18,8 +17,7 @@ Python's own 700 it looks a hundred times before the first call."""
 def entry() -> None:
     """Run the command line and exit with its code."""
     try:
-        if (answer := _at_once(sys.argv[1:])) is not None:
-            print(answer)
+        if (answer := _at_once(sys.argv[1:])) is not None and _printed(answer):
             return
         gc.set_threshold(*RARELY)
         from llmx.cli.app import main
@@ -41,6 +39,16 @@ def _at_once(argv: list[str]) -> str | None:
 
         return answered(os.environ)
     return None
+
+
+def _printed(text: str) -> bool:
+    """Whether it could be; why not is for the command line to say."""
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except (AttributeError, OSError):  # closed, full, or without a reader
+        return False
+    return True
 
 
 if __name__ == "__main__":

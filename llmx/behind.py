@@ -108,10 +108,11 @@ class Overlay(Generic[Key, Value]):
         return self._older.get(key, UNKNOWN)
 
     def spend(self, key: Key) -> Value | Unknown | None:
-        """The same, once: what was read ahead is let go."""
+        """The same, once: a row that was read ahead is let go."""
         found = self.get(key)
-        self._ahead.pop(key, None)
-        self._older.pop(key, None)
+        if found is not None and not isinstance(found, Unknown):
+            self._ahead.pop(key, None)
+            self._older.pop(key, None)
         return found
 
     def put(self, key: Key, value: Value) -> None:
@@ -121,7 +122,11 @@ class Overlay(Generic[Key, Value]):
 
     def missing(self, keys: Iterable[Key]) -> list[Key]:
         """Those of which only the disk knows."""
-        return [key for key in dict.fromkeys(keys) if self.get(key) is UNKNOWN]
+        unknown = dict.fromkeys(keys)
+        for rows in (self._fresh, self._writing, self._ahead, self._older):
+            for key in rows.keys() & unknown.keys():
+                del unknown[key]
+        return list(unknown)
 
     # Either thread
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -20,12 +21,13 @@ from llmx.events import Observer, fan_out
 from llmx.journal import Journal, NoJournal
 from llmx.lanes import Parts, lane, names_of, traffic
 from llmx.layers import compose
+from llmx.layers.cache import looked_up
 from llmx.layers.coalesce import coalesced
 from llmx.layers.fallback import Lane, fallback
 from llmx.layers.hedge import Hedges
 from llmx.layers.journal import Answers
 from llmx.layers.stop import Stop
-from llmx.pipeline import FirstRows, Prepare, Prepared, settler
+from llmx.pipeline import Done, FirstRows, Prepare, Prepared, Settler
 from llmx.presenting import Presenter
 from llmx.prompts import Prompt
 from llmx.providers import CATALOG, Endpoint, Prices, checked_address, connect, parse_model, with_keys
@@ -33,7 +35,7 @@ from llmx.report.summary import Figures
 from llmx.schemas import Schema
 from llmx.settings import EndpointTable, Settings
 from llmx.spending import Outstanding, Spent, counts_money, spending
-from llmx.types import Outcome, Record, Request, Unreadable, Usage
+from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
 
 __all__ = ["Engine", "Settle", "Talk", "connected", "engine", "keyless", "preparer"]
 
@@ -261,8 +263,9 @@ def _engine(
         [coalesced()],
     )
     prepare = preparer(endpoints[0], prompt, parts.schema, presenter)
-    settle = settler(
+    settler = Settler(
         handler,
+        stored=_stored(lanes[0].name, parts),
         present=presenter.present,
         clock=parts.clock,
         stop=parts.stop,
@@ -270,21 +273,37 @@ def _engine(
     )
     ceilings = [traffic(endpoint, settings).ceiling for endpoint in endpoints]
     return Engine(
-        _recorded(settle, journal),
+        _recorded(settler.settle, journal),
         endpoints,
         (" + " if settings.spread else " → ").join(lane.name for lane in lanes),
         [lane.name for lane in lanes],
         sum(ceilings) if settings.spread else max(ceilings),
         prepare,
-        _readier(prepare, parts.cache, journal),
+        _readier(prepare, settler, parts.cache, journal),
         lambda request: [lane.address(request).fingerprint for lane in lanes],
         parts.cache,
         parts.hedges.all_taken,
     )
 
 
-def _readier(prepare: Callable[[Record], Request], cache: Cache, journal: Journal | NoJournal) -> Prepare:
-    """A function that makes rows ready together: one look into each table on the disk is for all of them."""
+def _stored(name: str, parts: Parts) -> Callable[[Request], Completion | None]:
+    """A function that finds what the cache of the first endpoint has."""
+    look_up = looked_up(parts.cache, parts.schema.parse)
+
+    def stored(request: Request) -> Completion | None:
+        request.tally.endpoint = name
+        return look_up(request)
+
+    return stored
+
+
+def _readier(
+    prepare: Callable[[Record], Request], settler: Settler, cache: Cache, journal: Journal | NoJournal
+) -> Prepare:
+    """A function that makes rows ready together: one look into each table on the disk is for all of them.
+
+    Rows that are in the cache are settled here, without a task's turn for each.
+    """
 
     def prepared(row: Record | Unreadable) -> Prepared:
         if isinstance(row, Unreadable):
@@ -294,15 +313,22 @@ def _readier(prepare: Callable[[Record], Request], cache: Cache, journal: Journa
         except RowError as error:
             return Prepared(row, error=error)
 
-    async def ready(rows: list[Record | Unreadable]) -> list[Prepared]:
+    async def ready(rows: list[Record | Unreadable]) -> list[Prepared | Done[Outcome]]:
         made = [prepared(row) for row in rows]
-        fingerprints = [one.request.fingerprint for one in made if one.request is not None]
-        for reading in (cache.expect(fingerprints), journal.expect(fingerprints, rows)):
-            if reading is not None:
-                await asyncio.wrap_future(reading)
-        return made
+        await _read(cache.expect([one.request.fingerprint for one in made if one.request]))
+        ends = [settler.at_once(one) for one in made]
+        left = [one.request for one, end in zip(made, ends, strict=True) if end is None and one.request]
+        await _read(journal.expect([request.fingerprint for request in left], rows))
+        journal.settle(*(end for end in ends if end is not None))
+        return [one if end is None else Done(end) for one, end in zip(made, ends, strict=True)]
 
     return ready
+
+
+async def _read(reading: Future[None] | None) -> None:
+    """Wait for what is read off the loop's thread."""
+    if reading is not None:
+        await asyncio.wrap_future(reading)
 
 
 def _introduce(lanes: Sequence[Lane], *, spread: bool) -> None:

@@ -29,7 +29,8 @@ class Feed(Generic[Row]):
     def __init__(self, rows: Iterable[Row], *, ahead: int = 256) -> None:
         self._rows = rows
         self._ready: deque[Row] = deque()
-        self._room = threading.Semaphore(ahead)
+        self._ahead = ahead
+        self._room = threading.Event()
         self._arrived = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._waiting = False
@@ -44,8 +45,9 @@ class Feed(Generic[Row]):
         while True:
             ended = self._ended  # looked at first: the last row is there before the end is
             if self._ready:
-                self._room.release()
-                return self._ready.popleft()
+                row = self._ready.popleft()
+                self._make_room()
+                return row
             if ended:
                 self._raise_once()
                 return None
@@ -64,9 +66,14 @@ class Feed(Generic[Row]):
             return []
         rows = [first]
         while self._ready and len(rows) < most:
-            self._room.release()
             rows.append(self._ready.popleft())
+        self._make_room()
         return rows
+
+    def _make_room(self) -> None:
+        """Rows have gone: the reader goes on, if it waits."""
+        if not self._room.is_set():
+            self._room.set()
 
     async def peek(self, count: int) -> list[Row]:
         """The next rows, which stay where they are: `count` of them, fewer only where there are no more.
@@ -89,12 +96,17 @@ class Feed(Generic[Row]):
     def close(self) -> None:
         """Read no further."""
         self._closed = True
-        self._room.release()
+        self._room.set()
 
     def _read(self) -> None:
         try:
             for row in self._rows:
-                self._room.acquire()
+                while len(self._ready) >= self._ahead and not self._closed:
+                    self._room.clear()
+                    if (
+                        len(self._ready) >= self._ahead and not self._closed
+                    ):  # nothing has gone before the flag
+                        self._room.wait()
                 if self._closed:
                     return
                 self._ready.append(row)

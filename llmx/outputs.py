@@ -11,6 +11,7 @@ import os
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from itertools import groupby
 from pathlib import Path
 
 from llmx.environment import Environment, private
@@ -135,6 +136,10 @@ def errors_path(output: str, errors: str | None, env: Environment) -> Path | Non
     return path.with_name(path.name + ".errors.jsonl")
 
 
+def _failed(outcome: Outcome) -> bool:
+    return outcome.error is not None
+
+
 class Outputs:
     """The results' and the errors' sinks of one run.
 
@@ -198,11 +203,12 @@ class Outputs:
             f"{str(path)!r} is of no earlier run of this output: it stays as it is",
         ]
 
-    def write(self, outcome: Outcome) -> None:
-        """Write one outcome where it belongs."""
-        if not self._broken:
-            with self._guarded():
-                self._write(outcome)
+    def write(self, outcomes: Sequence[Outcome]) -> None:
+        """Write outcomes where they belong: those between two failed rows together."""
+        for failed, some in groupby(outcomes, key=_failed):
+            if not self._broken:
+                with self._guarded():
+                    self._write_some(list(some), failed=failed)
 
     async def drained(self) -> None:
         """Return when whoever reads has taken what was written, or the run is stopped; other tasks go on meanwhile."""
@@ -218,13 +224,14 @@ class Outputs:
             self.written += self._waiting
             self._waiting = 0
 
-    def _write(self, outcome: Outcome) -> None:
-        if outcome.error is not None:
-            self._write_error(outcome, outcome.error)
+    def _write_some(self, outcomes: Sequence[Outcome], *, failed: bool) -> None:
+        if not failed:
+            self._results.write(*(row for outcome in outcomes for row in outcome.rows))
+            self._waiting += len(outcomes)
             return
-        for row in outcome.rows:
-            self._results.write(row)
-        self._waiting += 1
+        for outcome in outcomes:
+            if outcome.error is not None:
+                self._write_error(outcome, outcome.error)
 
     def _write_error(self, outcome: Outcome, error: LlmxError) -> None:
         if self._errors_path is None:

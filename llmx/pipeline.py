@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -28,7 +28,18 @@ from llmx.feed import Feed
 from llmx.layers.stop import Stop
 from llmx.types import Completion, Handler, Outcome, Record, Request, Unreadable
 
-__all__ = ["FIRST_ROWS", "Ahead", "FirstRows", "Prepare", "Prepared", "amap", "run", "settler"]
+__all__ = [
+    "FIRST_ROWS",
+    "Ahead",
+    "Done",
+    "FirstRows",
+    "Prepare",
+    "Prepared",
+    "Settler",
+    "amap",
+    "batches",
+    "run",
+]
 
 Row = TypeVar("Row")
 Ready = TypeVar("Ready")
@@ -49,6 +60,13 @@ def _nothing() -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Done(Generic[Result]):
+    """A row that is done already."""
+
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """A row and what is asked about it; without a request, it ends with `error` before any call."""
 
@@ -57,8 +75,8 @@ class Prepared:
     error: LlmxError | None = None
 
 
-Prepare = Callable[[list[Record | Unreadable]], Awaitable[list[Prepared]]]
-"""Rows made ready together."""
+Prepare = Callable[[list[Record | Unreadable]], Awaitable[Sequence[Prepared | Done[Outcome]]]]
+"""Rows made ready together; those are done of which an answer is stored."""
 
 
 async def run(
@@ -66,7 +84,7 @@ async def run(
     *,
     prepare: Prepare,
     settle: Callable[[Prepared], Awaitable[Outcome]],
-    write: Callable[[Outcome], None],
+    write: Callable[[list[Outcome]], None],
     drained: Callable[[], Awaitable[None]],
     concurrency: int,
     ordered: bool,
@@ -83,7 +101,7 @@ async def run(
         Exception: what `rows`, `settle` or `write` raised; the calls in flight are then cancelled.
     """
     async with aclosing(
-        amap(
+        batches(
             settle,
             Ahead(Feed(rows), prepare),
             concurrency=concurrency,
@@ -91,14 +109,14 @@ async def run(
             stop=stop,
             all_taken=all_taken,
         )
-    ) as outcomes:
-        async for outcome in outcomes:
-            write(outcome)
+    ) as batched:
+        async for outcomes in batched:
+            write(outcomes)
             await drained()
 
 
 class Ahead(Generic[Row, Ready]):
-    """Rows of a feed that are made ready together, shortly before they are taken.
+    """Rows of a feed that are made ready together, shortly before they are taken, and while others are taken.
 
     Args:
         ready: takes rows in their order and gives what is made of each.
@@ -106,14 +124,19 @@ class Ahead(Generic[Row, Ready]):
     """
 
     def __init__(
-        self, feed: Feed[Row], ready: Callable[[list[Row]], Awaitable[list[Ready]]], *, most: int = AHEAD
+        self,
+        feed: Feed[Row],
+        ready: Callable[[list[Row]], Awaitable[Sequence[Ready]]],
+        *,
+        most: int = AHEAD,
     ) -> None:
         self._feed = feed
         self._make_ready = ready
         self._most = most
         self._at_a_time = 1  # the first call should not wait for what later ones need
         self._ready: deque[Ready] = deque()
-        self._turn = asyncio.Lock()
+        self._filling: asyncio.Task[Sequence[Ready]] | None = None
+        self._ended = False
 
     def at_once(self) -> Ready | None:
         """The next row, None when there is none without waiting."""
@@ -122,59 +145,104 @@ class Ahead(Generic[Row, Ready]):
     async def next(self) -> Ready | None:
         """The next row, None after the last. Raises what the reader raised, once."""
         while not self._ready:
-            async with self._turn:
-                if not self._ready and not await self._fill():
-                    return None
+            if self._ended:
+                return None
+            filling = self._filling = self._filling or asyncio.create_task(self._fill())
+            await asyncio.wait([filling])
+            if filling is self._filling:  # nobody else has been quicker
+                self._take_over(filling)
         return self._ready.popleft()
 
-    async def _fill(self) -> bool:
+    def _take_over(self, filling: asyncio.Task[Sequence[Ready]]) -> None:
+        """What was made ready is there to be taken; the next rows are made ready meanwhile."""
+        self._filling = None
+        self._ended = True  # unless it turns out otherwise
+        rows = filling.result()
+        if rows:
+            self._ended = False
+            self._ready.extend(rows)
+            self._filling = asyncio.create_task(self._fill())
+
+    async def _fill(self) -> Sequence[Ready]:
         rows = await self._feed.take(self._at_a_time)
         self._at_a_time = min(2 * self._at_a_time, self._most)
-        self._ready.extend(await self._make_ready(rows) if rows else ())
-        return bool(rows)
+        return await self._make_ready(rows) if rows else ()
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Read no further."""
         self._feed.close()
+        self._ended = True
+        if self._filling is not None:
+            self._filling.cancel()
+            await asyncio.gather(self._filling, return_exceptions=True)
 
 
-def settler(
-    handler: Handler,
-    *,
-    present: Callable[[Outcome], Outcome],
-    clock: Clock,
-    stop: Stop,
-    observer: Observer,
-) -> Callable[[Prepared], Awaitable[Outcome]]:
-    """A function that brings one row to its end: a value or an error, with everything it cost.
+class Settler:
+    """Brings rows to their end: a value or an error, with everything it cost.
 
     Args:
+        handler: asks about a row.
+        stored: the completion that is at hand for a request without asking or waiting, None where there is none.
         present: makes a good outcome's rows, or a failed outcome of it, before it is counted.
+        observer: told of every outcome.
 
     A fatal error throws the stop switch before any other task can run, so no call follows it.
     """
 
-    async def settle(prepared: Prepared) -> Outcome:
-        outcome = await end(prepared.row, prepared.request, prepared.error)
-        observer(RowSettled(outcome))
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        stored: Callable[[Request], Completion | None] = lambda request: None,
+        present: Callable[[Outcome], Outcome],
+        clock: Clock,
+        stop: Stop,
+        observer: Observer,
+    ) -> None:
+        self._handler = handler
+        self._stored = stored
+        self._present = present
+        self._clock = clock
+        self._stop = stop
+        self._observer = observer
+
+    def at_once(self, prepared: Prepared) -> Outcome | None:
+        """The end of a row about which nobody need be asked; None of another."""
+        outcome = self._end_at_once(prepared)
+        if outcome is not None:
+            self._observer(RowSettled(outcome))
         return outcome
 
-    async def end(row: Record | Unreadable, request: Request | None, error: LlmxError | None) -> Outcome:
+    def _end_at_once(self, prepared: Prepared) -> Outcome | None:
+        row, request = prepared.row, prepared.request
         if isinstance(row, Unreadable):
             return Outcome(row, error=row.error, raw=row.raw)
         if request is None:
-            return Outcome(row, error=error)
-        started = clock.now()
-        try:
-            completion = await handler(request)
-        except RowError as error:
-            return _failed(row, request, error, clock.now() - started)
-        except FatalError as error:
-            stop.set(error)
-            raise Stopped(str(error)) from error
-        return present(_succeeded(row, request, completion, clock.now() - started))
+            return Outcome(row, error=prepared.error)
+        completion = self._stored(request)
+        return None if completion is None else self._present(_succeeded(row, request, completion, 0.0))
 
-    return settle
+    async def settle(self, prepared: Prepared) -> Outcome:
+        """The end of a row. Raises Stopped: it has none, for the run stops."""
+        row, request = prepared.row, prepared.request
+        if isinstance(row, Unreadable) or request is None:
+            outcome = self._end_at_once(prepared)
+            assert outcome is not None
+        else:
+            outcome = await self._end(row, request)
+        self._observer(RowSettled(outcome))
+        return outcome
+
+    async def _end(self, row: Record, request: Request) -> Outcome:
+        started = self._clock.now()
+        try:
+            completion = await self._handler(request)
+        except RowError as error:
+            return _failed(row, request, error, self._clock.now() - started)
+        except FatalError as error:
+            self._stop.set(error)
+            raise Stopped(str(error)) from error
+        return self._present(_succeeded(row, request, completion, self._clock.now() - started))
 
 
 def _succeeded(row: Record, request: Request, completion: Completion, seconds: float) -> Outcome:
@@ -248,18 +316,30 @@ class FirstRows:
 
 async def amap(
     function: Callable[[Row], Awaitable[Result]],
-    rows: Iterable[Row] | Ahead[Any, Row],
+    rows: Iterable[Row] | Ahead[Any, Any],
+    **options: Any,
+) -> AsyncGenerator[Result]:
+    """Yield `function(row)` for every row; see `batches`."""
+    async with aclosing(batches(function, rows, **options)) as batched:
+        async for results in batched:
+            for result in results:
+                yield result
+
+
+async def batches(
+    function: Callable[[Row], Awaitable[Result]],
+    rows: Iterable[Row] | Ahead[Any, Any],
     *,
     concurrency: int,
     ordered: bool,
     stop: Stop,
     window: int | None = None,
     all_taken: Callable[[], None] = _nothing,
-) -> AsyncGenerator[Result]:
-    """Yield `function(row)` for every row, `concurrency` of them at a time.
+) -> AsyncGenerator[list[Result]]:
+    """Yield `function(row)` for every row, `concurrency` of them at a time, as many together as there are to be had.
 
     Args:
-        rows: read by a thread of their own; closed at the end.
+        rows: read by a thread of their own; closed at the end. Those that are done already wait for nobody.
         function: raises Stopped for a row that is not to be settled; anything else it raises ends the map.
         ordered: in the order of the rows; else as they are done.
         stop: when it is thrown no further row is taken; those under way end.
@@ -267,14 +347,14 @@ async def amap(
         all_taken: called, once or more, when there is no further row.
     """
     shelf = _Shelf[Result](ordered=ordered, window=window or max(WINDOW, 4 * concurrency))
-    ahead = rows if isinstance(rows, Ahead) else Ahead[Row, Row](Feed(rows), _as_they_are)
+    ahead = rows if isinstance(rows, Ahead) else Ahead[Row, Any](Feed(rows), _as_they_are)
     crew = _Crew(concurrency, shelf)
     crew.start(lambda: _work(function, ahead, shelf, stop, all_taken, crew))
     try:
-        async for result in shelf:
-            yield result
+        async for results in shelf:
+            yield results
     finally:
-        ahead.close()
+        await ahead.aclose()
         await crew.dismiss()
 
 
@@ -326,7 +406,7 @@ async def _as_they_are(rows: list[Row]) -> list[Row]:
 
 async def _work(
     function: Callable[[Row], Awaitable[Result]],
-    rows: Ahead[Any, Row],
+    rows: Ahead[Any, Row | Done[Result]],
     shelf: _Shelf[Result],
     stop: Stop,
     all_taken: Callable[[], None],
@@ -343,6 +423,9 @@ async def _work(
                 all_taken()
                 return
             place = shelf.place()
+            if isinstance(row, Done):
+                shelf.put(place, [row.result])
+                continue
             crew.found()
             try:
                 shelf.put(place, [await function(row)])
@@ -355,7 +438,7 @@ async def _work(
 
 
 class _Shelf(Generic[Result]):
-    """Where results wait for the rows before them; iterating it yields them.
+    """Where results wait for the rows before them; iterating it yields all that are ready, one at least.
 
     Args:
         ordered: whether they wait at all.
@@ -369,7 +452,7 @@ class _Shelf(Generic[Result]):
         self._passed = 0
         self._gone = 0
         self._held: dict[int, list[Result]] = {}
-        self._ready: deque[Result] = deque()
+        self._ready: list[Result] = []
         self._changed = asyncio.Event()
         self._space = asyncio.Event()
         self._running = 0
@@ -398,12 +481,9 @@ class _Shelf(Generic[Result]):
             self._ready.extend(passing)
             self._passed += 1
             if not passing:
-                self._free()
+                self._gone += 1
+                self._space.set()
         self._changed.set()
-
-    def _free(self) -> None:
-        self._gone += 1
-        self._space.set()
 
     def waits_for(self, worker: asyncio.Task[None]) -> None:
         """The shelf ends when all workers have ended, or with the first error of one."""
@@ -419,7 +499,7 @@ class _Shelf(Generic[Result]):
     def __aiter__(self) -> _Shelf[Result]:
         return self
 
-    async def __anext__(self) -> Result:
+    async def __anext__(self) -> list[Result]:
         while not self._ready:
             if self._error is not None:
                 raise self._error
@@ -427,8 +507,10 @@ class _Shelf(Generic[Result]):
                 raise StopAsyncIteration
             self._changed.clear()
             await self._changed.wait()
-        self._free()
-        return self._ready.popleft()
+        results, self._ready = self._ready, []
+        self._gone += len(results)
+        self._space.set()
+        return results
 
 
 def _end_of(worker: asyncio.Task[None]) -> BaseException | None:

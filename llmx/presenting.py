@@ -58,7 +58,8 @@ class FlatRows:
         assert isinstance(outcome.record, Record)
         try:
             extracted = self._schema.dump(outcome.value)
-            rows = self._shape.rows(outcome.record.data, extracted, _provenance(outcome))
+            meta = _provenance(outcome) if self._shape.meta else None
+            rows = self._shape.rows(outcome.record.data, extracted, meta)
         except RowError as error:
             return replace(outcome, value=None, error=error, raw=error.raw)
         return outcome.presented(rows)

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -86,8 +87,14 @@ class Selection:
         return {name: value for name, value in data.items() if self._shows(name)}
 
     def _shows(self, name: str) -> bool:
-        bare = name.strip()  # headers such as "id, text, gold" have blanks
-        return name != self.key and bare != GOLD and not bare.startswith("_")
+        return name != self.key and not _is_hidden(name)
+
+
+@lru_cache(maxsize=4096)
+def _is_hidden(name: str) -> bool:
+    """Whether no model is shown a column of this name, unless it is chosen."""
+    bare = name.strip()  # headers such as "id, text, gold" have blanks
+    return bare == GOLD or bare.startswith("_")
 
 
 class Prompt:

@@ -196,7 +196,7 @@ def test_errors_are_json_lines_by_these_names(name: str, env: Environment) -> No
 def test_a_good_row_goes_to_the_results(make: Any, env: Environment) -> None:
     """With its columns and its fields."""
     outputs, _ = make()
-    outputs.write(GOOD)
+    outputs.write([GOOD])
     end(outputs, complete=True)
     assert read_rows(env.cwd / "out.jsonl") == [{"id": 1, "name": "Ada", "age": 36}]
     assert outputs.errors_path is None
@@ -205,7 +205,7 @@ def test_a_good_row_goes_to_the_results(make: Any, env: Environment) -> None:
 def test_a_failed_row_goes_to_the_errors(make: Any, env: Environment) -> None:
     """With what is known of its end."""
     outputs, _ = make()
-    outputs.write(BAD)
+    outputs.write([BAD])
     end(outputs, complete=True)
     error = {
         "type": "invalid_answer",
@@ -222,7 +222,7 @@ def test_a_failed_row_goes_to_the_errors(make: Any, env: Environment) -> None:
 def test_errors_exist_only_if_there_are_any(make: Any, env: Environment) -> None:
     """A good run makes no such file, nor its partial one."""
     outputs, _ = make()
-    outputs.write(GOOD)
+    outputs.write([GOOD])
     assert list(env.cwd.glob("*errors*")) == []
 
 
@@ -266,7 +266,7 @@ def test_errors_of_somebody_else_stay(env: Environment) -> None:
     notes = env.cwd / "notes.jsonl"
     notes.write_text("{}\n")
     outputs = Outputs(open_sink("out.jsonl", env=env), notes, env=env, stop=Stop(), stale=False)
-    outputs.write(GOOD)
+    outputs.write([GOOD])
     end(outputs, complete=True)
     assert notes.read_text() == "{}\n"
     assert outputs.warnings == [f"{str(notes)!r} is of no earlier run of this output: it stays as it is"]
@@ -284,7 +284,7 @@ def test_errors_that_another_run_has_begun_meanwhile_stop_this_one(make: Any, en
     """Rows have been paid for: that is no error of the command line any more."""
     outputs, stop = make()
     other = open_sink("out.errors.jsonl", env=env)
-    outputs.write(BAD)
+    outputs.write([BAD])
     end(outputs, complete=True)
     assert isinstance(stop.reason, OutputFailed)
     assert "is writing" in str(stop.reason)
@@ -296,7 +296,7 @@ def test_a_column_that_came_late_is_not_overwritten(make: Any, env: Environment)
     late = presented({"id": 7, "age": "old"}, line=8, usage=Usage(cost=Decimal("0.25")))
     outputs, stop = make()
     for outcome in (late, GOOD):
-        outputs.write(outcome)
+        outputs.write([outcome])
     end(outputs, complete=True)
     (row,) = read_rows(env.cwd / "out.errors.jsonl")
     error = row.pop("_error")
@@ -312,7 +312,7 @@ def test_a_column_that_came_late_is_not_overwritten(make: Any, env: Environment)
 def test_outputs_know_where_the_results_are(complete: bool, name: str, make: Any, env: Environment) -> None:
     """For whoever tells it."""
     outputs, _ = make()
-    outputs.write(GOOD)
+    outputs.write([GOOD])
     end(outputs, complete=complete)
     assert outputs.rows_left == env.cwd / name
 
@@ -327,8 +327,8 @@ def test_a_stopped_run_keeps_earlier_errors(make: Any, env: Environment) -> None
 def test_a_stopped_run_leaves_partial_files(make: Any, env: Environment) -> None:
     """Whole lines, under another name, which is the one that is told."""
     outputs, _ = make()
-    outputs.write(GOOD)
-    outputs.write(BAD)
+    outputs.write([GOOD])
+    outputs.write([BAD])
     end(outputs, complete=False)
     assert not (env.cwd / "out.jsonl").exists()
     assert len(read_rows(env.cwd / "out.jsonl.partial")) == 1
@@ -346,7 +346,7 @@ def test_a_stopped_run_leaves_partial_files(make: Any, env: Environment) -> None
 def test_a_write_that_fails_stops_the_run(raised: Exception, reason: type, make: Any) -> None:
     """It is not raised into the pipeline, whose calls in flight are to end."""
     outputs, stop = make(Sink(raised))
-    outputs.write(GOOD)
+    outputs.write([GOOD])
     assert isinstance(stop.reason, reason)
 
 
@@ -354,9 +354,9 @@ def test_after_a_failed_write_nothing_more_is_written(make: Any) -> None:
     """A later row must not follow a gap."""
     sink = Sink(BrokenPipeError())
     outputs, stop = make(sink)
-    outputs.write(GOOD)
+    outputs.write([GOOD])
     sink.error = None
-    outputs.write(GOOD)
+    outputs.write([GOOD])
     assert sink.rows == []
     assert len(stop.reasons) == 1
 
@@ -365,7 +365,7 @@ def test_after_a_failed_write_the_run_is_not_complete(make: Any) -> None:
     """Whatever the caller believes."""
     sink = Sink(BrokenPipeError())
     outputs, _ = make(sink)
-    outputs.write(GOOD)
+    outputs.write([GOOD])
     end(outputs, complete=True)
     assert sink.ended == "abandoned"
 
@@ -374,7 +374,7 @@ def test_provenance(make: Any) -> None:
     """`--meta` rows say who answered."""
     sink = Sink()
     outputs, _ = make(sink)
-    outputs.write(presented({"id": 1}, Shape(keep="none", meta=True)))
+    outputs.write([presented({"id": 1}, Shape(keep="none", meta=True))])
     assert sink.rows[0]["_llmx"] == {"model": "m", "source": "model", "attempts": 1, "cost": 0.0}
 
 
@@ -382,7 +382,7 @@ def test_errors_in_a_runs_own_folder_are_private(env: Environment) -> None:
     """Rows are nobody else's business."""
     path = env.cwd / "errors.jsonl"
     outputs = Outputs(Sink(), path, env=env, stop=Stop(), ours=True)
-    outputs.write(BAD)
+    outputs.write([BAD])
     end(outputs, complete=True)
     assert path.stat().st_mode & 0o077 == 0
 
@@ -390,6 +390,6 @@ def test_errors_in_a_runs_own_folder_are_private(env: Environment) -> None:
 def test_failed_rows_may_be_dropped(env: Environment) -> None:
     """Of a run that keeps nothing, nowhere."""
     outputs = Outputs(Sink(), None, env=env, stop=Stop())
-    outputs.write(BAD)
+    outputs.write([BAD])
     end(outputs, complete=True)
     assert outputs.errors_path is None

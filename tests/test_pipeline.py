@@ -28,7 +28,7 @@ from llmx.errors import (
 from llmx.events import Paused, RowSettled
 from llmx.feed import Feed
 from llmx.layers.stop import Stop
-from llmx.pipeline import FIRST_ROWS, Ahead, FirstRows, Prepared, amap, run, settler
+from llmx.pipeline import FIRST_ROWS, Ahead, FirstRows, Prepared, Settler, amap, run
 from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
 
 # amap
@@ -323,7 +323,7 @@ async def test_run_writes_every_outcome(ordered: bool):
         rows,
         prepare=prepared,
         settle=settle,
-        write=written.append,
+        write=written.extend,
         drained=at_once,
         concurrency=5,
         ordered=ordered,
@@ -342,7 +342,7 @@ async def test_a_writer_that_fails_ends_the_run():
         await asyncio.sleep(0)
         return Outcome(prepared.row)
 
-    def full(outcome: Outcome) -> None:
+    def full(outcomes: list[Outcome]) -> None:
         raise OSError("no space left on device")
 
     before = asyncio.all_tasks()
@@ -362,7 +362,7 @@ async def test_a_writer_that_fails_ends_the_run():
     assert asyncio.all_tasks() == before
 
 
-# settler
+# Settler
 
 
 def as_it_is(outcome: Outcome) -> Outcome:
@@ -379,7 +379,9 @@ async def prepared(rows: list[Record | Unreadable]) -> list[Prepared]:
 
 
 def settling(handler, *, stop: Stop | None = None, log: Log | None = None, present=as_it_is):
-    return settler(handler, present=present, clock=FakeClock(), stop=stop or Stop(), observer=log or Log())
+    return Settler(
+        handler, present=present, clock=FakeClock(), stop=stop or Stop(), observer=log or Log()
+    ).settle
 
 
 ROW = Record(0, {"text": "Ada"})
@@ -429,7 +431,7 @@ async def test_a_row_takes_as_long_as_its_call():
         await clock.advance(2.5)
         return an_answer()
 
-    settle = settler(handler, present=as_it_is, clock=clock, stop=Stop(), observer=Log())
+    settle = Settler(handler, present=as_it_is, clock=clock, stop=Stop(), observer=Log()).settle
     assert (await settle(made(ROW))).seconds == 2.5
 
 
@@ -488,7 +490,7 @@ async def test_no_call_follows_a_fatal_error():
             rows,
             prepare=prepared,
             settle=settle,
-            write=lambda outcome: None,
+            write=lambda outcomes: None,
             drained=at_once,
             concurrency=10,
             ordered=True,

@@ -275,19 +275,22 @@ class Journal:
         self._names.update(zip((row.index for row in rows), names, strict=True))
         return self._index.expect(fingerprints, names)
 
-    def settle(self, outcome: Outcome) -> None:
-        """Write down how a row ended, unless that is known."""
+    def settle(self, *outcomes: Outcome) -> None:
+        """Write down how rows ended, unless that is known."""
         try:
-            name = self._names.pop(outcome.record.index, None) or identity(outcome.record)
-            state = self._index.meet(name)
+            entries = [self._entry_of(outcome) for outcome in outcomes]
         except sqlite3.Error as error:
             self._fail(error)
             return
-        self.doubles += (
-            state.seen > 1 and isinstance(outcome.record, Record) and outcome.record.key is not None
-        )
-        if not _is_known(outcome, state):
-            self._append(row_entry(outcome, name, state.seen))
+        self._append(*(entry for entry in entries if entry is not None))
+
+    def _entry_of(self, outcome: Outcome) -> dict[str, Any] | None:
+        """How a row ended, None where that is known."""
+        row = outcome.record
+        name = self._names.pop(row.index, None) or identity(row)
+        state = self._index.meet(name)
+        self.doubles += state.seen > 1 and isinstance(row, Record) and row.key is not None
+        return None if _is_known(outcome, state) else row_entry(outcome, name, state.seen)
 
     def end(self, *, complete: bool) -> None:
         """The run has ended; when it is complete, the rows that failed in it are worth asking again."""
@@ -312,16 +315,16 @@ class Journal:
             return None
         return entry if entry is not None and entry.get("fp") == fingerprint else None
 
-    def _append(self, entry: Mapping[str, Any]) -> bool:
-        """Write a line; whether that could be done."""
+    def _append(self, *entries: Mapping[str, Any]) -> bool:
+        """Write lines, together; whether that could be done."""
+        lines = [_encoded(entry) for entry in entries]
+        at = self._end
         try:
-            line = encode(entry)
-        except (RecursionError, TypeError, ValueError):  # a body that can be read, but not be written again
-            line = encode(entry := {**entry, "body": {}})
-        try:
-            self._write(line)
-            self._sync.written()
-            self._index.fold(entry, self._end - len(line), len(line))
+            self._write(b"".join(lines))
+            self._sync.written(len(lines))
+            for entry, line in zip(entries, lines, strict=True):
+                self._index.fold(entry, at, len(line))
+                at += len(line)
             if self._sync.error is not None:
                 raise self._sync.error
         except (OSError, sqlite3.Error) as error:
@@ -329,19 +332,19 @@ class Journal:
             return False
         return True
 
-    def _write(self, line: bytes) -> None:
-        """The whole line, or nothing of it."""
-        rest = memoryview(line)
+    def _write(self, lines: bytes) -> None:
+        """All of it, or nothing."""
+        rest = memoryview(lines)
         try:
             while rest:
                 rest = rest[system().write(self._file, rest) :]
         except OSError:
             self._take_back()
             raise
-        self._end += len(line)
+        self._end += len(lines)
 
     def _take_back(self) -> None:
-        """What was written of a line that failed half-way; where that fails too, the next line comes behind it."""
+        """What was written of lines that failed half-way; where that fails too, the next line comes behind it."""
         with suppress(OSError):
             system().truncate(self._file, self._end)
         self._end = os.fstat(self._file).st_size
@@ -353,6 +356,13 @@ class Journal:
         if not self._failed:
             self._failed = True
             self._on_failure(failure)
+
+
+def _encoded(entry: Mapping[str, Any]) -> bytes:
+    try:
+        return encode(entry)
+    except (RecursionError, TypeError, ValueError):  # a body that can be read, but not be written again
+        return encode({**entry, "body": {}})
 
 
 def _cut_torn_tail(file: int) -> int:

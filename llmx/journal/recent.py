@@ -41,5 +41,5 @@ class NoJournal:
     def expect(self, fingerprints: Sequence[str], rows: Sequence[Record | Unreadable]) -> None:
         """See `Journal.expect`."""
 
-    def settle(self, outcome: Outcome) -> None:
+    def settle(self, *outcomes: Outcome) -> None:
         """See `Journal.settle`."""

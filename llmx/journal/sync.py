@@ -39,9 +39,9 @@ class GroupSync:
         self._thread = threading.Thread(target=self._run, name="llmx-sync", daemon=True)
         self._thread.start()
 
-    def written(self) -> None:
-        """A line has been written."""
-        self._unsynced += 1  # a count that the other thread resets in between only makes a group larger
+    def written(self, lines: int = 1) -> None:
+        """Lines have been written."""
+        self._unsynced += lines  # a count that the other thread resets in between only makes a group larger
         if not self._dirty.is_set():
             self._dirty.set()
         if self._unsynced >= GROUP and not self._full.is_set():

@@ -12,7 +12,7 @@ from typing import Any
 from llmx.caches import Cache, CachedAnswer
 from llmx.types import NOTHING, Completion, Handler, Layer, Request
 
-__all__ = ["cached"]
+__all__ = ["cached", "looked_up"]
 
 
 def cached(cache: Cache, parse: Callable[[str], Any]) -> Layer:
@@ -21,10 +21,11 @@ def cached(cache: Cache, parse: Callable[[str], Any]) -> Layer:
     Args:
         parse: turns an answer's JSON text into the user's object; raises ValueError when it does not fit.
     """
+    look_up = looked_up(cache, parse)
 
     def layer(handler: Handler) -> Handler:
         async def call(request: Request) -> Completion:
-            if (hit := _look_up(cache, request, parse)) is not None:
+            if (hit := look_up(request)) is not None:
                 return hit
             completion = await handler(request)
             cache.put(request.fingerprint, CachedAnswer(completion.text, completion.model))
@@ -35,12 +36,17 @@ def cached(cache: Cache, parse: Callable[[str], Any]) -> Layer:
     return layer
 
 
-def _look_up(cache: Cache, request: Request, parse: Callable[[str], Any]) -> Completion | None:
-    answer = cache.get(request.fingerprint)
-    if answer is None:
-        return None
-    hit = Completion(text=answer.text, usage=NOTHING, model=answer.model, source="cache")
-    try:
-        return hit.valued(parse(answer.text))
-    except (Exception, SystemExit):  # noqa: BLE001  # a user's validator may raise anything: then the model is asked again
-        return None
+def looked_up(cache: Cache, parse: Callable[[str], Any]) -> Callable[[Request], Completion | None]:
+    """A function that gives a request's stored completion, None where there is none that fits."""
+
+    def look_up(request: Request) -> Completion | None:
+        answer = cache.get(request.fingerprint)
+        if answer is None:
+            return None
+        try:
+            value = parse(answer.text)
+        except (Exception, SystemExit):  # noqa: BLE001  # a user's validator may raise anything: then the model is asked again
+            return None
+        return Completion(answer.text, NOTHING, answer.model, source="cache", value=value)
+
+    return look_up

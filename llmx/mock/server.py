@@ -20,6 +20,10 @@ __all__ = ["Server", "run", "serve"]
 _BACKLOG = 1024
 
 
+TURNS = 6
+"""Of the loop, in which a server closes."""
+
+
 class Server:
     """A running simulated provider; made by `serve`. An async context manager that closes it."""
 
@@ -44,11 +48,13 @@ class Server:
     async def aclose(self) -> None:
         """Stop listening and cut all connections."""
         self._listener.close()
-        for peer in list(self._peers):
-            peer.abort()
+        # What was accepted last becomes a peer some turns later; of its end the loop tells one turn after that, and
+        # cancels answers that were waiting in one more.
+        for _ in range(TURNS):
+            for peer in list(self._peers):
+                peer.abort()
+            await asyncio.sleep(0)
         await self._listener.wait_closed()
-        await asyncio.sleep(0)  # the loop tells connections of their end one turn later,
-        await asyncio.sleep(0)  # and cancels answers that were waiting in one more
 
     async def __aenter__(self) -> Server:
         """The server itself."""

@@ -54,9 +54,10 @@ class ParquetSink:
         """See `Sink.rows_left`."""
         return None if self._folder is not None else self._rows.rows_left
 
-    def write(self, row: Mapping[str, Any]) -> None:
+    def write(self, *rows: Mapping[str, Any]) -> None:
         """See `Sink.write`."""
-        self._rows.write(to_json(dict(row)) + b"\n")
+        for row in rows:
+            self._rows.write(to_json(dict(row)) + b"\n")
 
     @property
     def taken(self) -> bool:

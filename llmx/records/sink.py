@@ -5,7 +5,7 @@ A sink encodes rows and hands them to a target; it knows nothing of order, error
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -36,8 +36,11 @@ class Sink(Protocol):
         """The file where the rows are now: the final one, or its partial one; None when there is none."""
         ...
 
-    def write(self, row: Mapping[str, Any]) -> None:
-        """Hand the row to the system. Raises OutputFailed; BrokenPipeError when stdout's reader has gone."""
+    def write(self, *rows: Mapping[str, Any]) -> None:
+        """Hand the rows to the system, together where they are small.
+
+        Raises OutputFailed; BrokenPipeError when stdout's reader has gone.
+        """
         ...
 
     @property
@@ -116,6 +119,24 @@ def _packed(path: str, target: Target) -> Target:
     return PackedTarget(target, compressor(compression)) if compression else target
 
 
+TOGETHER = 2**16
+"""Bytes from which on a write is not put off for more rows."""
+
+
+def _together(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines joined to what is written at once; no more than these few are held."""
+    waiting: list[bytes] = []
+    size = 0
+    for line in lines:
+        waiting.append(line)
+        size += len(line)
+        if size >= TOGETHER:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield b"".join(waiting)
+
+
 class _JsonlSink(Through):
     """One object a line."""
 
@@ -123,9 +144,10 @@ class _JsonlSink(Through):
         super().__init__(target)
         self.warnings: list[str] = []
 
-    def write(self, row: Mapping[str, Any]) -> None:
+    def write(self, *rows: Mapping[str, Any]) -> None:
         """See `Sink.write`."""
-        self._target.write(to_json(row if isinstance(row, dict) else dict(row)) + b"\n")
+        for lines in _together(to_json(row if isinstance(row, dict) else dict(row)) + b"\n" for row in rows):
+            self._target.write(lines)
 
 
 class _DelimitedSink(Through):
@@ -141,11 +163,15 @@ class _DelimitedSink(Through):
         """See `Sink`."""
         return self._encoder.warnings()
 
-    def write(self, row: Mapping[str, Any]) -> None:
+    def write(self, *rows: Mapping[str, Any]) -> None:
         """See `Sink.write`."""
+        for lines in _together(map(self._line, rows)):
+            self._target.write(lines)
+
+    def _line(self, row: Mapping[str, Any]) -> bytes:
         header = b"" if self._started else self._encoder.header(row)
-        self._target.write(header + self._encoder.encode(row))
         self._started = True
+        return header + self._encoder.encode(row)
 
     def _end(self) -> None:
         if not self._started and (header := self._encoder.header({})):

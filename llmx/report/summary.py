@@ -86,6 +86,7 @@ class Figures:
     stopping: LlmxError | None = None
     traffic: Traffic = field(init=False)
     _recent: Rolling = field(default_factory=Rolling)
+    _counted: int = 0
     _ahead_for: float = 0.0
 
     def __post_init__(self) -> None:
@@ -146,9 +147,8 @@ class Figures:
         self.traffic(event)
         match event:
             case RowSettled():
-                before = self.fresh
                 self._settle(event.outcome)
-                self._recent.add(self.clock.now(), max(0, self.fresh - before))
+                self._count()
             case AttemptStarted():
                 self._ahead_for = self._ahead_for if self.calls else self.seconds
                 self.calls += 1
@@ -168,6 +168,12 @@ class Figures:
                 self.retries += 1
             case RetryStarted():
                 self.retrying -= 1
+
+    def _count(self) -> None:
+        """Note when rows were settled that took time and money."""
+        if (more := self.fresh - self._counted) > 0:
+            self._recent.add(self.clock.now(), more)
+        self._counted += more
 
     def stopped(self, reason: LlmxError) -> None:
         """Note that no new calls are made from here on, and why."""

@@ -27,6 +27,9 @@ _TOOL_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 allow in the name of a schema or tool; both take at most 64 characters."""
 
 
+MAY_BE_INFINITE = frozenset({float, dict, list})
+
+
 @dataclass(frozen=True, slots=True)
 class Schema:
     """What one row is turned into.
@@ -49,6 +52,7 @@ class Schema:
     description: str | None = None
     fields: list[str] = field(init=False)
     fingerprint: str = field(init=False, repr=False)
+    _last: list[Any] = field(init=False, repr=False, compare=False, default_factory=list)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fields", _output_names(self.model))
@@ -65,11 +69,16 @@ class Schema:
             InvalidAnswer: it fits, but cannot be written: see `dump`.
         """
         value = self.model.model_validate_json(text)
-        dumped = self.dump(value)  # what fails here fails this row alone, not the writing of all rows
+        dumped = self._dumped(value)  # what fails here fails this row alone, not the writing of all rows
+        if not MAY_BE_INFINITE.isdisjoint(map(type, dumped.values())):
+            self._check_finite(dumped)
+        self._last[:] = value, dumped
+        return value
+
+    def _check_finite(self, dumped: dict[str, Any]) -> None:
         read = dumped.keys() - _computed_names(self.model)
         if place := next(filter(None, (_not_finite(dumped[name], name) for name in read)), None):
             raise ValueError(f"{place}: not a finite number")
-        return value
 
     def dump(self, value: pydantic.BaseModel) -> dict[str, Any]:
         """The JSON-ready form of a parsed value: every name of `fields`, None where it has no value.
@@ -77,6 +86,13 @@ class Schema:
         Raises:
             InvalidAnswer: a serializer or a computed field of the model fails on it, or makes no object of it.
         """
+        if not self._last or self._last[0] is not value:
+            return self._dumped(value)
+        _, dumped = self._last  # the row that was read just now, as most are
+        self._last.clear()
+        return dict(dumped)
+
+    def _dumped(self, value: pydantic.BaseModel) -> dict[str, Any]:
         try:
             dumped = value.model_dump(mode="json", by_alias=True)
         except (Exception, SystemExit) as bug:  # the user's own code may raise anything

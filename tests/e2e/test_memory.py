@@ -25,7 +25,7 @@ PROGRAM = textwrap.dedent("""
     async def main(path):
         env = Environment(cwd=Path(path).parent)
         sink = open_sink("out.jsonl", env=env)
-        write = lambda outcome: sink.write(outcome.value)
+        write = lambda outcomes: sink.write(*(outcome.value for outcome in outcomes))
         await run(open_source([path], env=env), prepare=prepare, settle=settle, write=write, drained=sink.drained, concurrency=100, ordered=True, stop=Stop())
         sink.close()
 

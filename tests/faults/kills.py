@@ -9,7 +9,6 @@ from signal import SIGKILL
 from typing import Any
 
 from commands import Llmx, Mock
-from faults.evidence import entries
 from faults.scene import Scene
 from faults.systems import ANY, Fault
 
@@ -20,11 +19,9 @@ __all__ = ["KEPT", "Survived", "survive"]
 KEPT = MockSettings(log=True, log_size=1_000_000, latency=Latency(0.005, 0.005))
 """A provider that takes a moment, so that calls are in flight, and remembers all of them."""
 
-PER_ROW = 8
-"""Points that a new row passes: sent, received, and half and whole lines of its answer, its end and its output."""
-
-PER_DONE_ROW = 2
-"""Those of one that is done: its line of the output."""
+PER_ROW = [("before send", 1), ("after receive", 1), ("journal half written", 2), ("journal written", 2)]
+"""Points that a new row passes, and how often: sent, received, half and whole lines of its answer and its end. One that
+is done passes none of them."""
 
 
 @dataclass
@@ -90,9 +87,7 @@ def _killed(scene: Scene, assassin: _Assassin, rng: Random, further: int) -> int
     """One session that is killed at most `further` rows further on; its exit code."""
     if rng.random() < 0.5:
         return scene.run_until(lambda pid: assassin.aim(pid, scene.mock.calls + rng.randint(1, further)))
-    done = sum(entry["t"] == "row" for entry in entries(scene.journal))
-    if rng.random() < 0.2:  # while it replays what is done, or opens its files
-        at = rng.randint(1, PER_DONE_ROW * done + 10)
-    else:
-        at = PER_DONE_ROW * done + rng.randint(1, PER_ROW * further)
-    return scene.run(Fault(ANY, at)).code
+    if rng.random() < 0.2:  # while it opens its files, or replays what is done
+        return scene.run(Fault(ANY, rng.randint(1, 10))).code
+    point, per_row = rng.choice(PER_ROW)
+    return scene.run(Fault(point, rng.randint(1, per_row * further))).code
