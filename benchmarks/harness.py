@@ -23,6 +23,7 @@ from pathlib import Path
 __all__ = [
     "BUSY",
     "CLIENT",
+    "KEYS",
     "SCHEMA",
     "SERVER",
     "WIRES",

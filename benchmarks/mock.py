@@ -49,7 +49,8 @@ def main() -> None:
     if shutil.which("wrk") is None:
         sys.exit("error: wrk is not installed\nhint: apt install wrk")
     rates: dict[str, list[float]] = {}
-    with tempfile.TemporaryDirectory() as folder, served() as url, least() as bare:
+    with tempfile.TemporaryDirectory() as folder, served() as server, least() as bare:
+        url = f"{server.url}/v1"
         targets = {
             "OpenAI, json_schema": (f"{url}/chat/completions", openai_body(tools=False)),
             "OpenAI, tools": (f"{url}/chat/completions", openai_body(tools=True)),

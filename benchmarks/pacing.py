@@ -135,22 +135,22 @@ def compete(
     name: str, python: Path | None, rows: Path, folder: Path, options: argparse.Namespace
 ) -> Outcome | None:
     """One run of one contestant in a new folder; None, and a word on why, if it failed."""
-    folder.mkdir()
     limits = ["--rpm", str(options.rpm), "--tpm", str(options.tpm)]
     settings = [*limits, "--latency", options.latency, "--limit-window", str(options.limit_window)]
     settings += ["--no-limit-headers"] if name == "llmx-429s" else []
-    with served(*settings) as url:
+    with served(*settings) as server:
+        url = f"{server.url}/v1"
         if name.startswith("llmx"):
             told = limits if name == "llmx-told" else []
-            command = extract(url, rows, options.concurrency, folder, "--max-failures", "100%", *told)
+            command = extract(server.url, rows, options.concurrency, "--max-failures", "100%", *told)
         else:
             command = competitor(name, python, url, rows, options)
         try:
-            cost = run(command, folder, {**VARIABLES, "LLMX_HOME": str(folder / "home")})
+            cost = run(command, folder, folder / "home", VARIABLES)
         except AssertionError as error:
             print(f"{TITLES[name]} failed: {str(error)[-2000:]}", file=sys.stderr)
             return None
-        return judged(cost, stats(url), folder, options)
+        return judged(cost, stats(server.url), folder, options)
 
 
 def competitor(
@@ -165,7 +165,7 @@ def competitor(
 
 def stats(url: str) -> dict[str, Any]:
     """What the mock saw."""
-    with urllib.request.urlopen(url.removesuffix("/v1") + "/stats") as response:
+    with urllib.request.urlopen(url + "/stats") as response:
         return json.load(response)
 
 

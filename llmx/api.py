@@ -27,7 +27,7 @@ from llmx.prompts import Prompt
 from llmx.report.summary import Figures
 from llmx.schemas import Schema
 from llmx.settings import Settings
-from llmx.types import Outcome, Record
+from llmx.types import Outcome, Record, weight
 
 __all__ = ["Extraction", "aextract", "extract"]
 
@@ -149,7 +149,7 @@ async def _outcomes(
     settings = _settings(schema, model, options)
     env, stop = Environment(), Stop()
     resolved = resolve_schema(settings, env)
-    feed = Feed(_records(rows, settings.key))
+    feed = Feed(_records(rows, settings.key), weigh=weight)
     try:
         prompt = await _prompt(settings, resolved, feed, env)
         async with engine(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Generic, TypeVar
 
@@ -17,17 +17,27 @@ __all__ = ["Feed"]
 
 Row = TypeVar("Row")
 
+HEAVY = 4 * 2**20
+"""Bytes of rows that are read, or taken, together: few large rows are as many as many small ones."""
+
 
 class Feed(Generic[Row]):
     """Rows of `rows`, pulled by any number of tasks.
 
     Args:
         rows: iterated once, in a thread of its own.
-        ahead: rows read before they are asked for, at least 1: what the feed costs in memory.
+        ahead: rows read before they are asked for, at least 1, and as long as they weigh no more than `HEAVY` together:
+            what the feed costs in memory.
+        weigh: about how many bytes a row takes.
     """
 
-    def __init__(self, rows: Iterable[Row], *, ahead: int = 256) -> None:
+    def __init__(
+        self, rows: Iterable[Row], *, ahead: int = 256, weigh: Callable[[Row], int] = lambda row: 0
+    ) -> None:
         self._rows = rows
+        self._weigh = weigh
+        self._weights: deque[int] = deque()
+        self._read_so_far = self._taken_so_far = 0  # of weight; each is one thread's to count
         self._ready: deque[Row] = deque()
         self._ahead = ahead
         self._room = threading.Event()
@@ -45,7 +55,7 @@ class Feed(Generic[Row]):
         while True:
             ended = self._ended  # looked at first: the last row is there before the end is
             if self._ready:
-                row = self._ready.popleft()
+                row = self._pop()
                 self._make_room()
                 return row
             if ended:
@@ -59,16 +69,21 @@ class Feed(Generic[Row]):
     async def take(self, most: int) -> list[Row]:
         """The next rows, as many as are there already, at least one and at most `most`; none after the last.
 
-        Raises what the reader raised, once.
+        Fewer where they are heavy. Raises what the reader raised, once.
         """
+        before = self._taken_so_far
         first = await self.next()
         if first is None:
             return []
         rows = [first]
-        while self._ready and len(rows) < most:
-            rows.append(self._ready.popleft())
+        while self._ready and len(rows) < most and self._taken_so_far - before < HEAVY:
+            rows.append(self._pop())
         self._make_room()
         return rows
+
+    def _pop(self) -> Row:
+        self._taken_so_far += self._weights.popleft()
+        return self._ready.popleft()
 
     def _make_room(self) -> None:
         """Rows have gone: the reader goes on, if it waits."""
@@ -101,14 +116,12 @@ class Feed(Generic[Row]):
     def _read(self) -> None:
         try:
             for row in self._rows:
-                while len(self._ready) >= self._ahead and not self._closed:
-                    self._room.clear()
-                    if (
-                        len(self._ready) >= self._ahead and not self._closed
-                    ):  # nothing has gone before the flag
-                        self._room.wait()
+                self._wait_for_room()
                 if self._closed:
                     return
+                weight = self._weigh(row)
+                self._read_so_far += weight
+                self._weights.append(weight)  # before the row, with which it is taken
                 self._ready.append(row)
                 self._wake()
         except BaseException as error:  # noqa: BLE001  # carried to the consumer's thread
@@ -116,6 +129,15 @@ class Feed(Generic[Row]):
         finally:
             self._ended = True
             self._wake(always=True)
+
+    def _wait_for_room(self) -> None:
+        while self._is_full() and not self._closed:
+            self._room.clear()
+            if self._is_full() and not self._closed:  # nothing has gone before the flag
+                self._room.wait()
+
+    def _is_full(self) -> bool:
+        return len(self._ready) >= self._ahead or self._read_so_far - self._taken_so_far >= HEAVY
 
     def _wake(self, *, always: bool = False) -> None:
         if not (self._waiting or always):

@@ -26,7 +26,7 @@ from llmx.errors import (
 from llmx.events import Event, Observer, RowSettled
 from llmx.feed import Feed
 from llmx.layers.stop import Stop
-from llmx.types import Completion, Handler, Outcome, Record, Request, Unreadable
+from llmx.types import Completion, Handler, Outcome, Record, Request, Unreadable, weight
 
 __all__ = [
     "FIRST_ROWS",
@@ -50,6 +50,9 @@ FIRST_ROWS = 20
 
 AHEAD = 256
 """Rows that are made ready together, at most: one look into a table on the disk for all of them."""
+
+HEAVY = 64 * 2**20
+"""Bytes of results that may wait for an earlier one: then no further row is begun."""
 
 WINDOW = 1_000
 """Rows that may be under way or waiting for an earlier one, unless concurrency asks for more."""
@@ -103,11 +106,12 @@ async def run(
     async with aclosing(
         batches(
             settle,
-            Ahead(Feed(rows), prepare),
+            Ahead(Feed(rows, weigh=weight), prepare),
             concurrency=concurrency,
             ordered=ordered,
             stop=stop,
             all_taken=all_taken,
+            weigh=lambda outcome: weight(outcome.record),
         )
     ) as batched:
         async for outcomes in batched:
@@ -335,6 +339,7 @@ async def batches(
     stop: Stop,
     window: int | None = None,
     all_taken: Callable[[], None] = _nothing,
+    weigh: Callable[[Result], int] = lambda result: 0,
 ) -> AsyncGenerator[list[Result]]:
     """Yield `function(row)` for every row, `concurrency` of them at a time, as many together as there are to be had.
 
@@ -343,10 +348,13 @@ async def batches(
         function: raises Stopped for a row that is not to be settled; anything else it raises ends the map.
         ordered: in the order of the rows; else as they are done.
         stop: when it is thrown no further row is taken; those under way end.
-        window: rows that may be taken but not yet yielded: what memory is bounded by.
+        window: rows that may be taken but not yet yielded: what memory is bounded by, unless rows are heavy.
+        weigh: about how many bytes a result takes that waits for an earlier one; none is begun while those weigh more
+            than `HEAVY` together.
         all_taken: called, once or more, when there is no further row.
     """
-    shelf = _Shelf[Result](ordered=ordered, window=window or max(WINDOW, 4 * concurrency))
+    most = window or max(WINDOW, 4 * concurrency)
+    shelf = _Shelf[Result](ordered=ordered, window=most, weigh=weigh)
     ahead = rows if isinstance(rows, Ahead) else Ahead[Row, Any](Feed(rows), _as_they_are)
     crew = _Crew(concurrency, shelf)
     crew.start(lambda: _work(function, ahead, shelf, stop, all_taken, crew))
@@ -443,11 +451,14 @@ class _Shelf(Generic[Result]):
     Args:
         ordered: whether they wait at all.
         window: places that may be taken and not yet yielded.
+        weigh: of a result that waits.
     """
 
-    def __init__(self, *, ordered: bool, window: int) -> None:
+    def __init__(self, *, ordered: bool, window: int, weigh: Callable[[Result], int]) -> None:
         self._ordered = ordered
         self._window = window
+        self._weigh = weigh
+        self._weight = 0
         self._taken = 0
         self._passed = 0
         self._gone = 0
@@ -466,7 +477,7 @@ class _Shelf(Generic[Result]):
     @property
     def has_room(self) -> bool:
         """Whether a row may be taken."""
-        return self._taken - self._gone < self._window
+        return self._taken - self._gone < self._window and self._weight < HEAVY
 
     async def room(self) -> None:
         """Return when a row may be taken."""
@@ -476,14 +487,21 @@ class _Shelf(Generic[Result]):
 
     def put(self, place: int, results: list[Result]) -> None:
         """Fill a place with one result, or with none for a row that was not settled."""
-        self._held[place if self._ordered else self._passed] = results
-        while (passing := self._held.pop(self._passed, None)) is not None:
-            self._ready.extend(passing)
-            self._passed += 1
-            if not passing:
-                self._gone += 1
-                self._space.set()
+        if self._ordered and place != self._passed:
+            self._held[place] = results
+            self._weight += sum(map(self._weigh, results))
+            return
+        self._pass(results)
+        while (held := self._held.pop(self._passed, None)) is not None:
+            self._weight -= sum(map(self._weigh, held))
+            self._pass(held)
+        self._space.set()
         self._changed.set()
+
+    def _pass(self, results: list[Result]) -> None:
+        self._ready.extend(results)
+        self._passed += 1
+        self._gone += not results
 
     def waits_for(self, worker: asyncio.Task[None]) -> None:
         """The shelf ends when all workers have ended, or with the first error of one."""

@@ -30,6 +30,7 @@ __all__ = [
     "Tally",
     "Unreadable",
     "Usage",
+    "weight",
 ]
 
 Finish = Literal["stop", "length", "refusal", "other"]
@@ -56,6 +57,22 @@ class Record:
     line: int | None = None
     origin: str = "-"
     key: str | None = None
+
+
+def weight(row: Record | Unreadable) -> int:
+    """About how many bytes of memory a row's texts take."""
+    if isinstance(row, Unreadable):
+        return len(row.raw)
+    return sum(len(value) if type(value) is str else _weight_of(value) for value in row.data.values())
+
+
+def _weight_of(value: Any) -> int:
+    """Of what is no text: of what is in it."""
+    if isinstance(value, str | bytes):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(map(_weight_of, value.values()))
+    return sum(map(_weight_of, value)) if isinstance(value, list | tuple) else 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from fakes import until
 
-from llmx.feed import Feed
+from llmx.feed import HEAVY, Feed
 
 
 def reader_threads() -> list[threading.Thread]:
@@ -221,3 +221,43 @@ async def test_the_last_row_is_not_lost_when_the_end_comes_with_it():
     feed._ready = Empty()
     assert await feed.next() == 7
     assert await feed.next() is None
+
+
+async def test_heavy_rows_are_read_one_by_one() -> None:
+    """Few large rows are as much memory as many small ones: no more is read than together weighs `HEAVY`."""
+    rows = Counted(100)
+    feed = Feed(rows, weigh=lambda row: HEAVY // 2)
+    try:
+        assert await feed.next() == 0
+        await quiet(rows)
+        assert rows.taken <= 5  # taken, two that wait, one that is held, one that the reader looks for
+        assert await feed.take(50) == [1, 2]
+    finally:
+        feed.close()
+
+
+async def test_one_row_may_be_heavier_than_all_may() -> None:
+    """It is read and taken by itself."""
+    feed = Feed(range(3), weigh=lambda row: 2 * HEAVY)
+    assert [await feed.take(10) for _ in range(4)] == [[0], [1], [2], []]
+
+
+class Counted:
+    """Rows, and how many were taken from them."""
+
+    def __init__(self, end: int) -> None:
+        self.end = end
+        self.taken = 0
+
+    def __iter__(self) -> Iterator[int]:
+        for row in range(self.end):
+            self.taken += 1
+            yield row
+
+
+async def quiet(rows: Counted) -> None:
+    """Return when nothing has been taken for a moment."""
+    before = -1
+    while before != rows.taken:
+        before = rows.taken
+        await asyncio.sleep(0.02)

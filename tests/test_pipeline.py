@@ -28,7 +28,7 @@ from llmx.errors import (
 from llmx.events import Paused, RowSettled
 from llmx.feed import Feed
 from llmx.layers.stop import Stop
-from llmx.pipeline import FIRST_ROWS, Ahead, FirstRows, Prepared, Settler, amap, run
+from llmx.pipeline import FIRST_ROWS, HEAVY, Ahead, Done, FirstRows, Prepared, Settler, amap, run
 from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
 
 # amap
@@ -608,3 +608,54 @@ async def test_the_window_does_not_slow_a_steady_run():
     began = LoopClock().now()
     await collected(amap(slow, Ahead(feed, as_they_are), concurrency=40, ordered=True, stop=Stop()))
     assert LoopClock().now() - began < 1.3 * 400 * 2.5 / 40
+
+
+@pytest.mark.parametrize(("weight", "expected"), [(0, 400), (HEAVY // 10 + 1, 11)])
+async def test_heavy_results_that_wait_hold_up_rows(weight: int, expected: int):
+    """Behind a slow first row others go on, as long as what waits for it is no burden."""
+    first, begun = asyncio.Event(), 0
+
+    async def slow_at_first(row: int) -> int:
+        nonlocal begun
+        begun += 1
+        if row == 0:
+            await first.wait()
+        return row
+
+    results = amap(
+        slow_at_first, range(400), concurrency=2, ordered=True, stop=Stop(), weigh=lambda result: weight
+    )
+    collecting = asyncio.create_task(collected(results))
+    await until(lambda: begun == expected)
+    await settle_down()
+    assert begun == expected
+    first.set()
+    assert await collecting == list(range(400))
+
+
+async def test_rows_that_are_done_wait_for_no_worker():
+    """They pass those that are asked about, and stay in order."""
+    asked: list[int] = []
+
+    async def ask(row: int) -> int:
+        asked.append(row)
+        return row
+
+    async def ready(rows: list[int]) -> list[int | Done[int]]:
+        return [Done(row) if row % 3 else row for row in rows]
+
+    ahead = Ahead(Feed(range(100)), ready)
+    assert await collected(amap(ask, ahead, concurrency=2, ordered=True, stop=Stop())) == list(range(100))
+    assert asked == [row for row in range(100) if row % 3 == 0]
+
+
+async def test_what_fails_while_rows_are_made_ready_ends_the_map():
+    """And no task of it is left."""
+
+    async def broken(rows: list[int]) -> list[int]:
+        raise RuntimeError("no rows")
+
+    before = asyncio.all_tasks()
+    with pytest.raises(RuntimeError, match="no rows"):
+        await collected(amap(same, Ahead(Feed(range(9)), broken), concurrency=3, ordered=True, stop=Stop()))
+    assert asyncio.all_tasks() == before

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmx.errors import InvalidAnswer
-from llmx.types import Outcome, Record, Tally, Usage
+from llmx.types import Outcome, Record, Tally, Usage, weight
 
 counts = st.integers(0, 10**9)
 costs = st.none() | st.decimals(0, 10**6, places=9)
@@ -70,3 +70,17 @@ def test_an_outcome_is_ok_without_an_error():
     """A value or an error, and a value may be anything."""
     assert Outcome(Record(0, {}), value=None).ok
     assert not Outcome(Record(0, {}), error=InvalidAnswer("x")).ok
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({"a": "1234", "b": "12"}, 6),
+        ({"a": {"b": ["123", {"c": "4"}]}}, 4),
+        ({"a": 1, "b": None}, 16),
+        ({}, 0),
+    ],
+)
+def test_the_weight_of_a_row(data, expected):
+    """Its texts, however deep; a number is eight bytes."""
+    assert weight(Record(0, data)) == expected
