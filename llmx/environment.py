@@ -10,9 +10,10 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, TextIO
+
+from msgspec import Struct, field
 
 __all__ = ["Environment", "is_file", "private"]
 
@@ -63,8 +64,7 @@ def is_file(path: Path) -> bool:
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
+class Environment(Struct, frozen=True):
     """Streams and variables.
 
     Args:

@@ -6,9 +6,10 @@ An observer that raises is our bug; one that is slow slows the run, so observers
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, Protocol
+
+from msgspec import Struct
 
 from llmx.errors import LlmxError
 from llmx.types import Outcome, Usage
@@ -44,8 +45,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class RunStarted:
+class RunStarted(Struct, frozen=True):
     """Rows are about to flow.
 
     Args:
@@ -61,22 +61,19 @@ class RunStarted:
     endpoints: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RunEnded:
+class RunEnded(Struct, frozen=True):
     """No more rows will settle; `complete` says whether all have."""
 
     complete: bool
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptStarted:
+class AttemptStarted(Struct, frozen=True):
     """A call leaves for the provider."""
 
     endpoint: str
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptSucceeded:
+class AttemptSucceeded(Struct, frozen=True):
     """A call came back with an answer, valid or not."""
 
     endpoint: str
@@ -84,8 +81,7 @@ class AttemptSucceeded:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptFailed:
+class AttemptFailed(Struct, frozen=True):
     """A call came back with an error, or not at all."""
 
     endpoint: str
@@ -93,21 +89,18 @@ class AttemptFailed:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class RetryScheduled:
+class RetryScheduled(Struct, frozen=True):
     """The same request will be sent again after `delay` seconds."""
 
     error: LlmxError
     delay: float
 
 
-@dataclass(frozen=True, slots=True)
-class RetryStarted:
+class RetryStarted(Struct, frozen=True):
     """The delay of a scheduled retry is over, or the run's stop has ended it."""
 
 
-@dataclass(frozen=True, slots=True)
-class RetrySent:
+class RetrySent(Struct, frozen=True):
     """A request goes out that had failed, or was refused, before."""
 
     endpoint: str
@@ -118,8 +111,7 @@ HeldBy = Limit | Literal["found"]
 """What requests wait for: a limit, or a rate that refusals have shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class LimitLearned:
+class LimitLearned(Struct, frozen=True):
     """An endpoint is paced by a limit from here on.
 
     Args:
@@ -132,8 +124,7 @@ class LimitLearned:
     source: Literal["told", "headers", "refusals"]
 
 
-@dataclass(frozen=True, slots=True)
-class Throttled:
+class Throttled(Struct, frozen=True):
     """Requests wait for a limit; it is None when they do so no more.
 
     Args:
@@ -145,8 +136,7 @@ class Throttled:
     per_minute: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class ConcurrencySet:
+class ConcurrencySet(Struct, frozen=True):
     """So many calls may be in flight from here on."""
 
     endpoint: str
@@ -156,8 +146,7 @@ class ConcurrencySet:
 PauseReason = Literal["refused", "unnamed", "drained", "failed"]
 
 
-@dataclass(frozen=True, slots=True)
-class Paused:
+class Paused(Struct, frozen=True):
     """The whole endpoint waits for `seconds`, as its server asked.
 
     Args:
@@ -170,8 +159,7 @@ class Paused:
     reason: PauseReason = "refused"
 
 
-@dataclass(frozen=True, slots=True)
-class CircuitOpened:
+class CircuitOpened(Struct, frozen=True):
     """Attempts at an endpoint kept failing: nothing is sent there for `seconds`.
 
     Args:
@@ -185,37 +173,32 @@ class CircuitOpened:
     down: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class CircuitProbing:
+class CircuitProbing(Struct, frozen=True):
     """One request is sent to see whether the endpoint is back."""
 
     endpoint: str
 
 
-@dataclass(frozen=True, slots=True)
-class CircuitClosed:
+class CircuitClosed(Struct, frozen=True):
     """The endpoint is back."""
 
     endpoint: str
 
 
-@dataclass(frozen=True, slots=True)
-class FellBack:
+class FellBack(Struct, frozen=True):
     """A row is asked of another endpoint than the one before it in the chain."""
 
     endpoint: str
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointEnded:
+class EndpointEnded(Struct, frozen=True):
     """Nothing more is sent to an endpoint, others go on."""
 
     endpoint: str
     error: LlmxError
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetChanged:
+class BudgetChanged(Struct, frozen=True):
     """What is left of a budget.
 
     Args:
@@ -230,15 +213,13 @@ class BudgetChanged:
     held: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class HedgeSent:
+class HedgeSent(Struct, frozen=True):
     """A slow call was sent once more."""
 
     endpoint: str
 
 
-@dataclass(frozen=True, slots=True)
-class HedgeEnded:
+class HedgeEnded(Struct, frozen=True):
     """A call that was sent twice has come to its end.
 
     Args:
@@ -251,15 +232,13 @@ class HedgeEnded:
     saved: float
 
 
-@dataclass(frozen=True, slots=True)
-class Reasked:
+class Reasked(Struct, frozen=True):
     """An answer did not fit; the model is shown its error."""
 
     problem: str
 
 
-@dataclass(frozen=True, slots=True)
-class RowSettled:
+class RowSettled(Struct, frozen=True):
     """A row ended, in the results or in the errors."""
 
     outcome: Outcome

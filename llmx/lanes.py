@@ -6,7 +6,9 @@ The composition root of a call is `engine`; this is its part that every endpoint
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from llmx.caches import Cache
 from llmx.caches.fingerprint import fingerprinter, rekeyed

@@ -7,8 +7,9 @@ written here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any, Protocol
+
+from msgspec.structs import replace
 
 from llmx.errors import RowError
 from llmx.records import Shape

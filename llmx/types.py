@@ -2,14 +2,19 @@
 
 Rows flow left to right (`Record` -> `Outcome`), a call flows inward through layers
 (`Request` -> `Completion`). This module imports nothing of llmx but the errors.
+
+They are msgspec structs and not dataclasses, here and elsewhere: a class is made in a tenth of the time, before the
+first row of every run, and an instance in a fourth.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal, Protocol
+
+from msgspec import Struct, field
+from msgspec.structs import astuple
 
 from llmx.errors import LlmxError, UnreadableRow
 
@@ -40,8 +45,7 @@ Source = Literal["model", "cache", "coalesced", "journal"]
 """Who gave the answer: a call, the exact cache, the call of an identical row in flight, or the run's journal."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """One input row.
 
     Args:
@@ -75,8 +79,7 @@ def _weight_of(value: Any) -> int:
     return sum(map(_weight_of, value)) if isinstance(value, list | tuple) else 8
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Unreadable(Struct, frozen=True):
     """A line that is not a row: it ends in the errors, the others go on.
 
     Args:
@@ -92,8 +95,7 @@ class Unreadable:
     raw: str
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True):
     """Tokens and money of one call, or of several added up.
 
     Args:
@@ -149,8 +151,7 @@ NOTHING = Usage()
 LimitKind = Literal["requests", "tokens", "input_tokens", "output_tokens"]
 
 
-@dataclass(frozen=True, slots=True)
-class LimitState:
+class LimitState(Struct, frozen=True):
     """One of a provider's limits, as a response tells it.
 
     Args:
@@ -169,8 +170,7 @@ Listener = Callable[[Sequence[LimitState]], None]
 """Who wants to know what responses tell of limits."""
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """What one row has really cost so far, failed and re-asked attempts included.
 
     The one mutable thing that travels with a request: layers add to it as money is spent, so that
@@ -199,8 +199,13 @@ class Tally:
     endpoint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+def _shown(struct: Struct, *, hidden: Sequence[str]) -> str:
+    """The `repr` of a struct without some of its fields."""
+    shown = (f"{name}={getattr(struct, name)!r}" for name in struct.__struct_fields__ if name not in hidden)
+    return f"{type(struct).__name__}({', '.join(shown)})"
+
+
+class Request(Struct, frozen=True):
     """One call as it will be sent, and what identifies it.
 
     Args:
@@ -228,12 +233,24 @@ class Request:
     row: str = ""
     anew: bool = False
     stored: bool = False
-    messages: Sequence[Any] = field(default=(), compare=False, repr=False)
-    tally: Tally = field(default_factory=Tally, compare=False, repr=False)
+    messages: Sequence[Any] = ()
+    tally: Tally = field(default_factory=Tally)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Request) and astuple(self)[:_ASKED] == astuple(other)[:_ASKED]
+
+    def __hash__(self) -> int:
+        return hash(astuple(self)[:_ASKED])
+
+    def __repr__(self) -> str:
+        return _shown(self, hidden=Request.__struct_fields__[_ASKED:])
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+_ASKED = Request.__struct_fields__.index("messages")
+"""How many of a request's fields say what is asked: all before those that only travel with it."""
+
+
+class Completion(Struct, frozen=True):
     """One answer.
 
     Args:
@@ -250,17 +267,19 @@ class Completion:
     usage: Usage
     model: str
     finish: Finish = "stop"
-    body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    body: Mapping[str, Any] = field(default_factory=dict)
     source: Source = "model"
     value: Any = None
+
+    def __repr__(self) -> str:
+        return _shown(self, hidden=("body",))
 
     def valued(self, value: Any) -> Completion:
         """The same answer with its validated object."""
         return Completion(self.text, self.usage, self.model, self.finish, self.body, self.source, value)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """How one row ended: exactly one of `value` and `error` is set.
 
     Args:

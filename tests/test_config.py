@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from llmx.budgets import Daily
 from llmx.config import anchored, load_budgets, load_config, load_tables, project_file, user_file

@@ -8,11 +8,11 @@ import threading
 import tracemalloc
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 from fakes import FakeClock, Gate, Log, LoopClock, Script, a_request, an_answer, settle_down, until
+from msgspec.structs import replace
 
 from llmx.errors import (
     AllInvalid,

@@ -7,7 +7,6 @@ import errno
 import hashlib
 import io
 import os
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +14,7 @@ from typing import Any, cast
 
 import pytest
 from fakes import FakeClock, a_request, an_answer
+from msgspec.structs import replace
 from rehearsal import some_rows, write_rows
 
 from llmx._version import __version__

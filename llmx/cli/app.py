@@ -10,11 +10,11 @@ import csv
 import io
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib import import_module
 from typing import Annotated, Any, TextIO, cast
 
 import typer
+from msgspec.structs import replace
 
 from llmx._version import __version__
 from llmx.cli.forgiving import ForgivingStream

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from llmx.journal.entries import caps_of
 from llmx.types import Completion, Outcome, Record, Request, Unreadable

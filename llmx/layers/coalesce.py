@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from copy import deepcopy
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from llmx.errors import Stopped
 from llmx.types import Completion, Handler, Layer, Request

@@ -10,7 +10,9 @@ question. Attempts and re-asks are counted over all endpoints together.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from llmx.errors import (
     BudgetReached,

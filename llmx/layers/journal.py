@@ -6,8 +6,9 @@ which a replayed answer needs none of. `asked_anew` stands above validation.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from llmx.errors import NotStored, RowError
 from llmx.types import Completion, Handler, Layer, Request

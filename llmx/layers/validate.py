@@ -6,8 +6,9 @@ A re-ask is a request like any other: it passes through the layers below (journa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, Protocol
+
+from msgspec.structs import replace
 
 from llmx.errors import (
     FatalError,

@@ -9,7 +9,6 @@ import sqlite3
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from tempfile import mkdtemp
@@ -19,6 +18,7 @@ import pytest
 from fakes import a_request, an_answer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from llmx.errors import InvalidAnswer, LlmxError, OutputFailed, UnreadableRow, UsageError
 from llmx.journal import Journal, Known, NoJournal, identity

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from fakes import Log, Script, a_request, an_answer
+from msgspec.structs import replace
 
 from llmx.errors import InvalidAnswer, NotStored, RetriesExhausted, RowError, ServerError
 from llmx.layers import compose

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from fakes import FakeClock, Log, Script, a_request, an_answer
+from msgspec.structs import replace
 from pydantic import BaseModel, Field, field_validator
 
 from llmx.errors import InvalidAnswer, Refusal, RetriesExhausted, RowError, RowRefused, TruncatedAnswer

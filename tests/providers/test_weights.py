@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import stat
 import subprocess
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import asdict
 from package_index import MODEL_BYTES, TINY, WHEEL_BYTES, PackageIndex, serving
 
 from llmx.environment import Environment
@@ -295,4 +295,4 @@ def test_the_real_weights_are_what_is_written_down(weights: Path) -> None:
 
     assert weights.stat().st_size == SMOLLM2.size
     assert hashlib.sha256(weights.read_bytes()).hexdigest() == SMOLLM2.sha256
-    assert dataclasses.asdict(SMOLLM2)["wheel_size"] == 92_871_040
+    assert asdict(SMOLLM2)["wheel_size"] == 92_871_040

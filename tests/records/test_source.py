@@ -9,7 +9,6 @@ import os
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import zstandard
+from msgspec.structs import replace
 
 from llmx.environment import Environment
 from llmx.errors import InputFailed, UsageError

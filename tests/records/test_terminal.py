@@ -8,9 +8,9 @@ import json
 import os
 import sys
 import unicodedata
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from llmx.environment import Environment
 from llmx.errors import UsageError
