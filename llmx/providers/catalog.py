@@ -7,9 +7,10 @@ instructor's own list. Nothing here connects to anything.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal
+
+from msgspec import Struct
 
 from llmx.errors import UsageError
 from llmx.text import nearest
@@ -20,8 +21,7 @@ Wire = Literal["openai", "anthropic", "instructor", "local"]
 """Who speaks to it: one of our two adapters, the provider's own SDK as instructor knows it, or xllamacpp."""
 
 
-@dataclass(frozen=True, slots=True)
-class CatalogEntry:
+class CatalogEntry(Struct, frozen=True):
     """What it takes to reach one provider.
 
     Args:
@@ -142,8 +142,7 @@ def suggestions(variables: Mapping[str, str]) -> list[str]:
     return [f"{name}/{_EXAMPLES[name]}" for name in ready]
 
 
-@dataclass(frozen=True, slots=True)
-class ModelName:
+class ModelName(Struct, frozen=True):
     """A `--model` value taken apart.
 
     Args:

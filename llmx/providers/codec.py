@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct
 
 from llmx.providers.forms import CAPS, Body, Form, FormError, Planner, planned, shape_of
 from llmx.schemas import Schema
@@ -46,8 +47,7 @@ class Codec(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class HandlerCodec:
+class HandlerCodec(Struct):
     """A codec made of instructor's handlers for one provider and mode.
 
     Args:
@@ -67,8 +67,8 @@ class HandlerCodec:
     response: Callable[[Mapping[str, Any]], Any]
     cap_is_ours: bool
     plan: Planner | None = None
-    _prefix: list[Message] | None = field(init=False, default=None)
-    _form: Form | None = field(init=False, default=None)
+    _prefix: list[Message] | None = None
+    _form: Form | None = None
 
     def prepare(self, messages: Sequence[Message]) -> Mapping[str, Any]:
         """See `Codec.prepare`."""

@@ -7,12 +7,15 @@ the schema. SDKs are imported here and not before.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from llmx.detached import Progress, detached
 from llmx.environment import Environment
@@ -42,8 +45,7 @@ PLACES_SHOWN = 5
 """Parts of a schema that a note names, at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """One model at one address, ready for calls.
 
     Args:
@@ -88,8 +90,7 @@ class Endpoint:
         return f"{self.name}/{self.model}" if self.model else self.name
 
 
-@dataclass(frozen=True, slots=True)
-class Prices:
+class Prices(Struct, frozen=True):
     """How calls are priced that no list has a price for.
 
     Args:
@@ -102,8 +103,7 @@ class Prices:
     elsewhere: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
+class _Wanted(Struct, frozen=True):
     """What the user asked of an endpoint. See `connect` for the fields."""
 
     model: ModelName
@@ -225,7 +225,7 @@ class _Route:
 
     url: str
     own_server: bool
-    key: str
+    key: str = field(repr=False)
     plan: Plan
 
 

@@ -16,6 +16,7 @@ from itertools import count
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from llmx.records.integers import loads
 from llmx.records.values import to_json
@@ -69,8 +70,7 @@ def _escaped(text: str) -> bytes:
         raise
 
 
-@dataclass(frozen=True, slots=True)
-class RequestPlan:
+class RequestPlan(Struct, frozen=True):
     """A body with gaps.
 
     Args:

@@ -12,11 +12,11 @@ import socket
 import time
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, urlsplit
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+from msgspec import Struct
 
 from llmx.detached import in_thread
 
@@ -61,8 +61,7 @@ class NoHttp(ConnectionError):
     """What came back is no HTTP, or more of it than anybody wants."""
 
 
-@dataclass(frozen=True, slots=True)
-class HttpResponse:
+class HttpResponse(Struct, frozen=True):
     """A whole response.
 
     Args:

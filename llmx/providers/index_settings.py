@@ -16,10 +16,11 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
+
+from msgspec import Struct, field
 
 __all__ = ["PUBLIC_INDEX", "IndexSettings", "index_settings"]
 
@@ -27,8 +28,7 @@ PUBLIC_INDEX = "https://pypi.org/simple"
 """What pip and uv both use when nothing else is configured."""
 
 
-@dataclass(frozen=True, slots=True)
-class IndexSettings:
+class IndexSettings(Struct, frozen=True):
     """Where to look, in order, and how to connect. URLs may hold credentials: they are never shown.
 
     Args:
@@ -48,8 +48,7 @@ class IndexSettings:
     trusted_hosts: frozenset[str] = field(default_factory=frozenset)
 
 
-@dataclass(slots=True)
-class _Found:
+class _Found(Struct):
     """What one installer is told; `index` replaces the public index, `extra` comes beside it."""
 
     index: str | None = None

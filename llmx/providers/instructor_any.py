@@ -215,7 +215,7 @@ class SdkProvider:
             said = f"{self._call.base_url} answered without a completion"
             raise ServerError(said, maybe_billed=True)
         usage = counted(read_usage, body)
-        usage = Usage(cost=None) if usage is None else replace(usage, cost=self._price(request.model, usage))
+        usage = Usage(cost=None) if usage is None else usage.costing(self._price(request.model, usage))
         model = body.get("model") or body.get("model_version") or request.model
         told = self._wire.text(response, body).encode("utf-8", "surrogatepass")
         text = without_key(told, self._call.secret).decode("utf-8", "surrogatepass")

@@ -14,11 +14,12 @@ import secrets
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from decimal import Decimal
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from llmx.detached import Progress
 from llmx.environment import Environment, is_file
@@ -176,8 +177,7 @@ class LocalProvider:
             raise answer.error
 
 
-@dataclass(slots=True)
-class _Answer:
+class _Answer(Struct):
     """What the engine has said so far.
 
     Args:

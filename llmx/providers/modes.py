@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from llmx.errors import UsageError
 from llmx.providers.catalog import CatalogEntry
@@ -36,8 +37,7 @@ _NATIVE = {"cohere": ("json_schema",)}
 """Providers whose tools mode, in instructor, is only an instruction in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """A mode and the schema in the form that mode sends.
 
     Args:

