@@ -17,8 +17,9 @@ import math
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 __all__ = ["COOL_DOWN", "Breaker", "BreakerState"]
 
@@ -39,8 +40,7 @@ JITTER = 0.1
 """Share of the cool-down by which it is longer or shorter, so that many clients do not come back at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Attempt:
+class _Attempt(Struct, frozen=True):
     """One attempt: when it ended and began, and how."""
 
     ended: float

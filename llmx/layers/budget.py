@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from llmx.clock import Clock, Signal, first_of
 from llmx.errors import BudgetReached, LlmxError, OutputFailed, Stopped
@@ -25,8 +26,7 @@ LOOK = 0.5
 """Seconds after which a budget is looked at again that other runs may have settled calls of."""
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
+class Amount(Struct, frozen=True):
     """Money and tokens.
 
     Args:
@@ -163,8 +163,7 @@ def worst_case(
     return Amount(price(usage), usage.total_tokens)
 
 
-@dataclass(frozen=True, slots=True)
-class SetAside:
+class SetAside(Struct, frozen=True):
     """What is set aside for one call.
 
     Args:

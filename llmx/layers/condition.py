@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from llmx.clock import Clock, Signal
 from llmx.errors import CallTimeout, RateLimited, RowError, ServerError, TransientError
@@ -38,8 +39,7 @@ FAR = 1e6
 """In place of what is infinite."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """One request that was sent.
 
     Args:

@@ -10,8 +10,8 @@ question. Attempts and re-asks are counted over all endpoints together.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from llmx.errors import (
@@ -30,8 +30,7 @@ from llmx.types import Completion, Handler, Request, Tally
 __all__ = ["Lane", "fallback"]
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
+class Lane(Struct, frozen=True):
     """One endpoint and the way to it.
 
     Args:

@@ -12,8 +12,9 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from llmx.clock import Clock, first_of
 from llmx.errors import FatalError, NotAdmitted, ProviderDown
@@ -31,8 +32,7 @@ PATIENT = 1.0
 """Seconds of a pause that a row waits for, rather than going to another endpoint that is free."""
 
 
-@dataclass(frozen=True, slots=True)
-class Passed:
+class Passed(Struct, frozen=True):
     """One request's way through the gate.
 
     Args:

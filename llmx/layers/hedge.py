@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from llmx.clock import Clock, first_of
 from llmx.errors import LlmxError
@@ -92,8 +93,7 @@ def hedged(
     return layer
 
 
-@dataclass(slots=True)
-class _Hedging:
+class _Hedging(Struct):
     """See `hedged`."""
 
     hedges: Hedges

@@ -9,8 +9,9 @@ import asyncio
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from llmx.clock import Clock
 from llmx.events import HeldBy, LimitLearned, Observer, Throttled
@@ -23,8 +24,7 @@ from llmx.types import LimitKind, LimitState, Request, Usage
 __all__ = ["Pacing", "Reserved"]
 
 
-@dataclass(frozen=True, slots=True)
-class Reserved:
+class Reserved(Struct, frozen=True):
     """What a request is expected to use.
 
     Args:

@@ -8,7 +8,8 @@ other endpoints count, too. tenacity is entered only after a first failure, so t
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from llmx.clock import Clock
 from llmx.errors import RequestRejected, RowRefused, TransientError, UnknownModel
@@ -20,8 +21,7 @@ from llmx.types import Completion, Handler, Layer, Request
 __all__ = ["RetryPolicy", "retried"]
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(Struct, frozen=True):
     """How often and how long.
 
     Args:

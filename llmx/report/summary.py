@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from msgspec import Struct
+
 from llmx.clock import Clock
 from llmx.errors import LlmxError, RateLimited
 from llmx.events import (
@@ -42,8 +44,7 @@ __all__ = [
 ]
 
 
-@dataclass(slots=True)
-class ErrorGroup:
+class ErrorGroup(Struct):
     """Failed rows of one kind: how many, and the first of them in the input."""
 
     count: int = 0

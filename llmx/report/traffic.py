@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
+
+from msgspec import Struct, field
 
 from llmx.clock import Clock
 from llmx.events import (
@@ -43,8 +44,7 @@ _PAUSES: dict[PauseReason, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(Struct, frozen=True):
     """What holds calls back.
 
     Args:
@@ -55,8 +55,7 @@ class Wait:
     still: bool = False
 
 
-@dataclass(slots=True)
-class LimitFigures:
+class LimitFigures(Struct):
     """One limit of an endpoint, and how much of it was used.
 
     Args:
@@ -97,8 +96,7 @@ class LimitFigures:
         return self.used / allowed if allowed > 0 and seconds >= 1 else None
 
 
-@dataclass(slots=True)
-class EndpointFigures:
+class EndpointFigures(Struct):
     """One endpoint: its state now, and what happened to it so far. Times are the clock's seconds."""
 
     limits: dict[str, LimitFigures] = field(default_factory=dict)
@@ -130,8 +128,7 @@ class EndpointFigures:
         return {**counts, "limits": limits, "ended": self.ended or None}
 
 
-@dataclass(slots=True)
-class Traffic:
+class Traffic(Struct):
     """All endpoints of a run.
 
     Args:
