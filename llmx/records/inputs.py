@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import NoReturn
+
+from msgspec import Struct
 
 from llmx.environment import Environment
 from llmx.errors import UsageError
@@ -20,8 +21,7 @@ from llmx.text import nearest
 __all__ = ["Input", "Stamp", "find_inputs", "shown"]
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(Struct, frozen=True):
     """By what a file that was written to or replaced is told from what it was.
 
     Args:
@@ -55,8 +55,7 @@ class Stamp:
         return "it was written to"
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(Struct, frozen=True):
     """One thing to read.
 
     Args:

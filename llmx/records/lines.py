@@ -7,8 +7,9 @@ inside strings). Faults travel in the stream as values, so that one bad line doe
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
+
+from msgspec import Struct
 
 __all__ = ["MAX_ROW_BYTES", "Damaged", "Fault", "as_text", "split_lines"]
 
@@ -29,8 +30,7 @@ class Damaged(Exception):
         self.hint = hint
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """Stands where a line should be.
 
     Args:

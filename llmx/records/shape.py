@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from llmx.errors import LlmxError, UnreadableRow, UsageError
 from llmx.records.reader import Unreadable
@@ -25,8 +26,7 @@ _META = "_llmx"
 _TWICE_HINT = "leave out --explode, or rename one in the schema"
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """How a row and what was extracted from it become output rows.
 
     Args:

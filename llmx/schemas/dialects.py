@@ -10,8 +10,9 @@ local: https://github.com/guidance-ai/llguidance/blob/main/docs/json_schema.md, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 __all__ = [
     "ANTHROPIC_NATIVE",
@@ -28,8 +29,7 @@ Dialect = Literal["openai-strict", "openai-tools", "anthropic-native", "anthropi
 """The first, third and last constrain what the model can write; the tools ones only tell it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """What a dialect does to one place of a schema.
 
     Args:
@@ -47,16 +47,14 @@ class Finding:
     hint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class WireSchema:
+class WireSchema(Struct, frozen=True):
     """What a provider is sent, and what became of the schema on the way."""
 
     schema: dict[str, object]
     findings: tuple[Finding, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Grammar:
+class Grammar(Struct, frozen=True):
     """A dialect that constrains the model.
 
     Args:

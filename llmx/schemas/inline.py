@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import datetime
 import re
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NoReturn, Optional
 
+from msgspec import Struct
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from llmx.errors import UsageError
@@ -67,8 +67,7 @@ _QUOTED_DESCRIPTION = re.compile(rf"({_QUOTED.pattern})[^\S\n]*(?=[,\n]|$)")
 _DESCRIPTION = re.compile(r"[^,\n]*")
 
 
-@dataclass(frozen=True, slots=True)
-class InlineField:
+class InlineField(Struct, frozen=True):
     """One field as written.
 
     Args:
