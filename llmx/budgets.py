@@ -16,9 +16,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+
+from msgspec import Struct
 
 from llmx.budget_file import checked, connected, opened, telling
 
@@ -55,8 +56,7 @@ _FORGET = "DELETE FROM held WHERE budget = ? AND pid = ? AND owner = ?"
 _HELD = "SELECT pid, owner, cost, tokens FROM held WHERE budget = ? AND changed >= ? AND tokens + cost > 0"
 
 
-@dataclass(frozen=True, slots=True)
-class Daily:
+class Daily(Struct, frozen=True):
     """The limits of a budget in any 24 hours.
 
     Args:
@@ -88,8 +88,7 @@ class Daily:
         )
 
 
-@dataclass(slots=True, eq=False)
-class Reservation:
+class Reservation(Struct, eq=False):
     """What `NamedBudget.reserve` has set aside.
 
     Args:
@@ -107,8 +106,7 @@ class Reservation:
     settled: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetState:
+class BudgetState(Struct, frozen=True):
     """How a budget stands.
 
     Args:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from llmx.environment import Environment, is_file
 from llmx.errors import UsageError
@@ -94,8 +95,7 @@ def _checked(table: Mapping[str, Any], path: Path, options: Collection[str]) -> 
     return given
 
 
-@dataclass(frozen=True, slots=True)
-class Tables:
+class Tables(Struct, frozen=True):
     """What the config files give names to."""
 
     endpoints: Mapping[str, EndpointTable]

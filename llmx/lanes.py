@@ -6,8 +6,8 @@ The composition root of a call is `engine`; this is its part that every endpoint
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from llmx.caches import Cache
@@ -53,8 +53,7 @@ PROBED = 0.4
 """The share of patience after which a probe goes out at the latest: nobody is given up who was not asked again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(Struct, frozen=True):
     """What the lanes of a run share.
 
     Args:
@@ -74,8 +73,7 @@ class Parts:
     hedges: Hedges
 
 
-@dataclass(frozen=True, slots=True)
-class Traffic:
+class Traffic(Struct, frozen=True):
     """What is asked of one endpoint.
 
     Args:

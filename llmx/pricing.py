@@ -7,11 +7,12 @@ Nothing here touches the network: the package's updater is never started.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from llmx.types import Usage
 
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["ModelInfo", "context_window", "known_models", "likely_provider", "price"]
 
 
-@dataclass(frozen=True, slots=True)
-class ModelInfo:
+class ModelInfo(Struct, frozen=True):
     """A model of a price list.
 
     Args:

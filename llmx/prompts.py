@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from msgspec import Struct
 
 from llmx.errors import UnreadableRow, UsageError
 from llmx.records.values import plain
@@ -35,24 +35,21 @@ GOLD = "gold"
 """The column of right answers, which no model is shown unless it is named."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
+class Rendered(Struct, frozen=True):
     """One row's messages, and the row's text as the model sees it."""
 
     messages: list[Message]
     row: str
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
+class Example(Struct, frozen=True):
     """A few-shot pair: a row, and the right answer for it."""
 
     data: Mapping[str, Any]
     answer: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """The columns the model sees: a rule, because a later row may have columns that the first had not.
 
     Args:

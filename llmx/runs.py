@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from llmx.environment import Environment
 from llmx.errors import UsageError
@@ -33,8 +34,7 @@ from llmx.text import nearest
 __all__ = ["Run", "as_argv", "find_run", "find_runs"]
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """One run.
 
     Args:

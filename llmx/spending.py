@@ -6,12 +6,13 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from functools import partial
 from operator import add, gt, sub
 from pathlib import Path
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from llmx.budget_file import budget_file
 from llmx.budgets import Daily, NamedBudget, Reservation
@@ -31,8 +32,7 @@ CENT_OF_CENT = Decimal("0.0001")
 """US dollars: the step of the caps that hints name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
+class Spent(Struct, frozen=True):
     """What earlier sessions of the same output have spent, calls that may have been billed at their worst case.
 
     Args:
@@ -46,8 +46,7 @@ class Spent:
     unanswered_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Risk:
+class Risk(Struct, frozen=True):
     """The most that calls may come to which are in flight or were not answered.
 
     Args:

@@ -12,11 +12,12 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from llmx._version import __version__
 from llmx.environment import private
@@ -55,8 +56,7 @@ DIGEST_SECONDS = 1.0
 """How long a run that has ended waits for its inputs' digests: they are for people, the next run can do without."""
 
 
-@dataclass(slots=True)
-class NoState:
+class NoState(Struct):
     """A run of which nothing is kept: `--no-store`."""
 
     journal: NoJournal = field(default_factory=NoJournal)
@@ -88,8 +88,7 @@ class NoState:
         """See `State.close`."""
 
 
-@dataclass(slots=True)
-class State:
+class State(Struct):
     """The state of a run whose lock we hold.
 
     Args:
@@ -270,8 +269,7 @@ class State:
         self.held.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Retried:
+class Retried(Struct, frozen=True):
     """A finished run whose failed rows are to be asked about again: in its own folder, or in another run's.
 
     Args:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from decimal import Decimal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from llmx.caches import Cache
 from llmx.errors import InputFailed, RowError
@@ -30,8 +32,7 @@ PAUSE_EVERY = 200
 """Rows between two chances for the event loop to hear a signal."""
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(Struct, frozen=True):
     """What there is to do.
 
     Args:

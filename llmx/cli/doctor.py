@@ -7,10 +7,10 @@ import platform
 import shlex
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import typer
+from msgspec import Struct
 
 from llmx._version import __version__
 from llmx.environment import Environment
@@ -24,8 +24,7 @@ EXTRAS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Check:
+class _Check(Struct, frozen=True):
     """One line: whether it is fine, what it is about, what was found, what would mend it.
 
     `needed` says that llmx cannot work without it.

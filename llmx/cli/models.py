@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from llmx.cli.tables import aligned
 from llmx.environment import Environment
@@ -24,8 +25,7 @@ _SAME_LIST = frozenset({"gemini", "generative-ai", "vertexai"})
 HEAD = ["model", "context", "$/M in", "$/M out", ""]
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(Struct, frozen=True):
     """One model.
 
     Args:
