@@ -1,12 +1,23 @@
 # `make check` runs all that CI runs; the rest are its parts, with what is on PATH or in .venv.
 PATH := $(CURDIR)/.venv/bin:$(PATH)
-.PHONY: check demo format lint types test docs lock
+.PHONY: bench check demo format lint types test docs lock
 
 check:
 	sh tests/run.sh
 
 demo:
 	sh examples/demo.sh
+
+# Every figure of benchmarks/results.md, some twenty minutes; each command takes options for shorter or longer runs.
+bench:
+	python benchmarks/throughput.py --env .bench --plot benchmarks/speed.svg
+	python benchmarks/latency.py
+	python benchmarks/start.py
+	python benchmarks/cached.py
+	python benchmarks/memory.py
+	python benchmarks/journal.py
+	python benchmarks/kills.py
+	python benchmarks/pacing.py --env .bench
 
 format:
 	ruff check --fix .

@@ -107,6 +107,32 @@ asyncio.run(main())
 """What people write today."""
 
 
+LITELLM = """
+import asyncio, json, sys
+from typing import Literal
+import litellm
+from pydantic import BaseModel
+wire, url, rows, concurrency = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+class Row(BaseModel):
+    name: str
+    email: str
+    age: int
+    tone: Literal["good", "bad", "neutral"]
+base = url + "/v1" if wire == "openai" else url
+async def main():
+    limit = asyncio.Semaphore(concurrency)
+    async def one(text):
+        async with limit:
+            answer = await litellm.acompletion(
+                model=wire + "/mock", api_base=base, api_key="mock", max_tokens=4096, response_format=Row,
+                messages=[{{"role": "user", "content": text}}])
+            return Row.model_validate_json(answer.choices[0].message.content)
+    await asyncio.gather(*(one(json.loads(line)["text"]) for line in open(rows)))
+asyncio.run(main())
+"""
+"""The same with litellm, which has an environment of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cost:
     """What one process took, its start included.
@@ -193,15 +219,28 @@ def extract(url: str, rows: Path, concurrency: int, *options: str, wire: str = "
 
 
 def contestants(
-    url: str, rows: Path, concurrency: int, folder: Path, wire: str = "openai"
+    url: str,
+    rows: Path,
+    concurrency: int,
+    folder: Path,
+    wire: str = "openai",
+    litellm: Path | None = None,
 ) -> dict[str, list[str]]:
-    """The commands that do the same job without llmx, by name."""
+    """The commands that do the same job without llmx, by name.
+
+    Args:
+        litellm: the Python of an environment that has it, None to leave it out.
+    """
+    own = Path(sys.executable)
+    scripts = {"raw aiohttp": (RAW, own), "instructor + gather": (INSTRUCTOR, own)}
+    if litellm is not None:
+        scripts["litellm + gather"] = (LITELLM, litellm)
     commands = {}
-    for name, script in {"raw aiohttp": RAW, "instructor + gather": INSTRUCTOR}.items():
+    for name, (script, python) in scripts.items():
         path = folder / f"baseline_{name.split()[0]}.py"
         path.write_text(script.format(schema=SCHEMA))
         arguments = [wire, url, str(rows), str(concurrency)]
-        commands[name] = [*pinned(CLIENT), sys.executable, str(path), *arguments]
+        commands[name] = [*pinned(CLIENT), str(python), str(path), *arguments]
     return commands
 
 

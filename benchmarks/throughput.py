@@ -1,12 +1,14 @@
 """Rows per second and CPU per row of the whole pipeline against `llmx mock` at latency 0.
 
     python benchmarks/throughput.py [--rows 10000] [--runs 3] [--concurrency 64 256 1024] [--wire openai anthropic]
+        [--env FOLDER] [--plot FILE.svg]
 
 Beside llmx (cache, journal and pacing on), in turn (A B C D A B C D …), over the same server and rows: llmx without its
 cache, a raw aiohttp loop with validation (the ceiling), and instructor with asyncio.gather (what people write today, over
 a fourth of the rows). Each run is a process of its own with empty folders, but for the request plan that a first run
 has kept; CPU is the operating system's account of it, the start included. The server must have been asked once for each
-row; where it was busy for more than 90 % of the time, it says so.
+row; where it was busy for more than 90 % of the time, it says so. With `--env` litellm takes part, from an environment of
+its own in that folder, into which pip installs it.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ from harness import (
     served,
     write_rows,
 )
+from pacing import environment
+from plot import draw
 
 PACED = ("--rpm", "100000000", "--tpm", "100000000000")
 """Limits that hold nothing up, and are kept."""
@@ -48,6 +52,7 @@ class Field:
     folder: Path
     plans: Path
     rows: int
+    litellm: Path | None
 
     def job(self, command: list[str], rows: int) -> Callable[[], Cost]:
         """A run of a command in empty folders, which must make one call for each row."""
@@ -67,13 +72,14 @@ class Field:
         few, url = max(1, self.rows // SLOW), self.server.url
         some_rows = write_rows(self.folder / "some.jsonl", few)
         others = contestants(url, all_rows, concurrency, self.folder, wire)
-        slow = contestants(url, some_rows, concurrency, self.folder, wire)["instructor + gather"]
+        slow = contestants(url, some_rows, concurrency, self.folder, wire, self.litellm)
+        del slow["raw aiohttp"]
         own = extract(url, all_rows, concurrency, *PACED, wire=wire)
         return {
             "llmx extract": (self.job(own, self.rows), self.rows),
             "… --cache off": (self.job([*own, "--cache", "off"], self.rows), self.rows),
             "raw aiohttp": (self.job(others["raw aiohttp"], self.rows), self.rows),
-            "instructor + gather": (self.job(slow, few), few),
+            **{name: (self.job(command, few), few) for name, command in slow.items()},
         }
 
 
@@ -85,11 +91,15 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, nargs="+", default=[64, 256, 1024])
     parser.add_argument("--wire", nargs="+", default=WIRES, choices=WIRES)
     parser.add_argument("--only", default="", help="contestants whose names contain this, and the ceiling")
+    parser.add_argument("--env", type=lambda path: Path(path).absolute())
+    parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
+    litellm = environment(options.env) if options.env else None
+    panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
     with tempfile.TemporaryDirectory() as name, served() as server:
         folder = Path(name)
         write_rows(folder / "rows.jsonl", options.rows)
-        field = Field(server, folder, prepared_home(folder, server), options.rows)
+        field = Field(server, folder, prepared_home(folder, server), options.rows, litellm)
         for wire in options.wire:
             for concurrency in options.concurrency:
                 jobs = {
@@ -98,9 +108,28 @@ def main() -> None:
                     if options.only in name or name == "raw aiohttp"
                 }
                 costs = in_turn(options.runs, {name: job for name, (job, _) in jobs.items()})
-                report(
-                    f"{wire}, {concurrency:,} in flight", costs, {n: rows for n, (_, rows) in jobs.items()}
-                )
+                counts = {name: rows for name, (_, rows) in jobs.items()}
+                report(f"{wire}, {concurrency:,} in flight", costs, counts)
+                note(panels, wire, concurrency, costs, counts)
+    if options.plot:
+        draw(panels, options.plot)
+
+
+def note(
+    panels: dict[str, dict[str, list[tuple[float, float]]]],
+    wire: str,
+    concurrency: int,
+    costs: dict[str, list[Cost]],
+    rows: dict[str, int],
+) -> None:
+    """Put a series into the picture, which is of the first wire."""
+    if wire != WIRES[0]:
+        return
+    for name, runs in costs.items():
+        cost = median(runs)
+        for title, seconds in (("seconds for 10,000 rows", cost.wall * 10), ("CPU ms a row", cost.cpu)):
+            point = (concurrency, seconds / rows[name] * 1000)
+            panels.setdefault(title, {}).setdefault(name, []).append(point)
 
 
 def report(title: str, costs: dict[str, list[Cost]], rows: dict[str, int]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Itera
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from typing import Any
 
+from llmx.ahead import Ahead
 from llmx.clock import SystemClock
 from llmx.engine import Engine, engine
 from llmx.environment import Environment
@@ -20,7 +21,7 @@ from llmx.errors import UsageError
 from llmx.events import Event, Observer, RunEnded, RunStarted
 from llmx.feed import Feed
 from llmx.layers.stop import Stop
-from llmx.pipeline import Ahead, amap
+from llmx.pipeline import amap
 from llmx.planning import make_prompt, no_model, resolve_schema, selection
 from llmx.presenting import NoRows
 from llmx.prompts import Prompt

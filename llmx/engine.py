@@ -9,11 +9,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
-from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec import Struct
 from msgspec.structs import replace
 
+from llmx.ahead import Done
 from llmx.caches import Cache, NoCache
 from llmx.caches.fingerprint import fingerprinter
 from llmx.clock import Clock
@@ -29,13 +30,13 @@ from llmx.layers.fallback import Lane, fallback
 from llmx.layers.hedge import Hedges
 from llmx.layers.journal import Answers
 from llmx.layers.stop import Stop
-from llmx.pipeline import Done, FirstRows, Prepare, Prepared, Settler
 from llmx.presenting import Presenter
 from llmx.prompts import Prompt
 from llmx.providers import CATALOG, Endpoint, Prices, checked_address, connect, parse_model, with_keys
 from llmx.report.summary import Figures
 from llmx.schemas import Schema
 from llmx.settings import EndpointTable, Settings
+from llmx.settling import FirstRows, Prepare, Prepared, Settler
 from llmx.spending import Outstanding, Spent, counts_money, spending
 from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
 
@@ -175,8 +176,7 @@ def _open_cache(settings: Settings, env: Environment, warn: Callable[[str], None
     return ExactCache(cache_folder(env.home), ttl=settings.cache_ttl, warn=warn)
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
+class Engine(Struct, frozen=True):
     """What turns rows into outcomes, and the most of them that should be under way.
 
     Args:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from llmx.clock import Clock
 from llmx.detached import in_thread
@@ -63,8 +64,7 @@ async def first_request(plan: Plan, talk: Talk) -> dict[str, Any] | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """How a run ended.
 
     Args:

@@ -7,49 +7,21 @@ function that wires it. Nothing here knows a file format, a provider or a termin
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from llmx.clock import Clock
-from llmx.errors import (
-    AllInvalid,
-    FatalError,
-    LlmxError,
-    ProviderDown,
-    RetriesExhausted,
-    RowError,
-    Stopped,
-)
-from llmx.events import Event, Observer, RowSettled
+from llmx.ahead import Ahead, Done
+from llmx.errors import Stopped
 from llmx.feed import Feed
 from llmx.layers.stop import Stop
-from llmx.types import Completion, Handler, Outcome, Record, Request, Unreadable, weight
+from llmx.settling import Prepare, Prepared
+from llmx.types import Outcome, Record, Unreadable, weight
 
-__all__ = [
-    "FIRST_ROWS",
-    "Ahead",
-    "Done",
-    "FirstRows",
-    "Prepare",
-    "Prepared",
-    "Settler",
-    "amap",
-    "batches",
-    "run",
-]
+__all__ = ["amap", "batches", "run"]
 
 Row = TypeVar("Row")
-Ready = TypeVar("Ready")
 Result = TypeVar("Result")
-
-FIRST_ROWS = 20
-"""Rows after which a run of nothing but failures is stopped: it is the schema or the prompt."""
-
-AHEAD = 256
-"""Rows that are made ready together, at most: one look into a table on the disk for all of them."""
 
 HEAVY = 64 * 2**20
 """Bytes of results that may wait for an earlier one: then no further row is begun."""
@@ -60,26 +32,6 @@ WINDOW = 1_000
 
 def _nothing() -> None:
     """For whoever need not be told."""
-
-
-@dataclass(frozen=True, slots=True)
-class Done(Generic[Result]):
-    """A row that is done already."""
-
-    result: Result
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A row and what is asked about it; without a request, it ends with `error` before any call."""
-
-    row: Record | Unreadable
-    request: Request | None = None
-    error: LlmxError | None = None
-
-
-Prepare = Callable[[list[Record | Unreadable]], Awaitable[Sequence[Prepared | Done[Outcome]]]]
-"""Rows made ready together; those are done of which an answer is stored."""
 
 
 async def run(
@@ -117,205 +69,6 @@ async def run(
         async for outcomes in batched:
             write(outcomes)
             await drained()
-
-
-class Ahead(Generic[Row, Ready]):
-    """Rows of a feed that are made ready together, shortly before they are taken, and while others are taken.
-
-    Args:
-        ready: takes rows in their order and gives what is made of each.
-        most: rows at a time.
-    """
-
-    def __init__(
-        self,
-        feed: Feed[Row],
-        ready: Callable[[list[Row]], Awaitable[Sequence[Ready]]],
-        *,
-        most: int = AHEAD,
-    ) -> None:
-        self._feed = feed
-        self._make_ready = ready
-        self._most = most
-        self._at_a_time = 1  # the first call should not wait for what later ones need
-        self._ready: deque[Ready] = deque()
-        self._filling: asyncio.Task[Sequence[Ready]] | None = None
-        self._ended = False
-
-    def at_once(self) -> Ready | None:
-        """The next row, None when there is none without waiting."""
-        return self._ready.popleft() if self._ready else None
-
-    async def next(self) -> Ready | None:
-        """The next row, None after the last. Raises what the reader raised, once."""
-        while not self._ready:
-            if self._ended:
-                return None
-            filling = self._filling = self._filling or asyncio.create_task(self._fill())
-            await asyncio.wait([filling])
-            if filling is self._filling:  # nobody else has been quicker
-                self._take_over(filling)
-        return self._ready.popleft()
-
-    def _take_over(self, filling: asyncio.Task[Sequence[Ready]]) -> None:
-        """What was made ready is there to be taken; the next rows are made ready meanwhile."""
-        self._filling = None
-        self._ended = True  # unless it turns out otherwise
-        rows = filling.result()
-        if rows:
-            self._ended = False
-            self._ready.extend(rows)
-            self._filling = asyncio.create_task(self._fill())
-
-    async def _fill(self) -> Sequence[Ready]:
-        rows = await self._feed.take(self._at_a_time)
-        self._at_a_time = min(2 * self._at_a_time, self._most)
-        return await self._make_ready(rows) if rows else ()
-
-    async def aclose(self) -> None:
-        """Read no further."""
-        self._feed.close()
-        self._ended = True
-        if self._filling is not None:
-            self._filling.cancel()
-            await asyncio.gather(self._filling, return_exceptions=True)
-
-
-class Settler:
-    """Brings rows to their end: a value or an error, with everything it cost.
-
-    Args:
-        handler: asks about a row.
-        stored: the completion that is at hand for a request without asking or waiting, None where there is none.
-        present: makes a good outcome's rows, or a failed outcome of it, before it is counted.
-        observer: told of every outcome.
-
-    A fatal error throws the stop switch before any other task can run, so no call follows it.
-    """
-
-    def __init__(
-        self,
-        handler: Handler,
-        *,
-        stored: Callable[[Request], Completion | None] = lambda request: None,
-        present: Callable[[Outcome], Outcome],
-        clock: Clock,
-        stop: Stop,
-        observer: Observer,
-    ) -> None:
-        self._handler = handler
-        self._stored = stored
-        self._present = present
-        self._clock = clock
-        self._stop = stop
-        self._observer = observer
-
-    def at_once(self, prepared: Prepared) -> Outcome | None:
-        """The end of a row about which nobody need be asked; None of another."""
-        outcome = self._end_at_once(prepared)
-        if outcome is not None:
-            self._observer(RowSettled(outcome))
-        return outcome
-
-    def _end_at_once(self, prepared: Prepared) -> Outcome | None:
-        row, request = prepared.row, prepared.request
-        if isinstance(row, Unreadable):
-            return Outcome(row, error=row.error, raw=row.raw)
-        if request is None:
-            return Outcome(row, error=prepared.error)
-        completion = self._stored(request)
-        return None if completion is None else self._present(_succeeded(row, request, completion, 0.0))
-
-    async def settle(self, prepared: Prepared) -> Outcome:
-        """The end of a row. Raises Stopped: it has none, for the run stops."""
-        row, request = prepared.row, prepared.request
-        if isinstance(row, Unreadable) or request is None:
-            outcome = self._end_at_once(prepared)
-            assert outcome is not None
-        else:
-            outcome = await self._end(row, request)
-        self._observer(RowSettled(outcome))
-        return outcome
-
-    async def _end(self, row: Record, request: Request) -> Outcome:
-        started = self._clock.now()
-        try:
-            completion = await self._handler(request)
-        except RowError as error:
-            return _failed(row, request, error, self._clock.now() - started)
-        except FatalError as error:
-            self._stop.set(error)
-            raise Stopped(str(error)) from error
-        return self._present(_succeeded(row, request, completion, self._clock.now() - started))
-
-
-def _succeeded(row: Record, request: Request, completion: Completion, seconds: float) -> Outcome:
-    return Outcome(
-        row,
-        value=completion.value,
-        usage=request.tally.usage,
-        replayed=tuple(request.tally.replayed.values()),
-        source=completion.source,
-        model=completion.model,
-        endpoint=request.tally.endpoint,
-        attempts=request.tally.attempts,
-        seconds=seconds,
-    )
-
-
-def _failed(row: Record, request: Request, error: RowError, seconds: float) -> Outcome:
-    return Outcome(
-        row,
-        error=_without_frames(error),
-        usage=request.tally.usage,
-        replayed=tuple(request.tally.replayed.values()),
-        model=request.model,
-        endpoint=request.tally.endpoint,
-        raw=error.raw,
-        attempts=request.tally.attempts,
-        seconds=seconds,
-    )
-
-
-def _without_frames(error: RowError) -> RowError:
-    """The error without what would keep the call's requests and answers in memory for as long as the outcome."""
-    links: list[BaseException] = [error]
-    for link in links:  # grows while it is read; transports make chains that lead back to themselves
-        link.__traceback__ = None
-        links += [after for after in (link.__cause__, link.__context__) if after and after not in links]
-    return error
-
-
-class FirstRows:
-    """An observer that stops the run when its first rows have all failed, those that nobody was asked about aside."""
-
-    def __init__(self, stop: Stop, *, rows: int = FIRST_ROWS) -> None:
-        self._stop = stop
-        self._left: int | None = rows
-        self._rows = rows
-        self._unanswered = 0
-
-    def __call__(self, event: Event) -> None:
-        """Count rows until one is good or enough have failed."""
-        if self._left is None or not isinstance(event, RowSettled):
-            return
-        error = event.outcome.error
-        if error is None:
-            self._left = None
-            return
-        if not event.outcome.attempts:  # it cost nothing now: unreadable, or an answer of an earlier session
-            return
-        self._left -= 1
-        self._unanswered += isinstance(error, RetriesExhausted)
-        if self._left == 0:
-            self._stop.set(self._verdict(error))
-
-    def _verdict(self, last: LlmxError) -> FatalError:
-        message = f"the first {self._rows} rows all failed, the last with: {last}"
-        if self._unanswered == self._rows:
-            return ProviderDown(message, hint="run the same command again later")
-        hint = "mend the schema or the prompt; `llmx extract … --dry-run` shows the request"
-        return AllInvalid(message, hint=hint)
 
 
 async def amap(

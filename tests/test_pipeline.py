@@ -14,6 +14,7 @@ import pytest
 from fakes import FakeClock, Gate, Log, LoopClock, Script, a_request, an_answer, settle_down, until
 from msgspec.structs import replace
 
+from llmx.ahead import Ahead, Done
 from llmx.errors import (
     AllInvalid,
     AuthenticationFailed,
@@ -28,7 +29,8 @@ from llmx.errors import (
 from llmx.events import Paused, RowSettled
 from llmx.feed import Feed
 from llmx.layers.stop import Stop
-from llmx.pipeline import FIRST_ROWS, HEAVY, Ahead, Done, FirstRows, Prepared, Settler, amap, run
+from llmx.pipeline import HEAVY, amap, run
+from llmx.settling import FIRST_ROWS, FirstRows, Prepared, Settler
 from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
 
 # amap

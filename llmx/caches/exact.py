@@ -13,7 +13,6 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import orjson
 from diskcache import Cache as DiskCache
 from diskcache import Disk, Timeout
 from diskcache.core import DBNAME, DEFAULT_SETTINGS, MODE_RAW
+from msgspec import Struct
 
 from llmx.behind import Behind, Overlay, Unknown
 from llmx.caches import CachedAnswer
@@ -88,8 +88,7 @@ MOST_BEHIND = 4 * 2**20
 """Characters of answers that may wait for the disk: then it is waited for."""
 
 
-@dataclass(frozen=True, slots=True)
-class CacheStats:
+class CacheStats(Struct, frozen=True):
     """What `llmx cache stats` shows: entries, and bytes on disk."""
 
     entries: int

@@ -11,8 +11,9 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from llmx.environment import private
 from llmx.errors import OutputFailed, UsageError
@@ -59,8 +60,7 @@ _MARKS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class RunFolder:
+class RunFolder(Struct, frozen=True):
     """The files of one run; none of them need be there."""
 
     path: Path

@@ -12,11 +12,13 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from llmx.behind import Behind, Overlay, Unknown
 from llmx.journal.entries import count, dollars
@@ -37,8 +39,7 @@ BATCH = 50_000
 VERSION = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where an answer's line stands, in bytes, and in which generation it was given."""
 
     at: int
@@ -46,8 +47,7 @@ class Place:
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
-class RowState:
+class RowState(Struct, frozen=True):
     """What is known of one row: how many like it have come in this session, and how many were done before."""
 
     seen: int
@@ -55,16 +55,14 @@ class RowState:
     failed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """What is known of a row that has been settled: whether it failed then, and whether the last session had it."""
 
     failed: bool
     last: bool
 
 
-@dataclass(slots=True)
-class Totals:
+class Totals(Struct):
     """What the whole journal holds.
 
     Args:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import orjson
+from msgspec import Struct
 
 from llmx.records import to_json
 from llmx.records.integers import loads
@@ -29,8 +29,7 @@ LONGEST = 256 * 2**20
 """Bytes of a line that are read at once: more is no line of ours, and must not fill the memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """A line, and where it is.
 
     Args:

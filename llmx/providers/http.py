@@ -235,7 +235,8 @@ class _Connection(asyncio.Protocol):
 
     async def exchange(self, request: bytes) -> HttpResponse:
         """Send a request, and return the response when it is whole."""
-        assert self._transport is not None
+        if self._transport is None:  # it was gone as soon as it was there
+            raise Disconnected("the server closed the connection")
         self._waiter = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         return await self._waiter

@@ -12,7 +12,8 @@ PROGRAM = textwrap.dedent("""
     from pathlib import Path
     from llmx.environment import Environment
     from llmx.layers.stop import Stop
-    from llmx.pipeline import Prepared, run
+    from llmx.pipeline import run
+    from llmx.settling import Prepared
     from llmx.records import open_sink, open_source
     from llmx.types import Outcome
 

@@ -1,0 +1,179 @@
+"""One row's end: from what is asked about it to its outcome, and the stop of a run whose first rows all fail.
+
+Nothing here knows other rows, or in which order they come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from msgspec import Struct
+
+from llmx.ahead import Done
+from llmx.clock import Clock
+from llmx.errors import (
+    AllInvalid,
+    FatalError,
+    LlmxError,
+    ProviderDown,
+    RetriesExhausted,
+    RowError,
+    Stopped,
+)
+from llmx.events import Event, Observer, RowSettled
+from llmx.layers.stop import Stop
+from llmx.types import Completion, Handler, Outcome, Record, Request, Unreadable
+
+__all__ = ["FIRST_ROWS", "FirstRows", "Prepare", "Prepared", "Settler"]
+
+FIRST_ROWS = 20
+"""Rows after which a run of nothing but failures is stopped: it is the schema or the prompt."""
+
+
+class Prepared(Struct, frozen=True):
+    """A row and what is asked about it; without a request, it ends with `error` before any call."""
+
+    row: Record | Unreadable
+    request: Request | None = None
+    error: LlmxError | None = None
+
+
+Prepare = Callable[[list[Record | Unreadable]], Awaitable[Sequence[Prepared | Done[Outcome]]]]
+"""Rows made ready together; those are done of which an answer is stored."""
+
+
+class Settler:
+    """Brings rows to their end: a value or an error, with everything it cost.
+
+    Args:
+        handler: asks about a row.
+        stored: the completion that is at hand for a request without asking or waiting, None where there is none.
+        present: makes a good outcome's rows, or a failed outcome of it, before it is counted.
+        observer: told of every outcome.
+
+    A fatal error throws the stop switch before any other task can run, so no call follows it.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        stored: Callable[[Request], Completion | None] = lambda request: None,
+        present: Callable[[Outcome], Outcome],
+        clock: Clock,
+        stop: Stop,
+        observer: Observer,
+    ) -> None:
+        self._handler = handler
+        self._stored = stored
+        self._present = present
+        self._clock = clock
+        self._stop = stop
+        self._observer = observer
+
+    def at_once(self, prepared: Prepared) -> Outcome | None:
+        """The end of a row about which nobody need be asked; None of another."""
+        outcome = self._end_at_once(prepared)
+        if outcome is not None:
+            self._observer(RowSettled(outcome))
+        return outcome
+
+    def _end_at_once(self, prepared: Prepared) -> Outcome | None:
+        row, request = prepared.row, prepared.request
+        if isinstance(row, Unreadable):
+            return Outcome(row, error=row.error, raw=row.raw)
+        if request is None:
+            return Outcome(row, error=prepared.error)
+        completion = self._stored(request)
+        return None if completion is None else self._present(_succeeded(row, request, completion, 0.0))
+
+    async def settle(self, prepared: Prepared) -> Outcome:
+        """The end of a row. Raises Stopped: it has none, for the run stops."""
+        row, request = prepared.row, prepared.request
+        if isinstance(row, Unreadable) or request is None:
+            outcome = self._end_at_once(prepared)
+            assert outcome is not None
+        else:
+            outcome = await self._end(row, request)
+        self._observer(RowSettled(outcome))
+        return outcome
+
+    async def _end(self, row: Record, request: Request) -> Outcome:
+        started = self._clock.now()
+        try:
+            completion = await self._handler(request)
+        except RowError as error:
+            return _failed(row, request, error, self._clock.now() - started)
+        except FatalError as error:
+            self._stop.set(error)
+            raise Stopped(str(error)) from error
+        return self._present(_succeeded(row, request, completion, self._clock.now() - started))
+
+
+def _succeeded(row: Record, request: Request, completion: Completion, seconds: float) -> Outcome:
+    return Outcome(
+        row,
+        value=completion.value,
+        usage=request.tally.usage,
+        replayed=tuple(request.tally.replayed.values()),
+        source=completion.source,
+        model=completion.model,
+        endpoint=request.tally.endpoint,
+        attempts=request.tally.attempts,
+        seconds=seconds,
+    )
+
+
+def _failed(row: Record, request: Request, error: RowError, seconds: float) -> Outcome:
+    return Outcome(
+        row,
+        error=_without_frames(error),
+        usage=request.tally.usage,
+        replayed=tuple(request.tally.replayed.values()),
+        model=request.model,
+        endpoint=request.tally.endpoint,
+        raw=error.raw,
+        attempts=request.tally.attempts,
+        seconds=seconds,
+    )
+
+
+def _without_frames(error: RowError) -> RowError:
+    """The error without what would keep the call's requests and answers in memory for as long as the outcome."""
+    links: list[BaseException] = [error]
+    for link in links:  # grows while it is read; transports make chains that lead back to themselves
+        link.__traceback__ = None
+        links += [after for after in (link.__cause__, link.__context__) if after and after not in links]
+    return error
+
+
+class FirstRows:
+    """An observer that stops the run when its first rows have all failed, those that nobody was asked about aside."""
+
+    def __init__(self, stop: Stop, *, rows: int = FIRST_ROWS) -> None:
+        self._stop = stop
+        self._left: int | None = rows
+        self._rows = rows
+        self._unanswered = 0
+
+    def __call__(self, event: Event) -> None:
+        """Count rows until one is good or enough have failed."""
+        if self._left is None or not isinstance(event, RowSettled):
+            return
+        error = event.outcome.error
+        if error is None:
+            self._left = None
+            return
+        if not event.outcome.attempts:  # it cost nothing now: unreadable, or an answer of an earlier session
+            return
+        self._left -= 1
+        self._unanswered += isinstance(error, RetriesExhausted)
+        if self._left == 0:
+            self._stop.set(self._verdict(error))
+
+    def _verdict(self, last: LlmxError) -> FatalError:
+        message = f"the first {self._rows} rows all failed, the last with: {last}"
+        if self._unanswered == self._rows:
+            return ProviderDown(message, hint="run the same command again later")
+        hint = "mend the schema or the prompt; `llmx extract … --dry-run` shows the request"
+        return AllInvalid(message, hint=hint)
