@@ -11,6 +11,7 @@ demo:
 # Every figure of benchmarks/results.md, some twenty minutes; each command takes options for shorter or longer runs.
 bench:
 	python benchmarks/throughput.py --env .bench --plot benchmarks/speed.svg
+	python benchmarks/calls.py
 	python benchmarks/latency.py
 	python benchmarks/start.py
 	python benchmarks/cached.py

@@ -40,6 +40,10 @@ __all__ = [
     "write_rows",
 ]
 
+os.environ.pop(
+    "PYTHONDONTWRITEBYTECODE", None
+)  # what is installed has its bytecode, and so has a checkout here
+
 SCHEMA = "name, email, age int, tone good|bad|neutral"
 
 SERVER, CLIENT = 0, 1
