@@ -183,6 +183,7 @@ async def _told(
             amap(
                 parts.settle,
                 Ahead(feed, parts.ready),
+                taken=parts.taken,
                 concurrency=parts.concurrency,
                 ordered=ordered,
                 stop=stop,

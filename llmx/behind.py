@@ -76,10 +76,12 @@ class Behind:
             return self._work.get()
         due, late = self._late[0]
         try:
-            return self._work.get(timeout=max(0.0, due - time.monotonic()))
+            if (wait := due - time.monotonic()) > 0:
+                return self._work.get(timeout=wait)
         except Empty:
-            del self._late[0]
-            return late
+            pass
+        del self._late[0]
+        return late
 
 
 class Overlay(Generic[Key, Value]):

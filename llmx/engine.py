@@ -19,7 +19,7 @@ from llmx.caches import Cache, NoCache
 from llmx.caches.fingerprint import fingerprinter
 from llmx.clock import Clock
 from llmx.environment import Environment
-from llmx.errors import RowError, UsageError
+from llmx.errors import UsageError
 from llmx.events import Observer, fan_out
 from llmx.journal import Journal, NoJournal
 from llmx.lanes import Parts, lane, names_of, traffic
@@ -184,6 +184,7 @@ class Engine(Struct, frozen=True):
         label: what they are, for people.
         prepare: makes the first endpoint's request of a row; RowError where there is none.
         ready: makes what `settle` takes of rows, and has what is stored of them read meanwhile.
+        taken: to be told of every row that is done at once, when it is taken.
         questions: the fingerprints under which answers to a row's request may be stored, in the order of the chain.
         cache: where it looks first.
         all_taken: to be told when no further row will be taken.
@@ -196,6 +197,7 @@ class Engine(Struct, frozen=True):
     concurrency: int
     prepare: Callable[[Record], Request]
     ready: Prepare
+    taken: Callable[[Outcome], None]
     questions: Callable[[Request], list[str]]
     cache: Cache
     all_taken: Callable[[], None]
@@ -266,6 +268,7 @@ def _engine(
     )
     prepare = preparer(endpoints[0], prompt, parts.schema, presenter)
     settler = Settler(
+        prepare,
         handler,
         stored=_stored(lanes[0].name, parts),
         present=presenter.present,
@@ -281,7 +284,8 @@ def _engine(
         [lane.name for lane in lanes],
         sum(ceilings) if settings.spread else max(ceilings),
         prepare,
-        _readier(prepare, settler, parts.cache, journal),
+        _readier(settler, parts.cache, journal),
+        settler.taken,
         lambda request: [lane.address(request).fingerprint for lane in lanes],
         parts.cache,
         parts.hedges.all_taken,
@@ -299,32 +303,29 @@ def _stored(name: str, parts: Parts) -> Callable[[Request], Completion | None]:
     return stored
 
 
-def _readier(
-    prepare: Callable[[Record], Request], settler: Settler, cache: Cache, journal: Journal | NoJournal
-) -> Prepare:
+def _readier(settler: Settler, cache: Cache, journal: Journal | NoJournal) -> Prepare:
     """A function that makes rows ready together: one look into each table on the disk is for all of them.
 
     Rows that are in the cache are settled here, without a task's turn for each.
     """
 
-    def prepared(row: Record | Unreadable) -> Prepared:
-        if isinstance(row, Unreadable):
-            return Prepared(row)
-        try:
-            return Prepared(row, prepare(row))
-        except RowError as error:
-            return Prepared(row, error=error)
+    def settled(one: Prepared | Outcome) -> Prepared | Outcome:
+        return one if isinstance(one, Outcome) else settler.at_once(one) or one
 
     async def ready(rows: list[Record | Unreadable]) -> list[Prepared | Done[Outcome]]:
-        made = [prepared(row) for row in rows]
-        await _read(cache.expect([one.request.fingerprint for one in made if one.request]))
-        ends = [settler.at_once(one) for one in made]
-        left = [one.request for one, end in zip(made, ends, strict=True) if end is None and one.request]
-        await _read(journal.expect([request.fingerprint for request in left], rows))
-        journal.settle(*(end for end in ends if end is not None))
-        return [one if end is None else Done(end) for one, end in zip(made, ends, strict=True)]
+        made = [settler.prepared(row) for row in rows]
+        await _read(cache.expect(_fingerprints(made)))
+        made = [settled(one) for one in made]
+        await _read(journal.expect(_fingerprints(made), rows))
+        journal.settle(*(one for one in made if isinstance(one, Outcome)))
+        return [Done(one) if isinstance(one, Outcome) else one for one in made]
 
     return ready
+
+
+def _fingerprints(rows: Sequence[Prepared | Outcome]) -> list[str]:
+    """Of those that are asked about."""
+    return [row.request.fingerprint for row in rows if isinstance(row, Prepared)]
 
 
 async def _read(reading: Future[None] | None) -> None:

@@ -257,6 +257,7 @@ async def _run(plan: Plan, parts: Engine, outputs: Outputs, figures: Figures, st
             _up_to_the_cut(plan.source, cut),
             prepare=parts.ready,
             settle=parts.settle,
+            taken=parts.taken,
             write=outputs.write,
             drained=outputs.drained,
             concurrency=parts.concurrency,

@@ -24,7 +24,7 @@ Row = TypeVar("Row")
 Result = TypeVar("Result")
 
 HEAVY = 64 * 2**20
-"""Bytes of results that may wait for an earlier one: then no further row is begun."""
+"""Bytes of results that may wait, for an earlier one or to be written: then no further row is begun."""
 
 WINDOW = 1_000
 """Rows that may be under way or waiting for an earlier one, unless concurrency asks for more."""
@@ -39,6 +39,7 @@ async def run(
     *,
     prepare: Prepare,
     settle: Callable[[Prepared], Awaitable[Outcome]],
+    taken: Callable[[Outcome], None],
     write: Callable[[list[Outcome]], None],
     drained: Callable[[], Awaitable[None]],
     concurrency: int,
@@ -50,6 +51,7 @@ async def run(
 
     Args:
         prepare: called for a few rows at a time, before they are taken.
+        taken: told of those that are done then, when they are taken.
         drained: returns when what was written has been taken; a slow reader holds up the rows, not the calls.
 
     Raises:
@@ -62,6 +64,7 @@ async def run(
             concurrency=concurrency,
             ordered=ordered,
             stop=stop,
+            taken=taken,
             all_taken=all_taken,
             weigh=lambda outcome: weight(outcome.record),
         )
@@ -91,6 +94,7 @@ async def batches(
     ordered: bool,
     stop: Stop,
     window: int | None = None,
+    taken: Callable[[Result], None] = lambda result: None,
     all_taken: Callable[[], None] = _nothing,
     weigh: Callable[[Result], int] = lambda result: 0,
 ) -> AsyncGenerator[list[Result]]:
@@ -102,15 +106,15 @@ async def batches(
         ordered: in the order of the rows; else as they are done.
         stop: when it is thrown no further row is taken; those under way end.
         window: rows that may be taken but not yet yielded: what memory is bounded by, unless rows are heavy.
-        weigh: about how many bytes a result takes that waits for an earlier one; none is begun while those weigh more
-            than `HEAVY` together.
+        taken: told of each row that was done already, when it is taken.
+        weigh: about how many bytes a result takes; no row is begun while those that wait weigh more than `HEAVY` together.
         all_taken: called, once or more, when there is no further row.
     """
     most = window or max(WINDOW, 4 * concurrency)
     shelf = _Shelf[Result](ordered=ordered, window=most, weigh=weigh)
     ahead = rows if isinstance(rows, Ahead) else Ahead[Row, Any](Feed(rows), _as_they_are)
     crew = _Crew(concurrency, shelf)
-    crew.start(lambda: _work(function, ahead, shelf, stop, all_taken, crew))
+    crew.start(lambda: _work(function, ahead, shelf, stop, taken, all_taken, crew))
     try:
         async for results in shelf:
             yield results
@@ -170,6 +174,7 @@ async def _work(
     rows: Ahead[Any, Row | Done[Result]],
     shelf: _Shelf[Result],
     stop: Stop,
+    taken: Callable[[Result], None],
     all_taken: Callable[[], None],
     crew: _Crew,
 ) -> None:
@@ -185,6 +190,7 @@ async def _work(
                 return
             place = shelf.place()
             if isinstance(row, Done):
+                taken(row.result)
                 shelf.put(place, [row.result])
                 continue
             crew.found()
@@ -211,11 +217,11 @@ class _Shelf(Generic[Result]):
         self._ordered = ordered
         self._window = window
         self._weigh = weigh
-        self._weight = 0
+        self._weight = self._weight_ready = 0
         self._taken = 0
         self._passed = 0
         self._gone = 0
-        self._held: dict[int, list[Result]] = {}
+        self._held: dict[int, tuple[list[Result], int]] = {}
         self._ready: list[Result] = []
         self._changed = asyncio.Event()
         self._space = asyncio.Event()
@@ -240,21 +246,20 @@ class _Shelf(Generic[Result]):
 
     def put(self, place: int, results: list[Result]) -> None:
         """Fill a place with one result, or with none for a row that was not settled."""
-        if self._ordered and place != self._passed:
-            self._held[place] = results
-            self._weight += sum(map(self._weigh, results))
-            return
-        self._pass(results)
+        weight = sum(map(self._weigh, results))
+        self._weight += weight
+        self._held[place if self._ordered else self._passed] = results, weight
         while (held := self._held.pop(self._passed, None)) is not None:
-            self._weight -= sum(map(self._weigh, held))
-            self._pass(held)
-        self._space.set()
+            self._pass(*held)
         self._changed.set()
 
-    def _pass(self, results: list[Result]) -> None:
+    def _pass(self, results: list[Result], weight: int) -> None:
         self._ready.extend(results)
+        self._weight_ready += weight
         self._passed += 1
-        self._gone += not results
+        if not results:
+            self._gone += 1
+            self._space.set()
 
     def waits_for(self, worker: asyncio.Task[None]) -> None:
         """The shelf ends when all workers have ended, or with the first error of one."""
@@ -280,6 +285,8 @@ class _Shelf(Generic[Result]):
             await self._changed.wait()
         results, self._ready = self._ready, []
         self._gone += len(results)
+        self._weight -= self._weight_ready
+        self._weight_ready = 0
         self._space.set()
         return results
 

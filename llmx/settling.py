@@ -31,31 +31,32 @@ FIRST_ROWS = 20
 
 
 class Prepared(Struct, frozen=True):
-    """A row and what is asked about it; without a request, it ends with `error` before any call."""
+    """A row and what is asked about it."""
 
-    row: Record | Unreadable
-    request: Request | None = None
-    error: LlmxError | None = None
+    record: Record
+    request: Request
 
 
 Prepare = Callable[[list[Record | Unreadable]], Awaitable[Sequence[Prepared | Done[Outcome]]]]
-"""Rows made ready together; those are done of which an answer is stored."""
+"""Rows made ready together; those are done that need not be asked about."""
 
 
 class Settler:
     """Brings rows to their end: a value or an error, with everything it cost.
 
     Args:
+        prepare: makes a row's request; its RowError ends the row before any call.
         handler: asks about a row.
         stored: the completion that is at hand for a request without asking or waiting, None where there is none.
         present: makes a good outcome's rows, or a failed outcome of it, before it is counted.
-        observer: told of every outcome.
+        observer: told of every outcome; of those that are done at once, when they are taken.
 
     A fatal error throws the stop switch before any other task can run, so no call follows it.
     """
 
     def __init__(
         self,
+        prepare: Callable[[Record], Request],
         handler: Handler,
         *,
         stored: Callable[[Request], Completion | None] = lambda request: None,
@@ -64,6 +65,7 @@ class Settler:
         stop: Stop,
         observer: Observer,
     ) -> None:
+        self._prepare = prepare
         self._handler = handler
         self._stored = stored
         self._present = present
@@ -71,30 +73,28 @@ class Settler:
         self._stop = stop
         self._observer = observer
 
-    def at_once(self, prepared: Prepared) -> Outcome | None:
-        """The end of a row about which nobody need be asked; None of another."""
-        outcome = self._end_at_once(prepared)
-        if outcome is not None:
-            self._observer(RowSettled(outcome))
-        return outcome
-
-    def _end_at_once(self, prepared: Prepared) -> Outcome | None:
-        row, request = prepared.row, prepared.request
+    def prepared(self, row: Record | Unreadable) -> Prepared | Outcome:
+        """What is asked about a row, or its end where that is nothing."""
         if isinstance(row, Unreadable):
             return Outcome(row, error=row.error, raw=row.raw)
-        if request is None:
-            return Outcome(row, error=prepared.error)
+        try:
+            return Prepared(row, self._prepare(row))
+        except RowError as error:
+            return Outcome(row, error=error)
+
+    def at_once(self, prepared: Prepared) -> Outcome | None:
+        """The end of a row whose answer is stored, None of another."""
+        row, request = prepared.record, prepared.request
         completion = self._stored(request)
         return None if completion is None else self._present(_succeeded(row, request, completion, 0.0))
 
+    def taken(self, outcome: Outcome) -> None:
+        """A row that was done at once is taken: it counts from now on."""
+        self._observer(RowSettled(outcome))
+
     async def settle(self, prepared: Prepared) -> Outcome:
-        """The end of a row. Raises Stopped: it has none, for the run stops."""
-        row, request = prepared.row, prepared.request
-        if isinstance(row, Unreadable) or request is None:
-            outcome = self._end_at_once(prepared)
-            assert outcome is not None
-        else:
-            outcome = await self._end(row, request)
+        """The end of a row that has to be asked about. Raises Stopped: it has none, for the run stops."""
+        outcome = await self._end(prepared.record, prepared.request)
         self._observer(RowSettled(outcome))
         return outcome
 

@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import itertools
 import selectors
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -171,3 +171,16 @@ def an_answer(text: str = "{}", *, tokens: int = 2, **fields: Any) -> Completion
 async def all_of(awaitables: Iterable[Awaitable[T]]) -> list[T | BaseException]:
     """What each came to, errors included."""
     return await asyncio.gather(*awaitables, return_exceptions=True)
+
+
+class Counted:
+    """Rows without end (or up to `end`), and how many were taken from them."""
+
+    def __init__(self, end: int = 10**9) -> None:
+        self.end = end
+        self.taken = 0
+
+    def __iter__(self) -> Iterator[int]:
+        for row in range(self.end):
+            self.taken += 1
+            yield row

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 
 import pytest
-from fakes import until
+from fakes import Counted, until
 
 from llmx.feed import HEAVY, Feed
 
@@ -240,19 +240,6 @@ async def test_one_row_may_be_heavier_than_all_may() -> None:
     """It is read and taken by itself."""
     feed = Feed(range(3), weigh=lambda row: 2 * HEAVY)
     assert [await feed.take(10) for _ in range(4)] == [[0], [1], [2], []]
-
-
-class Counted:
-    """Rows, and how many were taken from them."""
-
-    def __init__(self, end: int) -> None:
-        self.end = end
-        self.taken = 0
-
-    def __iter__(self) -> Iterator[int]:
-        for row in range(self.end):
-            self.taken += 1
-            yield row
 
 
 async def quiet(rows: Counted) -> None:

@@ -11,7 +11,7 @@ from contextlib import aclosing
 from decimal import Decimal
 
 import pytest
-from fakes import FakeClock, Gate, Log, LoopClock, Script, a_request, an_answer, settle_down, until
+from fakes import Counted, FakeClock, Gate, Log, LoopClock, Script, a_request, an_answer, settle_down, until
 from msgspec.structs import replace
 
 from llmx.ahead import Ahead, Done
@@ -51,19 +51,6 @@ async def collected(results: AsyncGenerator[int], seen: list[int] | None = None)
 
 async def same(row: int) -> int:
     return row
-
-
-class Counted:
-    """Rows without end (or up to `end`), and how many were taken from them."""
-
-    def __init__(self, end: int = 10**9) -> None:
-        self.end = end
-        self.taken = 0
-
-    def __iter__(self) -> Iterator[int]:
-        for row in range(self.end):
-            self.taken += 1
-            yield row
 
 
 @pytest.mark.simulated_time
@@ -319,12 +306,13 @@ async def test_run_writes_every_outcome(ordered: bool):
     written: list[Outcome] = []
 
     async def settle(prepared: Prepared) -> Outcome:
-        return Outcome(prepared.row)
+        return Outcome(prepared.record)
 
     await run(
         rows,
         prepare=prepared,
         settle=settle,
+        taken=unasked,
         write=written.extend,
         drained=at_once,
         concurrency=5,
@@ -342,7 +330,7 @@ async def test_a_writer_that_fails_ends_the_run():
         nonlocal begun
         begun += 1
         await asyncio.sleep(0)
-        return Outcome(prepared.row)
+        return Outcome(prepared.record)
 
     def full(outcomes: list[Outcome]) -> None:
         raise OSError("no space left on device")
@@ -354,6 +342,7 @@ async def test_a_writer_that_fails_ends_the_run():
             rows,
             prepare=prepared,
             settle=settle,
+            taken=unasked,
             write=full,
             drained=at_once,
             concurrency=5,
@@ -371,19 +360,32 @@ def as_it_is(outcome: Outcome) -> Outcome:
     return outcome
 
 
-def made(row: Record | Unreadable) -> Prepared:
+def made(row: Record) -> Prepared:
     """A row with a request of its own."""
-    return Prepared(row, a_request(str(row.index)) if isinstance(row, Record) else None)
+    return Prepared(row, a_request(str(row.index)))
 
 
-async def prepared(rows: list[Record | Unreadable]) -> list[Prepared]:
+async def prepared(rows: list[Record]) -> list[Prepared]:
     return [made(row) for row in rows]
 
 
-def settling(handler, *, stop: Stop | None = None, log: Log | None = None, present=as_it_is):
+def unasked(outcome: Outcome) -> None:
+    raise AssertionError("no row was done beforehand")
+
+
+def a_settler(handler, *, stop: Stop | None = None, log: Log | None = None, present=as_it_is, prepare=None):
     return Settler(
-        handler, present=present, clock=FakeClock(), stop=stop or Stop(), observer=log or Log()
-    ).settle
+        prepare or (lambda record: a_request(str(record.index))),
+        handler,
+        present=present,
+        clock=FakeClock(),
+        stop=stop or Stop(),
+        observer=log or Log(),
+    )
+
+
+def settling(handler, **options):
+    return a_settler(handler, **options).settle
 
 
 ROW = Record(0, {"text": "Ada"})
@@ -433,7 +435,9 @@ async def test_a_row_takes_as_long_as_its_call():
         await clock.advance(2.5)
         return an_answer()
 
-    settle = Settler(handler, present=as_it_is, clock=clock, stop=Stop(), observer=Log()).settle
+    settle = Settler(
+        lambda record: a_request(), handler, present=as_it_is, clock=clock, stop=Stop(), observer=Log()
+    ).settle
     assert (await settle(made(ROW))).seconds == 2.5
 
 
@@ -449,18 +453,22 @@ async def test_a_good_outcome_is_counted_as_it_is_presented():
     assert log.events == [RowSettled(outcome)]
 
 
-async def test_an_unreadable_line_ends_in_the_errors_without_a_call():
+def test_an_unreadable_line_ends_in_the_errors_without_a_call():
     """Its error and the line itself are the outcome."""
     script = Script(an_answer())
     line = Unreadable(3, line=4, origin="-", error=UnreadableRow("not JSON"), raw="{oops")
-    assert await settling(script)(made(line)) == Outcome(line, error=line.error, raw="{oops")
+    assert a_settler(script).prepared(line) == Outcome(line, error=line.error, raw="{oops")
     assert script.calls == 0
 
 
-async def test_a_row_whose_prompt_fails_ends_in_the_errors_without_a_call():
+def test_a_row_whose_prompt_fails_ends_in_the_errors_without_a_call():
     """A template that fails on one row's values fails that row."""
     script, error = Script(an_answer()), UnreadableRow("the prompt template failed on this row")
-    assert await settling(script)(Prepared(ROW, error=error)) == Outcome(ROW, error=error)
+
+    def prepare(record: Record) -> Request:
+        raise error
+
+    assert a_settler(script, prepare=prepare).prepared(ROW) == Outcome(ROW, error=error)
     assert script.calls == 0
 
 
@@ -492,6 +500,7 @@ async def test_no_call_follows_a_fatal_error():
             rows,
             prepare=prepared,
             settle=settle,
+            taken=unasked,
             write=lambda outcomes: None,
             drained=at_once,
             concurrency=10,
@@ -646,9 +655,28 @@ async def test_rows_that_are_done_wait_for_no_worker():
     async def ready(rows: list[int]) -> list[int | Done[int]]:
         return [Done(row) if row % 3 else row for row in rows]
 
-    ahead = Ahead(Feed(range(100)), ready)
-    assert await collected(amap(ask, ahead, concurrency=2, ordered=True, stop=Stop())) == list(range(100))
+    ahead, told = Ahead(Feed(range(100)), ready), list[int]()
+    results = amap(ask, ahead, concurrency=2, ordered=True, stop=Stop(), taken=told.append)
+    assert await collected(results) == list(range(100))
     assert asked == [row for row in range(100) if row % 3 == 0]
+    assert told == [row for row in range(100) if row % 3]
+
+
+async def test_rows_that_are_done_and_not_taken_do_not_count():
+    """A stop comes between: nobody is told of what does not come out."""
+    stop, told = Stop(), list[int]()
+
+    async def ready(rows: list[int]) -> list[Done[int]]:
+        return [Done(row) for row in rows]
+
+    def take(row: int) -> None:
+        told.append(row)
+        if row == 9:
+            stop.set(Interrupted(2))
+
+    ahead = Ahead(Feed(range(10_000)), ready)
+    results = amap(same, ahead, concurrency=2, ordered=True, stop=stop, taken=take)
+    assert await collected(results) == told == list(range(10))
 
 
 async def test_what_fails_while_rows_are_made_ready_ends_the_map():

@@ -37,7 +37,8 @@ def answered(variables: Mapping[str, str]) -> str | None:
 def _typed(shell: str, variables: Mapping[str, str]) -> tuple[list[str], str]:
     """The whole words after the program's name, and the one that is being typed."""
     if shell == "bash":
-        words, at = _split(variables.get("COMP_WORDS", "")), int(variables.get("COMP_CWORD", "0"))
+        words, number = _split(variables.get("COMP_WORDS", "")), variables.get("COMP_CWORD", "")
+        at = int(number) if number.isdecimal() else len(words)
         return words[1:at], words[at] if at < len(words) else ""
     line = variables.get("_TYPER_COMPLETE_ARGS", "")
     words = _split(line)[1:]

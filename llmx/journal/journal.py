@@ -21,7 +21,7 @@ from llmx.environment import private
 from llmx.errors import LlmxError, OutputFailed, UsageError
 from llmx.journal.entries import answer_entry, caps_of, completion_of, identity, now, row_entry
 from llmx.journal.index import Index, Known, Place, RowState, Totals
-from llmx.journal.lines import decode, encode, scan
+from llmx.journal.lines import cut_torn_tail, decode, encode, encode_anyway, holds_answers, scan
 from llmx.journal.sync import GroupSync
 from llmx.system import OURS, system
 from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
@@ -93,7 +93,7 @@ class Journal:
         try:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | OURS, 0o600)
             try:
-                self._end = _cut_torn_tail(self._file)
+                self._end = cut_torn_tail(self._file)
                 self._index = Index(self.path.with_name("index.sqlite"), self._identify())
             except BaseException:
                 os.close(self._file)
@@ -109,7 +109,7 @@ class Journal:
             for stale in self.path.parent.glob("index.sqlite*"):
                 stale.unlink()
             with suppress(FileNotFoundError):
-                if _holds_answers(self.path):
+                if holds_answers(self.path):
                     system().replace(self.path, self.path.with_suffix(".old.jsonl"))
                 else:  # a start that bought nothing takes nothing away
                     self.path.unlink()
@@ -317,7 +317,9 @@ class Journal:
 
     def _append(self, *entries: Mapping[str, Any]) -> bool:
         """Write lines, together; whether that could be done."""
-        lines = [_encoded(entry) for entry in entries]
+        if not entries:
+            return True  # nothing to bring to the disk, either
+        lines = [encode_anyway(entry) for entry in entries]
         at = self._end
         try:
             self._write(b"".join(lines))
@@ -358,39 +360,11 @@ class Journal:
             self._on_failure(failure)
 
 
-def _encoded(entry: Mapping[str, Any]) -> bytes:
-    try:
-        return encode(entry)
-    except (RecursionError, TypeError, ValueError):  # a body that can be read, but not be written again
-        return encode({**entry, "body": {}})
-
-
-def _cut_torn_tail(file: int) -> int:
-    """Cut what a write that was not finished has left behind the last newline; the file's end."""
-    size = os.fstat(file).st_size
-    end = size
-    while end:
-        start = max(0, end - 65_536)
-        found = os.pread(file, end - start, start).rfind(b"\n")
-        if found >= 0:
-            end = start + found + 1
-            break
-        end = start
-    if end < size:
-        system().truncate(file, end)
-    return end
-
-
 def _is_known(outcome: Outcome, state: RowState) -> bool:
     """Whether the journal has this end of this row already, so that a replay adds nothing to it."""
     if outcome.attempts:
         return False
     return state.seen <= state.done if outcome.ok else state.failed
-
-
-def _holds_answers(path: Path) -> bool:
-    with path.open("rb") as file:
-        return any(line.entry is not None and line.entry.get("t") == "answer" for line in scan(file))
 
 
 def _failure(path: Path, error: OSError | sqlite3.Error) -> OutputFailed:

@@ -9,8 +9,10 @@ JSON all the same. A line that does not match is not used.
 from __future__ import annotations
 
 import json
+import os
 import zlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import orjson
@@ -18,8 +20,9 @@ from msgspec import Struct
 
 from llmx.records import to_json
 from llmx.records.integers import loads
+from llmx.system import system
 
-__all__ = ["Line", "decode", "encode", "scan"]
+__all__ = ["Line", "cut_torn_tail", "decode", "encode", "encode_anyway", "holds_answers", "scan"]
 
 MARK = b'{"crc":"'
 BODY = b',"body":'
@@ -46,6 +49,14 @@ def encode(entry: Mapping[str, Any]) -> bytes:
     """The entry as a whole line."""
     rest = to_json(entry)[1:]
     return b'%s%08x",%s\n' % (MARK, zlib.crc32(rest), rest)
+
+
+def encode_anyway(entry: Mapping[str, Any]) -> bytes:
+    """The same; without the body of an answer that can be read, but not be written again."""
+    try:
+        return encode(entry)
+    except (RecursionError, TypeError, ValueError):
+        return encode({**entry, "body": {}})
 
 
 def decode(line: bytes, *, body: bool = True) -> dict[str, Any] | None:
@@ -95,3 +106,25 @@ def _lines(line: bytes, at: int) -> Iterator[Line]:
         end = len(line) if other < 0 else other
         yield Line(at + start, end - start, entry)
         start = end
+
+
+def cut_torn_tail(file: int) -> int:
+    """Cut what a write that was not finished has left behind the last newline; the file's end."""
+    size = os.fstat(file).st_size
+    end = size
+    while end:
+        start = max(0, end - 65_536)
+        found = os.pread(file, end - start, start).rfind(b"\n")
+        if found >= 0:
+            end = start + found + 1
+            break
+        end = start
+    if end < size:
+        system().truncate(file, end)
+    return end
+
+
+def holds_answers(path: Path) -> bool:
+    """Whether a journal holds any, which were paid for."""
+    with path.open("rb") as file:
+        return any(line.entry is not None and line.entry.get("t") == "answer" for line in scan(file))

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmx.providers.catalog import CatalogEntry
-from llmx.providers.codec import HandlerCodec, answer_json, handlers_for, wire_model
+from llmx.providers.codec import HandlerCodec, answer_json, handlers_for, planned_codec, wire_model
 from llmx.providers.forms import Body
 from llmx.providers.modes import Plan
-from llmx.providers.plans import kept
 from llmx.providers.posting import Reading, counted
 from llmx.providers.transports import LeanTransport, SdkTransport, Transport, custom_headers, http_client
 from llmx.records.values import to_json
@@ -111,11 +110,9 @@ def messages_codec(
             tool["input_schema"] = {k: v for k, v in tool["input_schema"].items() if k not in _SAID}
         return dict(body)
 
-    def correct(body: Body, response: Any, error: Exception) -> Body:
-        return dict(handlers_for(entry.handlers, plan.mode).reask_handler(body, response, error))
-
-    parts = [entry.handlers, plan.mode, schema.name, schema.description, plan.wire.schema, parameters]
-    return HandlerCodec(schema, build, correct, _message, cap_is_ours, kept(plans, build, *parts))
+    return planned_codec(
+        entry, schema, plan, parameters, build, _message, cap_is_ours=cap_is_ours, plans=plans
+    )
 
 
 def _message(body: Mapping[str, Any]) -> Any:

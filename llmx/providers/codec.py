@@ -10,11 +10,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
+from llmx.providers.catalog import CatalogEntry
 from llmx.providers.forms import CAPS, Body, Form, FormError, Planner, planned, shape_of
+from llmx.providers.modes import Plan
+from llmx.providers.plans import changed, kept
 from llmx.schemas import Schema
 from llmx.types import Completion
 
@@ -22,7 +26,16 @@ if TYPE_CHECKING:
     from instructor.v2.core.registry import ModeHandlers
     from pydantic import BaseModel
 
-__all__ = ["Body", "Codec", "HandlerCodec", "answer_json", "handlers_for", "modes_of", "wire_model"]
+__all__ = [
+    "Body",
+    "Codec",
+    "HandlerCodec",
+    "answer_json",
+    "handlers_for",
+    "modes_of",
+    "planned_codec",
+    "wire_model",
+]
 
 Message = Mapping[str, Any]
 
@@ -124,6 +137,33 @@ class _Told(ValueError):
 def _copy(body: Mapping[str, Any]) -> Body:
     """A copy that instructor's handlers may append to."""
     return {name: list(value) if isinstance(value, list) else value for name, value in body.items()}
+
+
+def planned_codec(
+    entry: CatalogEntry,
+    schema: Schema,
+    plan: Plan,
+    parameters: Mapping[str, Any],
+    build: Callable[[list[Body]], Body],
+    response: Callable[[Mapping[str, Any]], Any],
+    *,
+    cap_is_ours: bool,
+    plans: Path | None,
+) -> HandlerCodec:
+    """A codec whose bodies are planned once for all runs; instructor is imported for the plan, and for re-asks.
+
+    Args:
+        build, response: see `HandlerCodec`.
+        plans: the folder of the plans that are kept.
+    """
+
+    def correct(body: Body, response: Any, error: Exception) -> Body:
+        return dict(handlers_for(entry.handlers, plan.mode).reask_handler(body, response, error))
+
+    asked = [entry.handlers, plan.mode, plan.strict, plan.wire.schema, parameters]
+    written = [changed(__file__), changed(build.__code__.co_filename)]  # the version is not, in a checkout
+    planner = kept(plans, build, schema.name, schema.description, *asked, *written)
+    return HandlerCodec(schema, build, correct, response, cap_is_ours, planner)
 
 
 def handlers_for(provider: str, mode: str) -> ModeHandlers:

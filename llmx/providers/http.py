@@ -11,6 +11,7 @@ import asyncio
 import socket
 import time
 import zlib
+from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, urlsplit
@@ -68,7 +69,7 @@ class HttpResponse(Struct, frozen=True):
         headers: by lower-case name; what is there several times is joined by commas.
     """
 
-    status: int
+    status_code: int
     headers: Mapping[str, str]
     content: bytes
 
@@ -87,7 +88,7 @@ class HttpClient:
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
         self._url = urlsplit(url)
         self._head = _head(self._url, headers)
-        self._idle: list[_Connection] = []
+        self._idle: deque[_Connection] = deque()
         self._open: set[_Connection] = set()
         self._addresses = _Addresses(self._url)
         self._tls: ssl.SSLContext | None = None
@@ -108,7 +109,13 @@ class HttpClient:
             raise
         if connection.is_reusable:
             self._idle.append(connection)
+        self._let_go()
         return response
+
+    def _let_go(self) -> None:
+        """Close what has been idle for too long: those that were used last come last."""
+        while self._idle and time.monotonic() - self._idle[0].idle_since >= KEEPALIVE:
+            self._idle.popleft().abort()
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -119,11 +126,11 @@ class HttpClient:
 
     def _reused(self) -> _Connection | None:
         """The connection that was used last, so that those which are not needed grow old."""
+        self._let_go()
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_reusable and time.monotonic() - connection.idle_since < KEEPALIVE:
+            if connection.is_reusable:
                 return connection
-            connection.abort()
         return None
 
     async def _connected(self) -> _Connection:

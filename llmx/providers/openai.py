@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmx.providers.catalog import CatalogEntry
-from llmx.providers.codec import HandlerCodec, answer_json, handlers_for, wire_model
+from llmx.providers.codec import HandlerCodec, answer_json, handlers_for, planned_codec, wire_model
 from llmx.providers.forms import Body
 from llmx.providers.modes import Plan
-from llmx.providers.plans import kept
 from llmx.providers.posting import Reading, counted
 from llmx.providers.transports import LeanTransport, SdkTransport, Transport, custom_headers, http_client
 from llmx.schemas import Schema
@@ -118,19 +117,9 @@ def chat_codec(
             body["response_format"]["json_schema"]["strict"] = True
         return dict(body)
 
-    def correct(body: Body, response: Any, error: Exception) -> Body:
-        return dict(handlers_for(entry.handlers, plan.mode).reask_handler(body, response, error))
-
-    parts = [
-        entry.handlers,
-        plan.mode,
-        plan.strict,
-        schema.name,
-        schema.description,
-        plan.wire.schema,
-        parameters,
-    ]
-    return HandlerCodec(schema, build, correct, chat_completion, cap_is_ours, kept(plans, build, *parts))
+    return planned_codec(
+        entry, schema, plan, parameters, build, chat_completion, cap_is_ours=cap_is_ours, plans=plans
+    )
 
 
 def chat_completion(body: Mapping[str, Any]) -> Any:

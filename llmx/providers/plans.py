@@ -1,7 +1,7 @@
 """Request plans on disk: what instructor makes of a schema is the same every time, and importing it takes seconds.
 
-A plan is kept by all that it is made of: schema, mode, parameters, the roles of the messages, and the versions of
-llmx and instructor. One that cannot be read is made anew.
+A plan is kept by all that it is made of: schema, mode, parameters, the roles of the messages, the versions of llmx and
+instructor, and when the code of ours that makes it was last changed. One that cannot be read is made anew.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from llmx.environment import private
 from llmx.providers.forms import Body, Planner, RequestPlan, Shape, gaps_of, planned
 from llmx.records.values import to_json
 
-__all__ = ["KEPT", "kept"]
+__all__ = ["KEPT", "changed", "kept"]
 
 KEPT = 500
 """Plans that are kept, of some kilobytes each; the oldest ones go first."""
@@ -64,10 +64,17 @@ def _version_of(package: str) -> str:
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         return ""
-    init = Path(spec.origin)
-    place = init.parent.parent
+    place = Path(spec.origin).parent.parent
     names = [path.name for path in place.glob(f"{package}-*-info")]
-    return " ".join([*sorted(names), str(init.stat().st_mtime_ns)])
+    return " ".join([*sorted(names), str(changed(spec.origin))])
+
+
+def changed(file: str) -> int:
+    """When a file was, in nanoseconds since 1970; 0 where it is none of its own, as in an archive."""
+    try:
+        return Path(file).stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 class _Shelf(Struct, frozen=True):

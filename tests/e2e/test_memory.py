@@ -18,16 +18,16 @@ PROGRAM = textwrap.dedent("""
     from llmx.types import Outcome
 
     async def prepare(rows):
-        return [Prepared(row) for row in rows]
+        return [Prepared(row, None) for row in rows]
 
     async def settle(prepared):
-        return Outcome(prepared.row, value=prepared.row.data)
+        return Outcome(prepared.record, value=prepared.record.data)
 
     async def main(path):
         env = Environment(cwd=Path(path).parent)
         sink = open_sink("out.jsonl", env=env)
         write = lambda outcomes: sink.write(*(outcome.value for outcome in outcomes))
-        await run(open_source([path], env=env), prepare=prepare, settle=settle, write=write, drained=sink.drained, concurrency=100, ordered=True, stop=Stop())
+        await run(open_source([path], env=env), prepare=prepare, settle=settle, taken=None, write=write, drained=sink.drained, concurrency=100, ordered=True, stop=Stop())
         sink.close()
 
     asyncio.run(main(sys.argv[1]))

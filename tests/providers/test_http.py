@@ -308,7 +308,7 @@ async def test_every_status_is_a_response(serve, client, status):
     elsewhere = "Location: http://127.0.0.1:9/elsewhere"
     server = await serve(answering(response(b"why", elsewhere, status=f"{status} X")))
     answer = await client(server.url).post(b"")
-    assert (status, b"why", [1]) == (answer.status, answer.content, server.counts)
+    assert (status, b"why", [1]) == (answer.status_code, answer.content, server.counts)
 
 
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
@@ -428,7 +428,7 @@ async def test_nothing_is_there_to_unpack(serve, client, encoding):
     line = f"Content-Encoding: {encoding}"
     server = await serve(answering(response(b"", line, status="429 Slow Down")))
     answer = await client(server.url).post(b"")
-    assert (429, b"") == (answer.status, answer.content)
+    assert (429, b"") == (answer.status_code, answer.content)
 
 
 # Responses that are none
