@@ -184,6 +184,7 @@ class Engine:
         ready: makes what `settle` takes of rows, and has what is stored of them read meanwhile.
         questions: the fingerprints under which answers to a row's request may be stored, in the order of the chain.
         cache: where it looks first.
+        observer: to be told what happens to rows elsewhere.
         all_taken: to be told when no further row will be taken.
     """
 
@@ -196,6 +197,7 @@ class Engine:
     ready: Prepare
     questions: Callable[[Request], list[str]]
     cache: Cache
+    observer: Observer
     all_taken: Callable[[], None]
 
 
@@ -263,13 +265,14 @@ def _engine(
         [coalesced()],
     )
     prepare = preparer(endpoints[0], prompt, parts.schema, presenter)
+    observer = fan_out(parts.observer, FirstRows(parts.stop))
     settler = Settler(
         handler,
         stored=_stored(lanes[0].name, parts),
         present=presenter.present,
         clock=parts.clock,
         stop=parts.stop,
-        observer=fan_out(parts.observer, FirstRows(parts.stop)),
+        observer=observer,
     )
     ceilings = [traffic(endpoint, settings).ceiling for endpoint in endpoints]
     return Engine(
@@ -282,6 +285,7 @@ def _engine(
         _readier(prepare, settler, parts.cache, journal),
         lambda request: [lane.address(request).fingerprint for lane in lanes],
         parts.cache,
+        observer,
         parts.hedges.all_taken,
     )
 

@@ -37,6 +37,7 @@ __all__ = [
     "RetrySent",
     "RetryStarted",
     "RowSettled",
+    "RowsSkipped",
     "RunEnded",
     "RunStarted",
     "Throttled",
@@ -265,6 +266,13 @@ class RowSettled:
     outcome: Outcome
 
 
+@dataclass(frozen=True, slots=True)
+class RowsSkipped:
+    """The first rows ended well in an earlier session, and the output has them: they are settled."""
+
+    count: int
+
+
 Event = (
     RunStarted
     | RunEnded
@@ -288,6 +296,7 @@ Event = (
     | HedgeEnded
     | Reasked
     | RowSettled
+    | RowsSkipped
 )
 
 

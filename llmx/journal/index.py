@@ -21,9 +21,10 @@ from typing import Any
 from llmx.behind import Behind, Overlay, Unknown
 from llmx.journal.entries import count, dollars
 from llmx.journal.lines import Line, decode, encode
-from llmx.journal.tables import AnswerRow, RowRow, Tables
+from llmx.journal.prefix import Checkpoint, checkpoint_of, number
+from llmx.journal.tables import AnswerRow, RowRow, Tables, settled_last
 
-__all__ = ["Index", "Known", "Place", "RowState", "Totals", "number"]
+__all__ = ["Index", "Known", "Place", "RowState", "Totals", "number", "settled_so_far"]
 
 COMMIT_EVERY, COMMIT_SECONDS = 1_000, 1.0
 """Lines folded, and time, between two commits: as many are folded again after a crash."""
@@ -34,7 +35,7 @@ MOST_BEHIND = 20_000
 BATCH = 50_000
 """Lines put into the tables together where many are caught up with: sorted, they touch each page once."""
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,9 @@ class Totals:
     Args:
         generation: how many runs came to their end before what follows now.
         session: how often a run was begun or resumed.
+        since: the session that was the last to begin with the first row.
+        skipped: rows that the last one did not look at, as the output had them.
+        written: how far the output has come, None where nobody knows, or where it is complete.
         config: the digest of what the last session asked.
         answers: paid ones; `cost` in US dollars, None when that of any is unknown.
         questions: those of them that were no answers to a re-ask.
@@ -79,6 +83,9 @@ class Totals:
 
     generation: int = 0
     session: int = 0
+    since: int = 0
+    skipped: int = 0
+    written: Checkpoint | None = None
     config: str = ""
     answers: int = 0
     questions: int = 0
@@ -90,11 +97,6 @@ class Totals:
 
 
 NEVER_MET = RowRow(None, 0, 0, 0, 0)
-
-
-def number(digest: str) -> int:
-    """The first 63 bits of a hex digest. Two digests that share them are told apart by the line itself."""
-    return int(digest[:16], 16) >> 1
 
 
 _PutAnswer = Callable[[int, int, int, int], None]
@@ -136,8 +138,7 @@ class Index:
         state = decode(text.encode())
         if state is None or state["journal"] != self.journal or state["version"] != VERSION:
             raise ValueError("the index of another journal")
-        cost = state["totals"].pop("cost")
-        self.totals = Totals(**state["totals"], cost=None if cost is None else Decimal(cost))
+        self.totals = _totals_of(state["totals"])
         self.covered = int(state["covered"])
 
     def begin_anew(self) -> None:
@@ -211,6 +212,8 @@ class Index:
                 self._fold_start(entry)
             case "end":
                 self._fold_end(entry)
+            case "written":
+                self.totals.written = checkpoint_of(entry)
             case "journal":
                 pass  # the first line: who it is
             case _:
@@ -220,7 +223,10 @@ class Index:
         config = entry["config"]
         if not isinstance(config, str):
             raise TypeError("a config that is no text")
+        self.totals.skipped = count(entry.get("skipped", 0))
         self.totals.session += 1
+        if not self.totals.skipped:
+            self.totals.since = self.totals.session
         self.totals.config = config
         self.totals.complete = False
 
@@ -228,6 +234,8 @@ class Index:
         complete = entry["complete"] is True
         self.totals.complete = complete
         self.totals.generation += complete
+        if complete:
+            self.totals.written = None
 
     def _fold_answer(self, entry: Mapping[str, Any], at: int, size: int, put: _PutAnswer) -> None:
         totals, usage = self.totals, entry["usage"]
@@ -303,7 +311,7 @@ class Index:
         found = self._row(number(identity))
         if found is None or found.config is None:
             return None
-        return Known(bool(found.failed), found.session == self.totals.session)
+        return Known(bool(found.failed), found.session >= self.totals.since)
 
     def done(self, config: str) -> int:
         """How many rows are done under a config."""
@@ -311,9 +319,9 @@ class Index:
         return self._tables.done(config)
 
     def last_rows(self) -> int:
-        """How many different rows the last session has settled."""
+        """How many different rows the last session has settled, those included that it skipped."""
         self.commit()
-        return self._tables.settled(self.totals.session)
+        return self._tables.settled(self.totals.since)
 
     def rows(self) -> int:
         """How many different rows have been settled, under whatever config."""
@@ -381,3 +389,29 @@ class Index:
         if self._behind is not None:
             self._behind.close()
         self._tables.close()
+
+
+def _totals_of(said: Mapping[str, Any]) -> Totals:
+    """Totals as they were before they were JSON. Raises KeyError, TypeError or ValueError: they are none of ours."""
+    cost, written = said["cost"], said["written"]
+    parts = {
+        "cost": None if cost is None else Decimal(cost),
+        "written": None if written is None else Checkpoint(**written),
+    }
+    return Totals(**{**said, **parts})
+
+
+def settled_so_far(path: Path) -> tuple[int, int] | None:
+    """Rows of the last session that ended well and that failed, from an index that somebody may be writing.
+
+    At least so many: what was folded since the last commit is not there yet. None when nobody knows.
+    """
+    found = settled_last(path)
+    state = None if found is None else decode(found.state.encode())
+    if found is None or state is None or state["version"] != VERSION:
+        return None
+    totals, ok, failed = _totals_of(state["totals"]), found.ok, found.failed
+    if totals.skipped and found.session < totals.session:  # it has come to no further row yet
+        ok = failed = 0
+    ok += totals.skipped
+    return (ok, failed) if ok or failed else None

@@ -11,8 +11,10 @@ import os
 import select
 import stat
 import time
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -21,14 +23,64 @@ from llmx.records.compression import Compressor
 from llmx.records.partials import final_of, open_partial, partial_of
 from llmx.system import system
 
-__all__ = ["FileTarget", "PackedTarget", "StreamTarget", "Target", "Through", "failed"]
+__all__ = [
+    "FileTarget",
+    "Growing",
+    "Mark",
+    "PackedTarget",
+    "StreamTarget",
+    "Target",
+    "Through",
+    "failed",
+]
 
 FLUSH_BYTES, FLUSH_SECONDS = 2**16, 1.0
 """What is put into an archive, and what passes, between two points up to which it can be read."""
 
 
+READ_AT_ONCE = 2**20
+"""Bytes of a file that are read at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far a file has come, and by what it is known again.
+
+    Args:
+        size: in bytes, from its beginning on.
+        crc: CRC-32 (ISO 3309) of them.
+        encoder: what whoever encodes the next row has to know of those before it, as JSON.
+    """
+
+    size: int = 0
+    crc: int = 0
+    encoder: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Growing(Protocol):
+    """An output whose file is its rows as they are, one behind the other: a later run can go on with it."""
+
+    @property
+    def mark(self) -> Mark:
+        """How far it has come; all of that is the kernel's."""
+        ...
+
+    def holds(self, mark: Mark) -> bool:
+        """Whether what an earlier run has left begins as it did at a mark. Reads that much; for any thread."""
+        ...
+
+    def go_on(self, mark: Mark) -> None:
+        """Keep what an earlier run has left up to a mark, and write behind it. Raises OutputFailed."""
+        ...
+
+
 class Target(Protocol):
     """Takes bytes until it is told how it ended."""
+
+    @property
+    def growing(self) -> Growing | None:
+        """Itself, where a later run can go on with what is there; None where it cannot."""
+        ...
 
     @property
     def rows_left(self) -> Path | None:
@@ -81,6 +133,7 @@ class FileTarget:
         self._shown = shown
         self._begun = False
         self._final = False
+        self._size = self._crc = 0
         try:
             self._file = open_partial(self.partial, shown)
         except OSError as error:
@@ -92,6 +145,37 @@ class FileTarget:
         if self._final:
             return self.path
         return self.partial if self._begun else None
+
+    @property
+    def growing(self) -> Growing | None:
+        """See `Target.growing`."""
+        return self
+
+    @property
+    def mark(self) -> Mark:
+        """See `Growing.mark`."""
+        return Mark(self._size, self._crc)
+
+    def holds(self, mark: Mark) -> bool:
+        """See `Growing.holds`."""
+        crc, left = 0, mark.size
+        try:
+            with self.partial.open("rb", buffering=0) as file:
+                while left and (data := file.read(min(left, READ_AT_ONCE))):
+                    crc, left = zlib.crc32(data, crc), left - len(data)
+        except OSError:  # as good as another file
+            return False
+        return not left and crc == mark.crc
+
+    def go_on(self, mark: Mark) -> None:
+        """See `Growing.go_on`."""
+        try:
+            system().truncate(self._file, mark.size)
+            os.lseek(self._file, mark.size, os.SEEK_SET)
+        except OSError as error:
+            raise failed(self._shown, error) from error
+        self._begun = True
+        self._size, self._crc = mark.size, mark.crc
 
     def begin(self) -> None:
         """Make the partial file this run's: what an earlier one left in it goes."""
@@ -109,6 +193,8 @@ class FileTarget:
         except OSError as error:
             self._take_back(len(data) - len(rest))
             raise failed(self._shown, error) from error
+        self._size += len(data)
+        self._crc = zlib.crc32(data, self._crc)
 
     @property
     def taken(self) -> bool:
@@ -192,6 +278,11 @@ class StreamTarget:
     @property
     def rows_left(self) -> Path | None:
         """See `Target.rows_left`: they have gone."""
+        return None
+
+    @property
+    def growing(self) -> Growing | None:
+        """See `Target.growing`: what has gone nobody can go on with."""
         return None
 
     def write(self, data: bytes) -> None:
@@ -287,6 +378,11 @@ class Through:
         return self._target.rows_left
 
     @property
+    def growing(self) -> Growing | None:
+        """See `Target.growing`."""
+        return self._target.growing
+
+    @property
     def taken(self) -> bool:
         """See `Target.taken`."""
         return self._target.taken
@@ -325,6 +421,11 @@ class PackedTarget(Through):
         self._unflushed = 0
         self._flushed_at = time.monotonic()
         self._begun = False
+
+    @property
+    def growing(self) -> Growing | None:
+        """See `Target.growing`: the archive's own state is not in the file."""
+        return None
 
     def write(self, data: bytes) -> None:
         """See `Target.write`."""

@@ -138,6 +138,7 @@ def test_totals_add_up(index: Index):
     assert index.totals == Totals(
         generation=1,
         session=2,
+        since=2,
         config="d",
         answers=2,
         questions=2,
