@@ -408,7 +408,7 @@ def settled_so_far(path: Path) -> tuple[int, int] | None:
     """
     found = settled_last(path)
     state = None if found is None else decode(found.state.encode())
-    if found is None or state is None or state["version"] != VERSION:
+    if found is None or state is None or state.get("version") != VERSION:
         return None
     totals, ok, failed = _totals_of(state["totals"]), found.ok, found.failed
     if totals.skipped and found.session < totals.session:  # it has come to no further row yet

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 
 from llmx.errors import InvalidAnswer, LlmxError, OutputFailed, UnreadableRow, UsageError
 from llmx.journal import Journal, Known, NoJournal, identity
-from llmx.journal.journal import VERSION
 from llmx.journal.index import Index
+from llmx.journal.journal import VERSION
 from llmx.journal.lines import encode
 from llmx.system import System, installed
 from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
