@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 
 from llmx.detached import in_thread
 from llmx.errors import InputFailed
@@ -23,12 +23,12 @@ __all__ = ["Checkpoints", "skipped"]
 EVERY = 1.0
 """Seconds between two notes."""
 
-AT_ONCE = 500
+AT_ONCE = 200
 """Rows that are read between two chances for the event loop to hear a signal."""
 
 
 class Checkpoints:
-    """Notes how far the output of one session has come, up to the first failed row.
+    """Notes how far the output of one session has come, up to the first row that failed or was not settled.
 
     Args:
         note: puts a checkpoint where the next session finds it.
@@ -55,13 +55,24 @@ class Checkpoints:
         self._chain = prefix.chain
         self._noted = prefix.chain.rows
 
+    def following(self, outcomes: Sequence[Outcome]) -> int:
+        """How many of these rows come right behind those that were written, with none left out in between.
+
+        A run that is stopped leaves rows out, and writes later ones that were under way.
+        """
+        first = self._chain.rows
+        if self._ended or outcomes[-1].record.index == first + len(outcomes) - 1:  # they are in their order
+            return len(outcomes)
+        places = enumerate((outcome.record.index for outcome in outcomes), first)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], places))
+
     def wrote(self, outcomes: Sequence[Outcome]) -> None:
         """The next rows ended well, and what came of them is written."""
         if not self._ended:
             self._chain.add(outcome.record for outcome in outcomes)
 
     def end(self) -> None:
-        """The next row is not in the file: what comes behind it cannot be gone on with."""
+        """The next row will not be in the file: what comes behind it cannot be gone on with."""
         if not self._ended:
             self.note()
             self._ended = True

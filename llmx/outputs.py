@@ -239,16 +239,30 @@ class Outputs:
 
     def _write_some(self, outcomes: Sequence[Outcome], *, failed: bool) -> None:
         if not failed:
-            self._results.write(*(row for outcome in outcomes for row in outcome.rows))
-            self._waiting += len(outcomes)
-            if self.checkpoints is not None:
-                self.checkpoints.wrote(outcomes)
+            self._write_good(outcomes)
             return
-        if self.checkpoints is not None:
-            self.checkpoints.end()
+        self._end_checkpoints()
         for outcome in outcomes:
             if outcome.error is not None:
                 self._write_error(outcome, outcome.error)
+
+    def _write_good(self, outcomes: Sequence[Outcome]) -> None:
+        following = len(outcomes) if self.checkpoints is None else self.checkpoints.following(outcomes)
+        if following:
+            self._write_rows(outcomes[:following])
+        if following < len(outcomes):
+            self._end_checkpoints()
+            self._write_rows(outcomes[following:])
+
+    def _write_rows(self, outcomes: Sequence[Outcome]) -> None:
+        self._results.write(*(row for outcome in outcomes for row in outcome.rows))
+        self._waiting += len(outcomes)
+        if self.checkpoints is not None:
+            self.checkpoints.wrote(outcomes)
+
+    def _end_checkpoints(self) -> None:
+        if self.checkpoints is not None:
+            self.checkpoints.end()
 
     def _write_error(self, outcome: Outcome, error: LlmxError) -> None:
         if self._errors_path is None:

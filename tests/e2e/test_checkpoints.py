@@ -128,10 +128,9 @@ def test_what_the_output_has_is_skipped(stopped: Folder):
         (ROWS, {"output": "out.csv", **TAGS}),
         (ROWS, {"into": "found", "key": "id"}),
         (ROWS, {"limit": 8}),
-        (ROWS, {"sample": 8}),
         ([{"text": "the same"}] * ROWS, {"cache": "exact"}),
     ],
-    ids=["csv", "tsv", "late columns", "explode", "explode csv", "into", "limit", "sample", "alike"],
+    ids=["csv", "tsv", "late columns", "explode", "explode csv", "into", "limit", "alike"],
 )
 def test_the_bytes_are_those_of_an_undisturbed_run(tmp_path: Path, rows: Any, options: dict[str, Any]):
     """Whatever the output looks like, and however often the run was stopped."""
@@ -144,6 +143,15 @@ def test_the_bytes_are_those_of_an_undisturbed_run(tmp_path: Path, rows: Any, op
     assert three.report.exit_code == 0
     if len(quotas) == 2:
         assert folder.skipped == [0, 3, 5]
+
+
+def test_a_sample_is_the_same_in_the_end(tmp_path: Path):
+    """Its rows leave others out: as far as they do not, they may be skipped."""
+    folder = Folder(tmp_path, 30, sample=20)
+    folder.stop(12)
+    assert folder.run().report.exit_code == 0
+    assert folder.skipped[1] < 12
+    assert folder.output.read_bytes() == folder.undisturbed()
 
 
 def test_a_warning_about_skipped_rows_is_given_at_the_end(tmp_path: Path):
@@ -296,11 +304,16 @@ def test_what_makes_no_other_output(stopped: Folder, changed: dict[str, Any]):
 
 @pytest.mark.parametrize(
     "options",
-    [{"order": "done"}, {"output": "out.jsonl.gz"}, {"output_format": "parquet"}, {"output": "-"}],
+    [
+        {"order": "done"},
+        {"output": "out.jsonl.gz"},
+        {"output_format": "parquet"},
+        {"output": "-"},
+    ],
     ids=lambda value: "+".join(map(str, value.values())),
 )
 def test_where_nothing_is_noted(tmp_path: Path, options: dict[str, Any]):
-    """No file has the rows as they are, in the input's order."""
+    """No file has the first rows as they are, in the input's order."""
     if options.get("output_format") == "parquet":
         pytest.importorskip("pyarrow")
     folder = Folder(tmp_path, **options)
