@@ -306,8 +306,9 @@ class Journal:
         return replace(state, seen=state.seen + before) if before else state
 
     def written(self, checkpoint: Checkpoint) -> None:
-        """Note how far the output has come."""
-        self._append(checkpoint_entry(checkpoint))
+        """Note how far the output has come, unless answers to its rows may be missing: those would be asked about again."""
+        if not self._failed:
+            self._append(checkpoint_entry(checkpoint))
 
     def end(self, *, complete: bool) -> None:
         """The run has ended; when it is complete, the rows that failed in it are worth asking again."""
