@@ -187,6 +187,7 @@ class Engine(Struct, frozen=True):
         taken: to be told of every row that is done at once, when it is taken.
         questions: the fingerprints under which answers to a row's request may be stored, in the order of the chain.
         cache: where it looks first.
+        observer: to be told what happens to rows elsewhere.
         all_taken: to be told when no further row will be taken.
     """
 
@@ -200,6 +201,7 @@ class Engine(Struct, frozen=True):
     taken: Callable[[Outcome], None]
     questions: Callable[[Request], list[str]]
     cache: Cache
+    observer: Observer
     all_taken: Callable[[], None]
 
 
@@ -267,6 +269,7 @@ def _engine(
         [coalesced()],
     )
     prepare = preparer(endpoints[0], prompt, parts.schema, presenter)
+    observer = fan_out(parts.observer, FirstRows(parts.stop))
     settler = Settler(
         prepare,
         handler,
@@ -274,7 +277,7 @@ def _engine(
         present=presenter.present,
         clock=parts.clock,
         stop=parts.stop,
-        observer=fan_out(parts.observer, FirstRows(parts.stop)),
+        observer=observer,
     )
     ceilings = [traffic(endpoint, settings).ceiling for endpoint in endpoints]
     return Engine(
@@ -288,6 +291,7 @@ def _engine(
         settler.taken,
         lambda request: [lane.address(request).fingerprint for lane in lanes],
         parts.cache,
+        observer,
         parts.hedges.all_taken,
     )
 

@@ -38,6 +38,7 @@ __all__ = [
     "RetrySent",
     "RetryStarted",
     "RowSettled",
+    "RowsSkipped",
     "RunEnded",
     "RunStarted",
     "Throttled",
@@ -244,6 +245,12 @@ class RowSettled(Struct, frozen=True):
     outcome: Outcome
 
 
+class RowsSkipped(Struct, frozen=True):
+    """The first rows ended well in an earlier session, and the output has them: they are settled."""
+
+    count: int
+
+
 Event = (
     RunStarted
     | RunEnded
@@ -267,6 +274,7 @@ Event = (
     | HedgeEnded
     | Reasked
     | RowSettled
+    | RowsSkipped
 )
 
 

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from llmx.checkpoints import Checkpoints, skipped
 from llmx.clock import Clock
 from llmx.detached import in_thread
 from llmx.engine import Engine, Talk, connected, engine, keyless, preparer
@@ -26,20 +28,21 @@ from llmx.events import (
     EndpointEnded,
     Event,
     Paused,
+    RowsSkipped,
     RunEnded,
     RunStarted,
     fan_out,
 )
-from llmx.journal import Manifest
+from llmx.journal import Manifest, Prefix
 from llmx.layers.stop import Stop
 from llmx.outputs import Outputs, errors_path
 from llmx.pipeline import run
-from llmx.planning import Plan
+from llmx.planning import Plan, open_rows
 from llmx.presenting import FlatRows, Presenter
 from llmx.providers import Endpoint
 from llmx.records import Sink, is_stream, open_sink
 from llmx.report.summary import Figures
-from llmx.schemas import list_fields, written_fields
+from llmx.schemas import list_fields
 from llmx.settings import Settings
 from llmx.state import NoState, Retried, State, open_state
 from llmx.survey import Survey, survey
@@ -124,8 +127,10 @@ async def execute(
             note=state.outstanding,
         ) as parts:
             done = await _introduce(plan, parts, state, talk, stop, retried)
-            outputs = await _begun(plan, state, stop)
+            plan, outputs = await _begun(plan, state, stop)
             figures(RunStarted(plan.source.total(), parts.label, parts.concurrency, done, parts.names))
+            if outputs.written:
+                parts.observer(RowsSkipped(outputs.written))
             async with talk.showing(figures):
                 complete = await _run(plan, parts, outputs, figures, stop)
     except (Stopped, asyncio.CancelledError):
@@ -186,13 +191,8 @@ def _end(
 
 def _presenter(plan: Plan) -> Presenter:
     """What makes output rows of a plan's outcomes."""
-    taken = [name for name, whole in _columns(plan).items() if whole]
+    taken = [name for name, whole in plan.columns.items() if whole]
     return FlatRows(plan.shape, plan.schema, list_fields(plan.schema), taken)
-
-
-def _columns(plan: Plan) -> dict[str, bool]:
-    """The columns of a flat file, see `Shape.columns`."""
-    return plan.shape.columns(plan.source.columns, written_fields(plan.schema), list_fields(plan.schema))
 
 
 async def _introduce(
@@ -296,15 +296,35 @@ def _report(
     return Report(figures, stop.reasons, left, written, errors, code, lost, *kept)
 
 
-async def _begun(plan: Plan, state: State | NoState, stop: Stop) -> Outputs:
-    """The outputs, once the system has let us open them all and note that the run has begun."""
+async def _begun(plan: Plan, state: State | NoState, stop: Stop) -> tuple[Plan, Outputs]:
+    """The outputs, once the system has let us open them all and note that the run has begun; and what is left of the plan.
+
+    Rows that the output of an earlier session has are not left; a stop while they are read leaves all as it was.
+    """
     outputs = await _open_outputs(plan, state, stop)
     try:
-        state.begin()
-    except LlmxError:
+        plan, prefix = await _without_done(plan, state, outputs, stop)
+        if prefix is not None:
+            outputs.go_on(prefix)
+        state.begin(prefix)
+    except BaseException:
+        plan.source.close()
         await outputs.finish(complete=False)
         raise
-    return outputs
+    return plan, outputs
+
+
+async def _without_done(
+    plan: Plan, state: State | NoState, outputs: Outputs, stop: Stop
+) -> tuple[Plan, Prefix | None]:
+    """The plan without the rows that the output has already, and these; where there are none, the whole plan."""
+    if outputs.checkpoints is None or state.checkpoint is None:
+        return plan, None
+    prefix = await skipped(iter(plan.source), state.checkpoint, outputs.checkpoints, stop)
+    if prefix is not None:
+        return plan, prefix
+    plan.source.close()
+    return replace(plan, source=open_rows(plan.settings, plan.env)), None
 
 
 async def _open_outputs(plan: Plan, state: State | NoState, stop: Stop) -> Outputs:
@@ -315,7 +335,7 @@ async def _open_outputs(plan: Plan, state: State | NoState, stop: Stop) -> Outpu
         stop,
         env=env,
         format=settings.output_format,
-        columns=_columns(plan),
+        columns=plan.columns,
         csv_safe=settings.csv_safe,
     )
     try:
@@ -328,10 +348,18 @@ async def _open_outputs(plan: Plan, state: State | NoState, stop: Stop) -> Outpu
             ours=errors is None,
             stale=settings.errors is None or state.had_errors_at(errors),
             errors_stream=await _opened(str(errors), stop, env=env, format="jsonl") if streams else None,
+            checkpoints=_checkpoints(state, results),
         )
     except BaseException:
         results.abandon()
         raise
+
+
+def _checkpoints(state: State | NoState, results: Sink) -> Checkpoints | None:
+    """Notes how far the results have come; None where no session could go on with them."""
+    if isinstance(state, NoState) or not state.resumable or results.growing is None:
+        return None
+    return Checkpoints(state.journal.written, results.growing, state.made_by)
 
 
 async def _opened(path: str, stop: Stop, *, env: Environment, **options: Any) -> Sink:

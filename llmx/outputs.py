@@ -14,9 +14,10 @@ from contextlib import contextmanager, nullcontext, suppress
 from itertools import groupby
 from pathlib import Path
 
+from llmx.checkpoints import Checkpoints
 from llmx.environment import Environment, private
 from llmx.errors import LlmxError, OutputFailed, PipeClosed, Stopped, UsageError
-from llmx.journal import STATE
+from llmx.journal import STATE, Prefix
 from llmx.layers.stop import Stop
 from llmx.records import (
     Sink,
@@ -147,12 +148,14 @@ class Outputs:
         results: already open: what is wrong with its path is said before the first call.
         errors: a file is opened at the first failed row, and tried at once, so that what is wrong with it is said
             before anything is paid for. None to drop failed rows.
+        checkpoints: told of what is written, in the order of the input; None where nothing could go on with it.
         errors_stream: where they go instead, open already: to open a pipe waits for its reader.
         ours: whether it is a file of the run's own folder, which is nobody else's business.
         stale: whether a file of that name is of an earlier run of this output, and goes when no row fails.
 
     Attributes:
-        written: good outcomes whose rows all went where they belong.
+        checkpoints: as given.
+        written: good outcomes whose rows all went where they belong, those of earlier sessions included.
 
     Raises:
         UsageError: another run is writing the errors.
@@ -169,6 +172,7 @@ class Outputs:
         ours: bool = False,
         stale: bool = True,
         errors_stream: Sink | None = None,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         self._results = results
         self._errors_path = errors
@@ -176,6 +180,7 @@ class Outputs:
         self._stale = stale
         self._env = env
         self._stop = stop
+        self.checkpoints = checkpoints
         self._errors = errors_stream
         if errors is not None and not is_stream(errors):
             self._open_errors(errors).abandon()
@@ -203,12 +208,20 @@ class Outputs:
             f"{str(path)!r} is of no earlier run of this output: it stays as it is",
         ]
 
+    def go_on(self, prefix: Prefix) -> None:
+        """Go on behind the rows that an earlier session has written. Raises OutputFailed."""
+        assert self.checkpoints is not None
+        self.checkpoints.go_on(prefix)
+        self.written = prefix.checkpoint.rows
+
     def write(self, outcomes: Sequence[Outcome]) -> None:
         """Write outcomes where they belong: those between two failed rows together."""
         for failed, some in groupby(outcomes, key=_failed):
             if not self._broken:
                 with self._guarded():
                     self._write_some(list(some), failed=failed)
+        if self.checkpoints is not None and not self._broken:
+            self.checkpoints.note_in_time()
 
     async def drained(self) -> None:
         """Return when whoever reads has taken what was written, or the run is stopped; other tasks go on meanwhile."""
@@ -226,12 +239,30 @@ class Outputs:
 
     def _write_some(self, outcomes: Sequence[Outcome], *, failed: bool) -> None:
         if not failed:
-            self._results.write(*(row for outcome in outcomes for row in outcome.rows))
-            self._waiting += len(outcomes)
+            self._write_good(outcomes)
             return
+        self._end_checkpoints()
         for outcome in outcomes:
             if outcome.error is not None:
                 self._write_error(outcome, outcome.error)
+
+    def _write_good(self, outcomes: Sequence[Outcome]) -> None:
+        following = len(outcomes) if self.checkpoints is None else self.checkpoints.following(outcomes)
+        if following:
+            self._write_rows(outcomes[:following])
+        if following < len(outcomes):
+            self._end_checkpoints()
+            self._write_rows(outcomes[following:])
+
+    def _write_rows(self, outcomes: Sequence[Outcome]) -> None:
+        self._results.write(*(row for outcome in outcomes for row in outcome.rows))
+        self._waiting += len(outcomes)
+        if self.checkpoints is not None:
+            self.checkpoints.wrote(outcomes)
+
+    def _end_checkpoints(self) -> None:
+        if self.checkpoints is not None:
+            self.checkpoints.end()
 
     def _write_error(self, outcome: Outcome, error: LlmxError) -> None:
         if self._errors_path is None:
@@ -272,6 +303,8 @@ class Outputs:
         A reader that takes nothing is waited for until the run is stopped, and then for `GRACE_SECONDS`; not at
         all by a task that is being cancelled.
         """
+        if self.checkpoints is not None and not self._broken and not (complete and self._stop.reason is None):
+            self.checkpoints.note()
         try:
             await self._finish(self._results, complete=complete and self._stop.reason is None)
         finally:

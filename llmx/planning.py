@@ -17,7 +17,7 @@ from llmx.layers.validate import describe
 from llmx.outputs import check_outputs
 from llmx.prompts import Example, Prompt, Selection, default_system
 from llmx.records import RecordSource, Shape, open_source, to_json
-from llmx.schemas import Schema, list_fields, load_schema, schema_of
+from llmx.schemas import Schema, list_fields, load_schema, schema_of, written_fields
 from llmx.schemas.keywords import property_schemas
 from llmx.settings import Settings
 from llmx.text import plural
@@ -64,6 +64,11 @@ class Plan(Struct, frozen=True):
         given = None if settings.system is None else system
         columns: Any = settings.input or {"all but": settings.key}
         return [given, examples, self.template, columns if self.prompt.row_is_shown else None]
+
+    @property
+    def columns(self) -> dict[str, bool]:
+        """The columns of a flat file, see `Shape.columns`."""
+        return self.shape.columns(self.source.columns, written_fields(self.schema), list_fields(self.schema))
 
     @property
     def doubt(self) -> str:

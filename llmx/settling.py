@@ -20,7 +20,7 @@ from llmx.errors import (
     RowError,
     Stopped,
 )
-from llmx.events import Event, Observer, RowSettled
+from llmx.events import Event, Observer, RowSettled, RowsSkipped
 from llmx.layers.stop import Stop
 from llmx.types import Completion, Handler, Outcome, Record, Request, Unreadable
 
@@ -158,6 +158,8 @@ class FirstRows:
 
     def __call__(self, event: Event) -> None:
         """Count rows until one is good or enough have failed."""
+        if isinstance(event, RowsSkipped):
+            self._left = None
         if self._left is None or not isinstance(event, RowSettled):
             return
         error = event.outcome.error

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from llmx._version import __version__
 from llmx.environment import private
@@ -25,9 +26,11 @@ from llmx.errors import OutputFailed, UsageError
 from llmx.inputs import Inputs
 from llmx.journal import (
     AtRisk,
+    Checkpoint,
     Journal,
     Manifest,
     NoJournal,
+    Prefix,
     RunFolder,
     forget_old,
     read_manifest,
@@ -38,7 +41,7 @@ from llmx.outputs import errors_path, flows
 from llmx.places import check_place, first_row, place_of
 from llmx.planning import Plan
 from llmx.providers import Endpoint
-from llmx.records import to_json
+from llmx.records import sink_format, to_json
 from llmx.report.summary import Figures
 from llmx.settings import as_options
 from llmx.spending import Risk, Spent
@@ -63,6 +66,9 @@ class NoState(Struct):
     past: Journal | None = None
     errors: Path | None = None
     emptied: int = 0
+    checkpoint: None = None
+    resumable: bool = False
+    made_by: str = ""
 
     def had_errors_at(self, path: Path | None) -> bool:
         """See `State.had_errors_at`: nobody knows."""
@@ -78,7 +84,7 @@ class NoState(Struct):
     def outstanding(self, risk: Risk) -> None:
         """See `State.outstanding`."""
 
-    def begin(self) -> None:
+    def begin(self, skipped: Prefix | None = None) -> None:
         """See `State.begin`."""
 
     def end(self, figures: Figures, stop: Stop, *, written: int, complete: bool, exit_code: int) -> None:
@@ -202,13 +208,37 @@ class State(Struct):
         if self.begun:
             self._write()
 
-    def begin(self) -> None:
-        """Rows are about to flow. Raises OutputFailed."""
+    @property
+    def resumable(self) -> bool:
+        """Whether what is written can be gone on with: the same rows come again, and would become the same.
+
+        They might not where functions of the user's take part: what these do now no digest can see.
+        """
+        again = all(path is not None and path.is_file() for path in self.plan.source.paths)
+        return again and self.plan.settings.order == "input" and not self.plan.schema.code
+
+    @property
+    def made_by(self) -> str:
+        """One digest of all that decides, beside the input's rows, what bytes come of them."""
+        plan, settings = self.plan, self.plan.settings
+        kind = sink_format(settings.output, settings.output_format)
+        columns = list(plan.columns.items())
+        shape = [asdict(plan.shape), settings.key, kind, columns, settings.csv_safe]
+        return _digest([self.config, self.manifest.llmx, plan.schema.fields, *shape])[:16]
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """How far the output had come that this session may go on with, None where it may not."""
+        found = self.journal.totals.written
+        return found if found is not None and found.made_by == self.made_by else None
+
+    def begin(self, skipped: Prefix | None = None) -> None:
+        """Rows are about to flow, but for those that are skipped. Raises OutputFailed."""
         try:
             self.folder.hold_room()
         except OSError as error:
             raise _failed(self.folder, error) from error
-        self.journal.begin(self.config)
+        self.journal.begin(self.config, skipped)
         self.begun = True
         self.manifest.sessions = self.journal.totals.session
         self._write()

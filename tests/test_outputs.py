@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,10 @@ from typing import Any
 import pytest
 from rehearsal import read_rows
 
+from llmx.checkpoints import Checkpoints
 from llmx.environment import Environment
 from llmx.errors import InvalidAnswer, OutputFailed, PipeClosed, UsageError
+from llmx.journal import Chain, Checkpoint
 from llmx.layers.stop import Stop
 from llmx.outputs import Outputs, check_outputs, errors_path
 from llmx.presenting import FlatRows
@@ -393,3 +397,73 @@ def test_failed_rows_may_be_dropped(env: Environment) -> None:
     outputs.write([BAD])
     end(outputs, complete=True)
     assert outputs.errors_path is None
+
+
+# How far they have come
+
+
+def noted(
+    tmp_path: Path, *batches: Sequence[Outcome], complete: bool = False
+) -> tuple[list[Checkpoint], bytes]:
+    """What is noted of outcomes that are written a few at a time, and the file that there is then."""
+    env = Environment(io.BytesIO(), io.BytesIO(), variables={}, cwd=tmp_path)
+    notes: list[Checkpoint] = []
+    results = open_sink("out.jsonl", env=env)
+    assert results.growing is not None
+    checkpoints = Checkpoints(notes.append, results.growing, "made by")
+    outputs = Outputs(results, tmp_path / "errors.jsonl", env=env, stop=Stop(), checkpoints=checkpoints)
+    for batch in batches:
+        outputs.write(batch)
+    asyncio.run(outputs.finish(complete=complete))
+    left = outputs.rows_left
+    return notes, left.read_bytes() if left else b""
+
+
+def placed(*places: int, failed: Collection[int] = ()) -> list[Outcome]:
+    """Rows at these places of the input."""
+    return [replace(BAD if n in failed else GOOD, record=Record(n, {"id": n})) for n in places]
+
+
+@pytest.mark.parametrize(
+    ("batches", "rows"),
+    [
+        ([placed(0, 1), placed(2)], 3),
+        ([placed(0, 1, 3, 4)], 2),
+        ([placed(0, 1), placed(3, 4)], 2),
+        ([placed(0, 1), placed(3), placed(2)], 2),
+        ([placed(0, 1, 2, 3, failed=[2])], 2),
+        ([placed(0, 1), placed(2, 3, failed=[2])], 2),
+        ([placed(1, 2)], 0),
+        ([placed(0, 1, failed=[0])], 0),
+        ([], 0),
+    ],
+    ids=[
+        "all",
+        "left out",
+        "left out before",
+        "disorder",
+        "failed",
+        "failed first",
+        "no first",
+        "bad first",
+        "none",
+    ],
+)
+def test_how_far_it_has_come(tmp_path: Path, batches: Sequence[Sequence[Outcome]], rows: int):
+    """Up to the first row that is not there, whatever comes behind it."""
+    notes, data = noted(tmp_path, *batches)
+    if not rows:
+        assert notes == []
+        return
+    (note,) = notes
+    size = len(b"".join(data.splitlines(keepends=True)[:rows]))
+    assert (note.rows, note.size, note.crc) == (rows, size, zlib.crc32(data[:size]))
+    chain = Chain()
+    chain.add(outcome.record for outcome in placed(*range(rows)))
+    assert note.chain == chain.digest
+
+
+def test_of_what_is_complete_nothing_is_noted(tmp_path: Path):
+    """The output itself says it."""
+    notes, data = noted(tmp_path, placed(0, 1), complete=True)
+    assert (notes, len(data.splitlines())) == ([], 2)

@@ -15,22 +15,25 @@ from llmx.journal.folder import (
     run_folder,
     runs_home,
 )
-from llmx.journal.index import Known
+from llmx.journal.index import Known, settled_so_far
 from llmx.journal.journal import Journal, identity
 from llmx.journal.lock import Lock
 from llmx.journal.manifest import AtRisk, InputFile, Manifest, read_manifest, write_manifest
+from llmx.journal.prefix import Chain, Checkpoint, Prefix
 from llmx.journal.recent import NoJournal
-from llmx.journal.tables import settled_so_far
 
 __all__ = [
     "STATE",
     "AtRisk",
+    "Chain",
+    "Checkpoint",
     "InputFile",
     "Journal",
     "Known",
     "Lock",
     "Manifest",
     "NoJournal",
+    "Prefix",
     "RunFolder",
     "folders_in",
     "forget_old",

@@ -12,20 +12,20 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import asdict
 
 from llmx.behind import Behind, Overlay, Unknown
 from llmx.journal.entries import count, dollars
 from llmx.journal.lines import Line, decode, encode
-from llmx.journal.tables import AnswerRow, RowRow, Tables
+from llmx.journal.prefix import checkpoint_of, number
+from llmx.journal.tables import AnswerRow, RowRow, Tables, settled_last
+from llmx.journal.totals import Totals, totals_entry, totals_of
 
-__all__ = ["Index", "Known", "Place", "RowState", "Totals", "number"]
+__all__ = ["Index", "Known", "Place", "RowState", "Totals", "number", "settled_so_far"]
 
 COMMIT_EVERY, COMMIT_SECONDS = 1_000, 1.0
 """Lines folded, and time, between two commits: as many are folded again after a crash."""
@@ -36,7 +36,7 @@ MOST_BEHIND = 20_000
 BATCH = 50_000
 """Lines put into the tables together where many are caught up with: sorted, they touch each page once."""
 
-VERSION = 2
+VERSION = 3
 
 
 class Place(Struct, frozen=True):
@@ -62,37 +62,7 @@ class Known(Struct, frozen=True):
     last: bool
 
 
-class Totals(Struct):
-    """What the whole journal holds.
-
-    Args:
-        generation: how many runs came to their end before what follows now.
-        session: how often a run was begun or resumed.
-        config: the digest of what the last session asked.
-        answers: paid ones; `cost` in US dollars, None when that of any is unknown.
-        questions: those of them that were no answers to a re-ask.
-        damaged: lines that cannot be trusted.
-        complete: the last session came to its end.
-    """
-
-    generation: int = 0
-    session: int = 0
-    config: str = ""
-    answers: int = 0
-    questions: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost: Decimal | None = Decimal(0)
-    damaged: int = 0
-    complete: bool = False
-
-
 NEVER_MET = RowRow(None, 0, 0, 0, 0)
-
-
-def number(digest: str) -> int:
-    """The first 63 bits of a hex digest. Two digests that share them are told apart by the line itself."""
-    return int(digest[:16], 16) >> 1
 
 
 _PutAnswer = Callable[[int, int, int, int], None]
@@ -134,8 +104,7 @@ class Index:
         state = decode(text.encode())
         if state is None or state["journal"] != self.journal or state["version"] != VERSION:
             raise ValueError("the index of another journal")
-        cost = state["totals"].pop("cost")
-        self.totals = Totals(**state["totals"], cost=None if cost is None else Decimal(cost))
+        self.totals = totals_of(state["totals"])
         self.covered = int(state["covered"])
 
     def begin_anew(self) -> None:
@@ -209,6 +178,8 @@ class Index:
                 self._fold_start(entry)
             case "end":
                 self._fold_end(entry)
+            case "written":
+                self.totals.written = checkpoint_of(entry)
             case "journal":
                 pass  # the first line: who it is
             case _:
@@ -218,7 +189,10 @@ class Index:
         config = entry["config"]
         if not isinstance(config, str):
             raise TypeError("a config that is no text")
+        self.totals.skipped = count(entry.get("skipped", 0))
         self.totals.session += 1
+        if not self.totals.skipped:
+            self.totals.since = self.totals.session
         self.totals.config = config
         self.totals.complete = False
 
@@ -226,6 +200,8 @@ class Index:
         complete = entry["complete"] is True
         self.totals.complete = complete
         self.totals.generation += complete
+        if complete:
+            self.totals.written = None
 
     def _fold_answer(self, entry: Mapping[str, Any], at: int, size: int, put: _PutAnswer) -> None:
         totals, usage = self.totals, entry["usage"]
@@ -301,7 +277,7 @@ class Index:
         found = self._row(number(identity))
         if found is None or found.config is None:
             return None
-        return Known(bool(found.failed), found.session == self.totals.session)
+        return Known(bool(found.failed), found.session >= self.totals.since)
 
     def done(self, config: str) -> int:
         """How many rows are done under a config."""
@@ -309,9 +285,9 @@ class Index:
         return self._tables.done(config)
 
     def last_rows(self) -> int:
-        """How many different rows the last session has settled."""
+        """How many different rows the last session has settled, those included that it skipped."""
         self.commit()
-        return self._tables.settled(self.totals.session)
+        return self._tables.settled(self.totals.since)
 
     def rows(self) -> int:
         """How many different rows have been settled, under whatever config."""
@@ -329,7 +305,7 @@ class Index:
             "journal": self.journal,
             "version": VERSION,
             "covered": self.covered,
-            "totals": asdict(self.totals),
+            "totals": totals_entry(self.totals),
         }
         return encode(state).decode()  # with a checksum: from a total that a bit has changed, money is told
 
@@ -379,3 +355,19 @@ class Index:
         if self._behind is not None:
             self._behind.close()
         self._tables.close()
+
+
+def settled_so_far(path: Path) -> tuple[int, int] | None:
+    """Rows of the last session that ended well and that failed, from an index that somebody may be writing.
+
+    At least so many: what was folded since the last commit is not there yet. None when nobody knows.
+    """
+    found = settled_last(path)
+    state = None if found is None else decode(found.state.encode())
+    if found is None or state is None or state.get("version") != VERSION:
+        return None
+    totals, ok, failed = totals_of(state["totals"]), found.ok, found.failed
+    if totals.skipped and found.session < totals.session:  # it has come to no further row yet
+        ok = failed = 0
+    ok += totals.skipped
+    return (ok, failed) if ok or failed else None

@@ -22,6 +22,7 @@ from llmx.errors import LlmxError, OutputFailed, UsageError
 from llmx.journal.entries import answer_entry, caps_of, completion_of, identity, now, row_entry
 from llmx.journal.index import Index, Known, Place, RowState, Totals
 from llmx.journal.lines import cut_torn_tail, decode, encode, encode_anyway, holds_answers, scan
+from llmx.journal.prefix import Checkpoint, Prefix, checkpoint_entry
 from llmx.journal.sync import GroupSync
 from llmx.system import OURS, system
 from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
@@ -29,7 +30,7 @@ from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
 __all__ = ["Journal", "identity"]
 
 
-VERSION = 1
+VERSION = 2
 """Of the file's format."""
 
 READ_AHEAD = 2**20
@@ -76,6 +77,7 @@ class Journal:
         self._begun_at: int | None = None
         self._used: set[str] = set()
         self._names: dict[int, str] = {}
+        self._skipped: Prefix | None = None
         if not fresh:
             self._open(catch_up=catch_up)
 
@@ -193,11 +195,12 @@ class Journal:
         except sqlite3.Error as error:
             raise _failure(self.path, error) from error
 
-    def begin(self, config: str) -> None:
+    def begin(self, config: str, skipped: Prefix | None = None) -> None:
         """A run begins, or goes on; one that starts over does so here and not before.
 
         Args:
             config: digest of what all its requests share; rows done under another are not done under this.
+            skipped: the first rows of the input, which ended well in an earlier session and do not come in this one.
 
         Raises:
             OutputFailed: the system refuses.
@@ -206,7 +209,10 @@ class Journal:
             self._set_aside()
             self._open()
         self._begun_at = self._end
-        self._append({"t": "start", "config": config, "time": now(), "llmx": __version__, "pid": os.getpid()})
+        self._skipped = skipped
+        rows = {} if skipped is None else {"skipped": skipped.checkpoint.rows}
+        about = {"config": config, **rows, "time": now(), "llmx": __version__, "pid": os.getpid()}
+        self._append({"t": "start", **about})
 
     def answer(self, request: Request) -> Completion | None:
         """The answer that was paid for earlier; None when there is none that can be used.
@@ -288,9 +294,20 @@ class Journal:
         """How a row ended, None where that is known."""
         row = outcome.record
         name = self._names.pop(row.index, None) or identity(row)
-        state = self._index.meet(name)
+        state = self._met(name)
         self.doubles += state.seen > 1 and isinstance(row, Record) and row.key is not None
         return None if _is_known(outcome, state) else row_entry(outcome, name, state.seen)
+
+    def _met(self, name: str) -> RowState:
+        """Note that a row has come; what is known of it, those like it among the skipped ones counted as seen."""
+        state = self._index.meet(name)
+        before = self._skipped.count(name) if state.done and self._skipped is not None else 0
+        return RowState(state.seen + before, state.done, state.failed) if before else state
+
+    def written(self, checkpoint: Checkpoint) -> None:
+        """Note how far the output has come, unless answers to its rows may be missing: those would be asked about again."""
+        if not self._failed:
+            self._append(checkpoint_entry(checkpoint))
 
     def end(self, *, complete: bool) -> None:
         """The run has ended; when it is complete, the rows that failed in it are worth asking again."""

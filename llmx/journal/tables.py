@@ -12,7 +12,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-__all__ = ["AnswerRow", "RowRow", "Tables", "settled_so_far"]
+__all__ = ["AnswerRow", "RowRow", "Settled", "Tables", "settled_last"]
 
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -38,7 +38,7 @@ ON CONFLICT (id) DO UPDATE SET
 """
 
 _SETTLED = """
-SELECT TOTAL(seen * (failed = 0)), TOTAL(seen * (failed <> 0)) FROM rows
+SELECT MAX(session), TOTAL(seen * (failed = 0)), TOTAL(seen * (failed <> 0)) FROM rows
 WHERE config IS NOT NULL AND session = (SELECT MAX(session) FROM rows)
 """
 
@@ -145,10 +145,10 @@ class Tables:
         query = "SELECT TOTAL(done) FROM rows WHERE config = ?"
         return int(self.db.execute(query, (config,)).fetchone()[0])
 
-    def settled(self, session: int | None = None) -> int:
-        """How many different rows have been settled, in one session or in all."""
-        query = "SELECT COUNT(*) FROM rows WHERE config IS NOT NULL AND session = ifnull(?, session)"
-        return int(self.db.execute(query, (session,)).fetchone()[0])
+    def settled(self, since: int = 0) -> int:
+        """How many different rows have been settled, in one session or later ones."""
+        query = "SELECT COUNT(*) FROM rows WHERE config IS NOT NULL AND session >= ?"
+        return int(self.db.execute(query, (since,)).fetchone()[0])
 
     def close(self) -> None:
         """Release the file; what was not finished is not kept."""
@@ -176,18 +176,25 @@ def _found(
     return found
 
 
-def settled_so_far(path: Path) -> tuple[int, int] | None:
-    """Rows of the last session that ended well and that failed, from an index that somebody may be writing.
+class Settled(NamedTuple):
+    """Rows of the last session that has met any: how many of them ended well, and failed; and the text that was written last."""
 
-    At least so many: what was folded since the last commit is not there yet. None when nobody knows.
-    """
+    session: int
+    ok: int
+    failed: int
+    state: str
+
+
+def settled_last(path: Path) -> Settled | None:
+    """What an index says that somebody may be writing; None when nobody knows."""
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
             db.execute("PRAGMA trusted_schema=OFF")
             if _definitions(db) != _own_definitions():
                 return None
-            ok, failed = db.execute(_SETTLED).fetchone()
-            return (int(ok), int(failed)) if ok or failed else None
+            session, ok, failed = db.execute(_SETTLED).fetchone()
+            (state,) = db.execute("SELECT value FROM meta WHERE name = 'state'").fetchone()
+            return Settled(int(session or 0), int(ok), int(failed), str(state))
     except (sqlite3.Error, ValueError, TypeError, OverflowError):
         return None
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from llmx.records.compression import MAX_EXPANSION
 from llmx.records.formats import FORMATS, SINK_FORMATS
+from llmx.records.growing import Growing, Mark
 from llmx.records.lines import MAX_ROW_BYTES
-from llmx.records.outputs import is_stream, same_file
+from llmx.records.outputs import is_stream, same_file, sink_format
 from llmx.records.partials import partial_of
 from llmx.records.reader import Unreadable
 from llmx.records.shape import Shape, error_row
@@ -22,6 +23,8 @@ __all__ = [
     "MAX_EXPANSION",
     "MAX_ROW_BYTES",
     "SINK_FORMATS",
+    "Growing",
+    "Mark",
     "RecordSource",
     "Shape",
     "Sink",
@@ -34,5 +37,6 @@ __all__ = [
     "open_source",
     "partial_of",
     "same_file",
+    "sink_format",
     "to_json",
 ]

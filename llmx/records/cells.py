@@ -59,6 +59,22 @@ class DelimitedEncoder:
         self._whole = self._header
         return self._line([self._text(name) for name in self._header]) if self._header else b""
 
+    @property
+    def state(self) -> dict[str, Any]:
+        """What was settled and noticed so far, as JSON."""
+        return {
+            "header": list(self._header),
+            "left_out": list(self._left_out),
+            "rows_cut": self._rows_cut,
+            "mended": self._mended,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on as an encoder that was in this state."""
+        self._header = self._whole = dict.fromkeys(state["header"])
+        self._left_out = dict.fromkeys(state["left_out"])
+        self._rows_cut, self._mended = state["rows_cut"], state["mended"]
+
     def encode(self, row: Mapping[str, Any]) -> bytes:
         """One row's line. Raises TypeError for a value that has no JSON."""
         cells = dict.fromkeys(self._header, "")

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from llmx.records.growing import Growing
 from llmx.records.parquet import BATCH, require_pyarrow
 from llmx.records.partials import building_of
 from llmx.records.targets import FileTarget, Target, failed
@@ -53,6 +54,11 @@ class ParquetSink:
     def rows_left(self) -> Path | None:
         """See `Sink.rows_left`."""
         return None if self._folder is not None else self._rows.rows_left
+
+    @property
+    def growing(self) -> Growing | None:
+        """See `Sink.growing`: the file is no rows."""
+        return None
 
     def write(self, *rows: Mapping[str, Any]) -> None:
         """See `Sink.write`."""

@@ -9,14 +9,24 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from msgspec.structs import replace
+
 from llmx.environment import Environment
 from llmx.records.cells import DelimitedEncoder
 from llmx.records.compression import compressor
 from llmx.records.delimited import DELIMITERS
 from llmx.records.formats import suffix_format
+from llmx.records.growing import Growing, Mark
 from llmx.records.inputs import shown
 from llmx.records.outputs import check_output, check_place, is_stream, sink_format
-from llmx.records.targets import FileTarget, PackedTarget, StreamTarget, Target, Through, failed
+from llmx.records.targets import (
+    FileTarget,
+    PackedTarget,
+    StreamTarget,
+    Target,
+    Through,
+    failed,
+)
 from llmx.records.terminal import TerminalTarget
 from llmx.records.values import to_json
 
@@ -34,6 +44,11 @@ class Sink(Protocol):
     @property
     def rows_left(self) -> Path | None:
         """The file where the rows are now: the final one, or its partial one; None when there is none."""
+        ...
+
+    @property
+    def growing(self) -> Growing | None:
+        """Where it is known how far the file has come, and a later run can go on with it; None elsewhere."""
         ...
 
     def write(self, *rows: Mapping[str, Any]) -> None:
@@ -163,6 +178,22 @@ class _DelimitedSink(Through):
         """See `Sink`."""
         return self._encoder.warnings()
 
+    @property
+    def growing(self) -> Growing | None:
+        """See `Sink.growing`."""
+        return None if self._target.growing is None else _Headed(self, self._target.growing)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What has to be known to go on behind the rows so far, as JSON: nothing before the header."""
+        return self._encoder.state if self._started else {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on as whoever was in this state."""
+        self._started = bool(state)
+        if state:
+            self._encoder.restore(state)
+
     def write(self, *rows: Mapping[str, Any]) -> None:
         """See `Sink.write`."""
         for lines in _together(map(self._line, rows)):
@@ -176,3 +207,25 @@ class _DelimitedSink(Through):
     def _end(self) -> None:
         if not self._started and (header := self._encoder.header({})):
             self._target.write(header)
+
+
+class _Headed:
+    """A file whose rows stand under a header."""
+
+    def __init__(self, sink: _DelimitedSink, file: Growing) -> None:
+        self._sink = sink
+        self._file = file
+
+    @property
+    def mark(self) -> Mark:
+        """See `Growing.mark`."""
+        return replace(self._file.mark, encoder=self._sink.state)
+
+    def holds(self, mark: Mark) -> bool:
+        """See `Growing.holds`."""
+        return self._file.holds(mark)
+
+    def go_on(self, mark: Mark) -> None:
+        """See `Growing.go_on`."""
+        self._file.go_on(mark)
+        self._sink.restore(mark.encoder)

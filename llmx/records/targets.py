@@ -11,6 +11,7 @@ import os
 import select
 import stat
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,10 +19,18 @@ from typing import Any, BinaryIO, Protocol
 
 from llmx.errors import OutputFailed
 from llmx.records.compression import Compressor
+from llmx.records.growing import Growing, Mark, begins_as
 from llmx.records.partials import final_of, open_partial, partial_of
 from llmx.system import system
 
-__all__ = ["FileTarget", "PackedTarget", "StreamTarget", "Target", "Through", "failed"]
+__all__ = [
+    "FileTarget",
+    "PackedTarget",
+    "StreamTarget",
+    "Target",
+    "Through",
+    "failed",
+]
 
 FLUSH_BYTES, FLUSH_SECONDS = 2**16, 1.0
 """What is put into an archive, and what passes, between two points up to which it can be read."""
@@ -29,6 +38,11 @@ FLUSH_BYTES, FLUSH_SECONDS = 2**16, 1.0
 
 class Target(Protocol):
     """Takes bytes until it is told how it ended."""
+
+    @property
+    def growing(self) -> Growing | None:
+        """Itself, where a later run can go on with what is there; None where it cannot."""
+        ...
 
     @property
     def rows_left(self) -> Path | None:
@@ -81,6 +95,7 @@ class FileTarget:
         self._shown = shown
         self._begun = False
         self._final = False
+        self._size = self._crc = 0
         try:
             self._file = open_partial(self.partial, shown)
         except OSError as error:
@@ -92,6 +107,30 @@ class FileTarget:
         if self._final:
             return self.path
         return self.partial if self._begun else None
+
+    @property
+    def growing(self) -> Growing | None:
+        """See `Target.growing`."""
+        return self
+
+    @property
+    def mark(self) -> Mark:
+        """See `Growing.mark`."""
+        return Mark(self._size, self._crc)
+
+    def holds(self, mark: Mark) -> bool:
+        """See `Growing.holds`."""
+        return begins_as(self.partial, mark)
+
+    def go_on(self, mark: Mark) -> None:
+        """See `Growing.go_on`."""
+        try:
+            system().truncate(self._file, mark.size)
+            os.lseek(self._file, mark.size, os.SEEK_SET)
+        except OSError as error:
+            raise failed(self._shown, error) from error
+        self._begun = True
+        self._size, self._crc = mark.size, mark.crc
 
     def begin(self) -> None:
         """Make the partial file this run's: what an earlier one left in it goes."""
@@ -109,6 +148,8 @@ class FileTarget:
         except OSError as error:
             self._take_back(len(data) - len(rest))
             raise failed(self._shown, error) from error
+        self._size += len(data)
+        self._crc = zlib.crc32(data, self._crc)
 
     @property
     def taken(self) -> bool:
@@ -192,6 +233,11 @@ class StreamTarget:
     @property
     def rows_left(self) -> Path | None:
         """See `Target.rows_left`: they have gone."""
+        return None
+
+    @property
+    def growing(self) -> Growing | None:
+        """See `Target.growing`: what has gone nobody can go on with."""
         return None
 
     def write(self, data: bytes) -> None:
@@ -287,6 +333,11 @@ class Through:
         return self._target.rows_left
 
     @property
+    def growing(self) -> Growing | None:
+        """See `Target.growing`."""
+        return self._target.growing
+
+    @property
     def taken(self) -> bool:
         """See `Target.taken`."""
         return self._target.taken
@@ -325,6 +376,11 @@ class PackedTarget(Through):
         self._unflushed = 0
         self._flushed_at = time.monotonic()
         self._begun = False
+
+    @property
+    def growing(self) -> Growing | None:
+        """See `Target.growing`: the archive's own state is not in the file."""
+        return None
 
     def write(self, data: bytes) -> None:
         """See `Target.write`."""

@@ -21,6 +21,7 @@ from llmx.events import (
     RetrySent,
     RetryStarted,
     RowSettled,
+    RowsSkipped,
     RunEnded,
     RunStarted,
 )
@@ -147,9 +148,8 @@ class Figures:
         """Fold one event."""
         self.traffic(event)
         match event:
-            case RowSettled():
-                self._settle(event.outcome)
-                self._count()
+            case RowSettled() | RowsSkipped():
+                self._settle(event)
             case AttemptStarted():
                 self._ahead_for = self._ahead_for if self.calls else self.seconds
                 self.calls += 1
@@ -194,7 +194,16 @@ class Figures:
             self.throttled += isinstance(event.error, RateLimited)
             self.maybe_billed += event.error.maybe_billed
 
-    def _settle(self, outcome: Outcome) -> None:
+    def _settle(self, event: RowSettled | RowsSkipped) -> None:
+        if isinstance(event, RowSettled):
+            self._settle_one(event.outcome)
+            self._count()
+            return
+        self.ok += event.count
+        self.resumed += event.count
+        self.ahead = self.settled
+
+    def _settle_one(self, outcome: Outcome) -> None:
         if outcome.error is None:
             self.ok += 1
             self.cached += outcome.source == "cache"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from llmx.schemas.inline import parse_inline
 from llmx.schemas.python_source import model_from_file, model_from_module
 from llmx.schemas.ready import ready_made
 from llmx.schemas.schema import Schema, schema_from_model
+from llmx.schemas.user_code import has_code
 from llmx.text import nearest
 
 __all__ = ["load_schema", "schema_of"]
@@ -50,11 +52,11 @@ def load_schema(spec: str, *, cwd: Path) -> Schema:
         return _ready(ready, spec)
     if (python := _PYTHON_FILE.fullmatch(spec)) and _is_path(python["path"], cwd):
         path = _existing(python["path"], cwd)
-        return schema_from_model(model_from_file(path, python["model"], source=python["path"]), source=spec)
+        return _of_the_user(model_from_file(path, python["model"], source=python["path"]), spec)
     if spec.lower().endswith(".json") and _is_path(spec, cwd):
         return _from_json(_existing(spec, cwd), spec)
     if module := _MODULE.fullmatch(spec):
-        return schema_from_model(model_from_module(module["module"], module["model"], cwd=cwd), source=spec)
+        return _of_the_user(model_from_module(module["module"], module["model"], cwd=cwd), spec)
     if re.search(r"[\s,:?|\[\]]", spec):
         return parse_inline(spec)
     raise _unknown(spec, cwd)
@@ -79,10 +81,14 @@ def schema_of(obj: type[BaseModel] | Mapping[str, Any] | str | Schema, *, cwd: P
 
         return schema_from_json(dict(obj), source=str(obj.get("title") or "schema"))
     if isinstance(obj, type) and issubclass(obj, BaseModel):
-        return schema_from_model(obj, source=obj.__name__)
+        return _of_the_user(obj, obj.__name__)
     raise UsageError(
         f"{obj!r} is not a schema", hint="pass a Pydantic model class, a JSON Schema dict or a spec"
     )
+
+
+def _of_the_user(model: type[BaseModel], source: str) -> Schema:
+    return replace(schema_from_model(model, source=source), code=has_code(model))
 
 
 def _ready(path: Path, name: str) -> Schema:

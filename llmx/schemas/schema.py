@@ -41,6 +41,7 @@ class Schema:
             `properties`, definitions are under `$defs`.
         source: the spec as the user gave it.
         description: what the whole object is about: the model's docstring; None when it has none.
+        code: whether functions of the user's take part in validating or writing: no fingerprint can see what they do.
         fields: names of the columns a result has, in order, computed fields included.
         fingerprint: sha256 in hex over name and JSON Schema; custom validators are not part of it.
     """
@@ -50,6 +51,7 @@ class Schema:
     json_schema: dict[str, Any] = field(repr=False)
     source: str
     description: str | None = None
+    code: bool = False
     fields: list[str] = field(init=False)
     fingerprint: str = field(init=False, repr=False)
     _last: list[Any] = field(init=False, repr=False, compare=False, default_factory=list)

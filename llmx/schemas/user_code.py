@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pydantic
 
 from llmx.errors import UsageError
 
-__all__ = ["code_failed"]
+__all__ = ["code_failed", "has_code"]
 
 _LONGEST = 300
+_OWN = ("computed_fields", "custom_init", "post_init")
 _NOT_THEIRS = (str(Path(__file__).parent), str(Path(pydantic.__file__).parent))
 
 
@@ -63,3 +65,19 @@ def _line(error: BaseException, path: Path | None) -> int | None:
             line = trace.tb_lineno
         trace = trace.tb_next
     return line
+
+
+def has_code(model: type[pydantic.BaseModel]) -> bool:
+    """Whether functions take part in validating or writing a model's instances: its own, or those of its parts."""
+    waiting: list[Any] = [model.__pydantic_core_schema__]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            if any(part.get(name) for name in _OWN):
+                return True
+            waiting += [value for name, value in part.items() if name != "metadata"]  # that is of JSON Schema
+        elif isinstance(part, list | tuple):
+            waiting += part
+        elif callable(part) and not isinstance(part, type):
+            return True
+    return False

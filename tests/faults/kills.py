@@ -69,7 +69,7 @@ def survive(llmx: Llmx, mock: Mock, *, kills: int, rows: int, concurrency: int, 
     Args:
         kills, rows: a session gets a few rows further before it is killed, `rows / kills` at most.
     """
-    scene = Scene(llmx, mock, "--cache", "off", rows=rows, concurrency=concurrency)
+    scene = Scene(llmx, mock, "--cache", "off", rows=rows, concurrency=concurrency, often=True)
     assassin, rng = _Assassin(mock), Random(seed)
     while len(scene.ledger.in_flight) < kills:
         code = _killed(scene, assassin, rng, rows // kills)

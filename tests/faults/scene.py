@@ -23,14 +23,22 @@ class Scene:
         mock: started with `log`.
         rows: how many there are in the input.
         options: beside the usual ones.
+        often: note how far the output has come with every row that is written.
     """
 
     def __init__(
-        self, llmx: Llmx, mock: Mock, *options: str, rows: int = 10, concurrency: int = CONCURRENCY
+        self,
+        llmx: Llmx,
+        mock: Mock,
+        *options: str,
+        rows: int = 10,
+        concurrency: int = CONCURRENCY,
+        often: bool = False,
     ) -> None:
         self.llmx = llmx
         self.mock = mock
         self.rows = rows
+        self._always = [{"checkpoints_every": 0.0}] if often else []
         self.journal = journal_of(llmx.cwd)
         self.ledger = Ledger(mock, self.journal)
         write_rows(llmx.cwd / "rows.jsonl", some_rows(rows))
@@ -54,15 +62,20 @@ class Scene:
         """The places in the input of the rows that the journal says are settled, as often as it does."""
         return sorted(entry["index"] for entry in entries(self.journal) if entry["t"] == "row")
 
+    @property
+    def skipped(self) -> list[int]:
+        """How many rows each session has skipped."""
+        return [entry.get("skipped", 0) for entry in entries(self.journal) if entry["t"] == "start"]
+
     def run(self, *faults: Fault, fault: Faults = ()) -> Finished:
         """The command once more; fails when it asks for what it had been answered before."""
-        done = self.llmx(*self.command, fault=[*(fault.wanted() for fault in faults), *fault])
+        done = self.llmx(*self.command, fault=[*self._always, *(fault.wanted() for fault in faults), *fault])
         self.ledger.session_ended()
         return done
 
     def run_until(self, watched: Callable[[int], None]) -> int:
         """The command once more, with its pid given to who will end it; its exit code."""
-        running, _, _ = self.llmx.piped(*self.command)
+        running, _, _ = self.llmx.piped(*self.command, fault=self._always)
         watched(running.pid)
         code = running.wait()
         self.ledger.session_ended()

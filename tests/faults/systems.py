@@ -17,6 +17,7 @@ from pathlib import Path
 from signal import SIGKILL
 from typing import Any
 
+from llmx import checkpoints
 from llmx.system import System
 
 __all__ = ["ANY", "Failing", "Fault", "Flushless", "Signalling", "faulty", "kind_of"]
@@ -25,6 +26,7 @@ ANY = "any point"
 """Counts all points together."""
 
 _END = b'"t":"end"'
+_WRITTEN = b'"t":"written"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,8 @@ class Fault:
     """A signal to oneself.
 
     Args:
-        point: "before send", "after receive"; or of a KIND, which is journal, output, errors or manifest: "KIND half
+        point: "before send", "after receive"; or of a KIND, which is journal, checkpoint (a line of the journal that is
+            one), output, errors or manifest: "KIND half
             written", "KIND written", "KIND truncated", "KIND synced", "KIND renaming", "KIND renamed"; or "journal
             end synced", "folder synced", ANY.
         at: the how-manieth time it is reached, from 1.
@@ -49,12 +52,15 @@ class Fault:
 
 
 def faulty(wanted: Sequence[Mapping[str, Any]]) -> System:
-    """The system with these faults; a bound on the size of files, or the loss of root's powers, is this process's."""
+    """The system with these faults; a bound on the size of files, the loss of root's powers, and how often it is noted
+    how far the output has come, are this process's."""
     for fault in wanted:
         if "file_size" in fault:
             resource.setrlimit(resource.RLIMIT_FSIZE, (fault["file_size"], resource.RLIM_INFINITY))
         if "powerless" in fault:
             _drop_powers()
+        if "checkpoints_every" in fault:
+            checkpoints.EVERY = fault["checkpoints_every"]
     return Signalling([Fault(**fault) for fault in wanted if "point" in fault])
 
 
@@ -107,7 +113,7 @@ class Signalling(System):
         ]
 
     def write(self, file: int, data: bytes | memoryview) -> int:
-        kind = _kind(file)
+        kind = "checkpoint" if _WRITTEN in bytes(data) else _kind(file)
         if signals := self._due(f"{kind} half written"):
             written = super().write(file, data[: len(data) // 2])
             for signal in signals:

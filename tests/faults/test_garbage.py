@@ -39,7 +39,7 @@ json_value = st.recursive(
 )
 digest = st.text("0123456789abcdef", min_size=16, max_size=64) | json_value
 entry = st.fixed_dictionaries(
-    {"t": st.sampled_from(["journal", "start", "answer", "row", "end", "later"]) | json_value},
+    {"t": st.sampled_from(["journal", "start", "answer", "row", "end", "written", "later"]) | json_value},
     optional={
         "id": digest,
         "fp": digest,
@@ -54,6 +54,13 @@ entry = st.fixed_dictionaries(
         "model": json_value,
         "finish": json_value,
         "body": json_value,
+        "skipped": json_value,
+        "rows": json_value,
+        "chain": digest,
+        "bytes": json_value,
+        "crc32": json_value,
+        "made_by": digest,
+        "encoder": json_value,
     },
 )
 line = entry.map(encode) | st.binary(max_size=60) | st.just(b"\n")

@@ -14,8 +14,9 @@ import pytest
 from peak import peak_kib
 
 from llmx.journal import index as module
-from llmx.journal.index import Index, Known, Place, RowState, Totals, number
+from llmx.journal.index import Index, Known, Place, RowState, Totals, number, settled_so_far
 from llmx.journal.lines import Line
+from llmx.journal.prefix import Checkpoint
 
 
 @pytest.fixture
@@ -138,6 +139,7 @@ def test_totals_add_up(index: Index):
     assert index.totals == Totals(
         generation=1,
         session=2,
+        since=2,
         config="d",
         answers=2,
         questions=2,
@@ -333,6 +335,7 @@ import sys
 from pathlib import Path
 from llmx.journal.index import Index
 from llmx.journal.lines import Line
+from llmx.journal.prefix import Checkpoint
 
 def lines(rows):
     for n in range(rows):
@@ -351,3 +354,68 @@ def test_memory_does_not_grow_with_the_index(tmp_path: Path):
     """Once its 8 MiB of pages are taken, rows cost nothing: 200,000 more, 9 MB on the disk, at most 3 MB."""
     few, many = (peak_kib(FOLDER, tmp_path / str(rows), str(rows)) for rows in (200_000, 400_000))
     assert many - few < 3_000
+
+
+# How far the output has come
+
+
+def written(rows: Any = 5, **fields: Any) -> dict[str, Any]:
+    return {"t": "written", "rows": rows, "chain": "c", "bytes": 70, "crc32": 9, "made_by": "m", **fields}
+
+
+def test_the_last_note_counts(index: Index):
+    """It outlives the session, and the process."""
+    fold(index, start(), written(3), written(5, encoder={"header": ["a"]}), end(complete=False), start())
+    assert again(index).totals.written == Checkpoint(5, "c", 70, 9, "m", {"header": ["a"]})
+
+
+def test_a_run_that_is_complete_cannot_be_gone_on_with(index: Index):
+    """Its rows are in the output itself."""
+    assert fold(index, start(), written(), end()).totals.written is None
+
+
+@pytest.mark.parametrize(
+    "fields", [{"rows": -1}, {"bytes": "x"}, {"crc32": None}, {"chain": 1}, {"encoder": []}]
+)
+def test_a_note_that_is_none_of_ours(index: Index, fields: dict[str, Any]):
+    """It is damage, and the one before it holds."""
+    fold(index, start(), written(3), written(**fields))
+    assert index.totals.written == Checkpoint(3, "c", 70, 9, "m")
+    assert index.totals.damaged == 1
+
+
+def test_rows_that_are_skipped_are_the_last_sessions_too(index: Index):
+    """As long as none begins with the first row."""
+    fold(index, start())
+    index.meet(a_digest("r"))
+    fold(index, row("r"), end(complete=False), {**start(), "skipped": 1}, row("s"), end(complete=False))
+    assert (index.known(a_digest("r")), index.last_rows()) == (Known(failed=False, last=True), 2)
+    fold(index, start(), row("s"))
+    assert (index.known(a_digest("r")), index.last_rows()) == (Known(failed=False, last=False), 1)
+
+
+def test_what_is_settled_so_far(index: Index):
+    """Rows that were skipped, and those that have come."""
+    fold(index, start())
+    for name in "abc":
+        index.meet(a_digest(name))
+        fold(index, row(name))
+    index.commit()
+    assert settled_so_far(index.path) == (3, 0)
+    fold(index, {**start(), "skipped": 2})
+    index.commit()
+    assert settled_so_far(index.path) == (2, 0)
+    index.meet(a_digest("c"))
+    index.commit()
+    assert settled_so_far(index.path) == (3, 0)
+
+
+def test_nothing_is_settled_where_nobody_knows(tmp_path: Path, index: Index):
+    """No index, one without rows, and one that is none of ours."""
+    assert settled_so_far(tmp_path / "none.sqlite") is None
+    fold(index, start())
+    index.commit()
+    assert settled_so_far(index.path) is None
+    index._tables.db.execute("UPDATE meta SET value = '{}'")
+    index._tables.db.commit()
+    assert settled_so_far(index.path) is None

@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from llmx.errors import InvalidAnswer, LlmxError, OutputFailed, UnreadableRow, UsageError
 from llmx.journal import Journal, Known, NoJournal, identity
 from llmx.journal.index import Index
+from llmx.journal.journal import VERSION
 from llmx.journal.lines import encode
 from llmx.system import System, installed
 from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
@@ -112,7 +113,7 @@ def test_an_index_that_is_wrong_is_made_anew(change: str, path: Path, opened: Op
 
 def test_a_later_versions_journal_is_refused(path: Path):
     """What it means nobody knows."""
-    path.write_bytes(encode({"t": "journal", "id": "x", "version": 2}))
+    path.write_bytes(encode({"t": "journal", "id": "x", "version": VERSION + 1}))
     with pytest.raises(UsageError, match="newer llmx"):
         Journal(path, on_failure=pytest.fail)
 
@@ -517,7 +518,7 @@ def test_the_first_line_names_the_journal(opened: Open, path: Path):
     closed(opened())
     closed(opened())
     (first,) = entries(path)
-    assert (first["t"], first["version"], len(first["id"])) == ("journal", 1, 32)
+    assert (first["t"], first["version"], len(first["id"])) == ("journal", VERSION, 32)
 
 
 def test_its_files_are_private(opened: Open, path: Path):

@@ -6,12 +6,14 @@ import pickle
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import AfterValidator, BaseModel, Field, computed_field, field_serializer, field_validator
 
 from llmx.errors import UsageError
-from llmx.schemas import load_schema
+from llmx.schemas import load_schema, schema_of
+from llmx.schemas.user_code import has_code
 
 IMPORT = "from pydantic import BaseModel\n"
 
@@ -199,3 +201,87 @@ def test_a_module_that_is_no_python(tmp_path: Path) -> None:
     assert problem(tmp_path, "module_of_nonsense:Row")[0].startswith(
         f"{tmp_path / 'module_of_nonsense.py'}:2: SyntaxError"
     )
+
+
+# Functions of the user's
+
+
+class Part(BaseModel):
+    """A part."""
+
+    size: int = Field(ge=0, description="in bytes")
+    tags: list[str] = []
+
+
+class Validated(Part):
+    """It has a validator."""
+
+    @field_validator("size")
+    @classmethod
+    def _checked(cls, size: int) -> int:
+        return size
+
+
+class Serialized(Part):
+    """It has a serializer."""
+
+    @field_serializer("size")
+    def _shown(self, size: int) -> int:
+        return size
+
+
+class Computed(Part):
+    """It has a computed field."""
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def double(self) -> int:
+        return 2 * self.size
+
+
+class Finished(Part):
+    """It is looked at when it is made."""
+
+    def model_post_init(self, context: Any) -> None:
+        self.tags.append("done")
+
+
+class Initialized(Part):
+    """It is made in its own way."""
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+
+
+class Annotations(BaseModel):
+    """A type brings the function."""
+
+    size: Annotated[int, AfterValidator(abs)]
+
+
+class Whole(BaseModel):
+    """Its parts have none."""
+
+    parts: list[Part | None]
+
+
+class Broken(BaseModel):
+    """A part has one."""
+
+    parts: dict[str, Validated]
+
+
+@pytest.mark.parametrize("model", [Part, Whole], ids=lambda model: model.__name__)
+def test_a_model_without_functions(model: type[BaseModel]):
+    """What it makes of an answer is all in its JSON Schema."""
+    assert not schema_of(model).code
+
+
+@pytest.mark.parametrize(
+    "model",
+    [Validated, Serialized, Computed, Finished, Initialized, Annotations, Broken],
+    ids=lambda model: model.__name__,
+)
+def test_a_model_with_functions(model: type[BaseModel]):
+    """Its own, or those of a part of it: what they do no digest can see."""
+    assert has_code(model)
