@@ -7,12 +7,12 @@ import io
 import os
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from rehearsal import read_rows
 
 from llmx.checkpoints import Checkpoints
