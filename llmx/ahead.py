@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
-from llmx.feed import Feed
-
-__all__ = ["Ahead", "Done"]
+__all__ = ["Ahead", "Done", "Given"]
 
 Row = TypeVar("Row")
 Ready = TypeVar("Ready")
@@ -27,6 +25,18 @@ class Done(Struct, Generic[Result], frozen=True):
     result: Result
 
 
+class Given(Protocol[Row]):
+    """Where rows come from."""
+
+    async def take(self, most: int) -> list[Row]:
+        """The next rows: one at least, `most` at most; none after the last."""
+        ...
+
+    def close(self) -> None:
+        """No more are wanted."""
+        ...
+
+
 class Ahead(Generic[Row, Ready]):
     """Rows of a feed that are made ready together, shortly before they are taken, and while others are taken.
 
@@ -37,7 +47,7 @@ class Ahead(Generic[Row, Ready]):
 
     def __init__(
         self,
-        feed: Feed[Row],
+        feed: Given[Row],
         ready: Callable[[list[Row]], Awaitable[Sequence[Ready]]],
         *,
         most: int = AHEAD,

@@ -21,9 +21,10 @@ from llmx.clock import Clock
 from llmx.environment import Environment
 from llmx.errors import UsageError
 from llmx.events import Observer, fan_out
-from llmx.journal import Journal, NoJournal
+from llmx.journal import NoJournal
 from llmx.lanes import Parts, lane, names_of, traffic
 from llmx.layers import compose
+from llmx.layers.budget import Allowance, Spending
 from llmx.layers.cache import looked_up
 from llmx.layers.coalesce import coalesced
 from llmx.layers.fallback import Lane, fallback
@@ -37,12 +38,25 @@ from llmx.report.summary import Figures
 from llmx.schemas import Schema
 from llmx.settings import EndpointTable, Settings
 from llmx.settling import FirstRows, Prepare, Prepared, Settler
+from llmx.share import ALONE, Share
 from llmx.spending import Outstanding, Spent, counts_money, spending
 from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
 
-__all__ = ["Engine", "Settle", "Talk", "connected", "engine", "keyless", "preparer"]
+__all__ = ["Engine", "RowJournal", "Settle", "Talk", "connected", "engine", "keyless", "preparer"]
 
 Settle = Callable[[Prepared], Awaitable[Outcome]]
+
+
+class RowJournal(Answers, Protocol):
+    """Where answers are kept, and how rows ended."""
+
+    def expect(self, fingerprints: Sequence[str], rows: Sequence[Record | Unreadable]) -> Future[None] | None:
+        """These will be asked for soon: done when what is known of them is at hand."""
+        ...
+
+    def settle(self, *outcomes: Outcome) -> None:
+        """Write down how rows ended."""
+        ...
 
 
 class Talk(Protocol):
@@ -188,6 +202,8 @@ class Engine(Struct, frozen=True):
         questions: the fingerprints under which answers to a row's request may be stored, in the order of the chain.
         cache: where it looks first.
         observer: to be told what happens to rows elsewhere.
+        spending: what calls are paid from.
+        hold: sends nothing to an endpoint of a name for so many seconds, and tells nobody.
         all_taken: to be told when no further row will be taken.
     """
 
@@ -202,6 +218,8 @@ class Engine(Struct, frozen=True):
     questions: Callable[[Request], list[str]]
     cache: Cache
     observer: Observer
+    spending: Spending
+    hold: Callable[[str, float], None]
     all_taken: Callable[[], None]
 
 
@@ -217,10 +235,12 @@ async def engine(
     observer: Observer,
     talk: Talk,
     presenter: Presenter,
-    journal: Journal | NoJournal | None = None,
+    journal: RowJournal | None = None,
     past: Answers | None = None,
     spent: Callable[[Sequence[Endpoint]], Spent] = lambda endpoints: Spent(),
     note: Outstanding = lambda risk: None,
+    share: Share = ALONE,
+    caps: Allowance | None = None,
 ) -> AsyncIterator[Engine]:
     """Everything between a row and its outcome, connected; released at the end.
 
@@ -229,6 +249,8 @@ async def engine(
         past: another run's journal, whose answers may be of use.
         spent: what counts against the run's caps already.
         note: told what calls in flight may come to.
+        share: of all limits, where several processes share the run.
+        caps: the run's, where another process keeps them.
     """
     journal = journal or NoJournal()
     env = keyless(settings, env) if settings.offline else env
@@ -240,11 +262,13 @@ async def engine(
         with (
             closing(cache),
             spending(
-                settings, env.home, before, clock=clock, stop=stop, observer=observer, note=note
+                settings, env.home, before, clock=clock, stop=stop, observer=observer, note=note, caps=caps
             ) as budgets,
         ):
             hedges = Hedges()
-            parts = Parts(settings, schema, cache, journal, past, budgets, clock, stop, observer, hedges)
+            parts = Parts(
+                settings, schema, cache, journal, past, budgets, clock, stop, observer, hedges, share
+            )
             try:
                 yield _engine(endpoints, prompt, presenter, parts, journal)
             finally:
@@ -256,7 +280,7 @@ def _engine(
     prompt: Prompt,
     presenter: Presenter,
     parts: Parts,
-    journal: Journal | NoJournal,
+    journal: RowJournal,
 ) -> Engine:
     settings = parts.settings
     lanes = [
@@ -279,7 +303,8 @@ def _engine(
         stop=parts.stop,
         observer=observer,
     )
-    ceilings = [traffic(endpoint, settings).ceiling for endpoint in endpoints]
+    ceilings = [traffic(endpoint, settings, parts.share).ceiling for endpoint in endpoints]
+    gates = {lane.name: lane.gate for lane in lanes}
     return Engine(
         _recorded(settler.settle, journal),
         endpoints,
@@ -292,6 +317,8 @@ def _engine(
         lambda request: [lane.address(request).fingerprint for lane in lanes],
         parts.cache,
         observer,
+        parts.spending,
+        lambda name, seconds: gates[name].hold(seconds),
         parts.hedges.all_taken,
     )
 
@@ -307,7 +334,7 @@ def _stored(name: str, parts: Parts) -> Callable[[Request], Completion | None]:
     return stored
 
 
-def _readier(settler: Settler, cache: Cache, journal: Journal | NoJournal) -> Prepare:
+def _readier(settler: Settler, cache: Cache, journal: RowJournal) -> Prepare:
     """A function that makes rows ready together: one look into each table on the disk is for all of them.
 
     Rows that are in the cache are settled here, without a task's turn for each.
@@ -365,7 +392,7 @@ def _check_prices(settings: Settings, endpoints: Sequence[Endpoint], talk: Talk)
             )
 
 
-def _recorded(settle: Settle, journal: Journal | NoJournal) -> Settle:
+def _recorded(settle: Settle, journal: RowJournal) -> Settle:
     """`settle`, with every row's end written down."""
 
     async def settled(prepared: Prepared) -> Outcome:

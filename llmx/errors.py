@@ -28,6 +28,7 @@
     ├── PipeClosed            exit 141       the reader of stdout went away
     ├── Stopped                        internal: the run is stopping, this row was not settled
     ├── NotAdmitted                    internal: this endpoint takes no requests now, another one does
+    ├── WorkerLost            exit 1   one of the run's processes was killed
     ├── InputFailed           exit 1   the disk's fault, or that of who wrote it; the rows before are done
     └── OutputFailed          exit 1   the disk's fault, or ours
 
@@ -70,6 +71,7 @@ __all__ = [
     "UnknownModel",
     "UnreadableRow",
     "UsageError",
+    "WorkerLost",
 ]
 
 
@@ -243,6 +245,10 @@ class Interrupted(LlmxError):
         super().__init__(SIGNAL_WORDS.get(signal, "terminated"))
         self.exit_code = 128 + signal
 
+    def __reduce__(self) -> tuple[type[Interrupted], tuple[int]]:
+        """For pickle, which makes exceptions of their messages."""
+        return Interrupted, (self.exit_code - 128,)
+
 
 class PipeClosed(LlmxError):
     """Whoever read our standard output went away, as `head` does; no fault of anybody."""
@@ -256,6 +262,10 @@ class Stopped(LlmxError):
 
 class NotAdmitted(LlmxError):
     """An endpoint takes no requests now and another one does; never shown, it only moves a row on."""
+
+
+class WorkerLost(LlmxError):
+    """One of several processes that share a run has ended, by a signal or for want of memory."""
 
 
 class InputFailed(LlmxError):

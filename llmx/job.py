@@ -11,7 +11,7 @@ from contextlib import suppress
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -33,21 +33,24 @@ from llmx.events import (
     RunStarted,
     fan_out,
 )
+from llmx.feed import Feed
 from llmx.journal import Manifest, Prefix
 from llmx.layers.stop import Stop
 from llmx.outputs import Outputs, errors_path
-from llmx.pipeline import run
+from llmx.pipeline import settled, written
 from llmx.planning import Plan, open_rows
-from llmx.presenting import FlatRows, Presenter
 from llmx.providers import Endpoint
 from llmx.records import Sink, is_stream, open_sink
 from llmx.report.summary import Figures
-from llmx.schemas import list_fields
 from llmx.settings import Settings
 from llmx.state import NoState, Retried, State, open_state
 from llmx.survey import Survey, survey
 from llmx.text import plural
-from llmx.types import Record, Unreadable
+from llmx.types import Record, Unreadable, weight
+
+if TYPE_CHECKING:
+    from llmx.workers.owner import Owner
+    from llmx.workers.processes import Process
 
 __all__ = ["PRECEDENCE", "Report", "execute", "first_request"]
 
@@ -59,7 +62,7 @@ async def first_request(plan: Plan, talk: Talk) -> dict[str, Any] | None:
     """The body of the first row's request, None when there is no readable row. Calls nobody."""
     env = keyless(plan.settings, plan.env)
     async with connected(plan.settings, plan.schema, env, talk, Stop()) as endpoints:
-        prepare = preparer(endpoints[0], plan.prompt, plan.schema, _presenter(plan))
+        prepare = preparer(endpoints[0], plan.prompt, plan.schema, plan.presenter)
         for row in plan.source:
             if isinstance(row, Record):
                 with suppress(RowError):  # a run has it among the errors and goes on
@@ -94,7 +97,14 @@ class Report(Struct, frozen=True):
 
 
 async def execute(
-    plan: Plan, *, stop: Stop, figures: Figures, talk: Talk, clock: Clock, retried: Retried | None = None
+    plan: Plan,
+    *,
+    stop: Stop,
+    figures: Figures,
+    talk: Talk,
+    clock: Clock,
+    retried: Retried | None = None,
+    workers: Sequence[Process] = (),
 ) -> Report:
     """Run rows to files. The caller shows `figures` and throws `stop` on signals.
 
@@ -102,6 +112,7 @@ async def execute(
 
     Args:
         retried: the run whose failed rows these are.
+        workers: processes which share the run with this one, and do the asking; none for a run in one process.
 
     Raises:
         LlmxError: what was found before the first call, or what no row could survive.
@@ -120,7 +131,7 @@ async def execute(
             stop=stop,
             observer=fan_out(figures, partial(_tell, talk)),
             talk=talk,
-            presenter=_presenter(plan),
+            presenter=plan.presenter,
             journal=state.journal,
             past=state.past,
             spent=state.spent,
@@ -131,8 +142,9 @@ async def execute(
             figures(RunStarted(plan.source.total(), parts.label, parts.concurrency, done, parts.names))
             if outputs.written:
                 parts.observer(RowsSkipped(outputs.written))
+            owner = _owner(workers, plan, parts, state, stop, talk) if workers else None
             async with talk.showing(figures):
-                complete = await _run(plan, parts, outputs, figures, stop)
+                complete = await _run(plan, parts, outputs, figures, stop, owner)
     except (Stopped, asyncio.CancelledError):
         if stop.reason is None:
             raise
@@ -189,12 +201,6 @@ def _end(
         state.close()
 
 
-def _presenter(plan: Plan) -> Presenter:
-    """What makes output rows of a plan's outcomes."""
-    taken = [name for name, whole in plan.columns.items() if whole]
-    return FlatRows(plan.shape, plan.schema, list_fields(plan.schema), taken)
-
-
 async def _introduce(
     plan: Plan, parts: Engine, state: State | NoState, talk: Talk, stop: Stop, retried: Retried | None
 ) -> int:
@@ -248,23 +254,48 @@ async def _confirm(talk: Talk, stop: Stop) -> None:
         raise UsageError("not confirmed: nothing was sent", hint=hint)
 
 
-async def _run(plan: Plan, parts: Engine, outputs: Outputs, figures: Figures, stop: Stop) -> bool:
+def _owner(
+    workers: Sequence[Process], plan: Plan, parts: Engine, state: State | NoState, stop: Stop, talk: Talk
+) -> Owner:
+    """Who gives the rows to several processes."""
+    from llmx.workers.owner import Owner
+
+    capped = plan.settings.max_cost is not None or plan.settings.max_tokens is not None
+    return Owner(
+        workers,
+        parts,
+        plan.prompt,
+        state.journal,
+        past=state.past,
+        capped=capped,
+        stop=stop,
+        say=talk.say,
+    )
+
+
+async def _run(
+    plan: Plan, parts: Engine, outputs: Outputs, figures: Figures, stop: Stop, owner: Owner | None
+) -> bool:
     """All rows, from the source to the outputs, which are brought to their end whatever happens; whether all came."""
     complete = False
     cut: list[InputFailed] = []
     try:
-        await run(
-            _up_to_the_cut(plan.source, cut),
-            prepare=parts.ready,
-            settle=parts.settle,
-            taken=parts.taken,
-            write=outputs.write,
-            drained=outputs.drained,
-            concurrency=parts.concurrency,
-            ordered=plan.settings.order == "input",
-            stop=stop,
-            all_taken=parts.all_taken,
+        rows, ordered = _up_to_the_cut(plan.source, cut), plan.settings.order == "input"
+        outcomes = (
+            owner.batches(rows, ordered=ordered)
+            if owner is not None
+            else settled(
+                Feed(rows, weigh=weight),
+                prepare=parts.ready,
+                settle=parts.settle,
+                taken=parts.taken,
+                concurrency=parts.concurrency,
+                ordered=ordered,
+                stop=stop,
+                all_taken=parts.all_taken,
+            )
         )
+        await written(outcomes, write=outputs.write, drained=outputs.drained)
         for error in cut:
             stop.set(error)
         complete = stop.reason is None

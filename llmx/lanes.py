@@ -14,7 +14,7 @@ from llmx.caches import Cache
 from llmx.caches.fingerprint import fingerprinter, rekeyed
 from llmx.clock import Clock
 from llmx.events import Observer
-from llmx.journal import Journal
+from llmx.journal import NoJournal
 from llmx.layers import compose
 from llmx.layers.adaptive import AdaptiveConcurrency
 from llmx.layers.breaker import COOL_DOWN, Breaker
@@ -38,6 +38,7 @@ from llmx.pricing import context_window
 from llmx.providers import Endpoint, caps_in, size_of
 from llmx.schemas import Schema
 from llmx.settings import Settings
+from llmx.share import ALONE, Share
 from llmx.spending import counts_money
 from llmx.types import Layer, Request
 
@@ -59,6 +60,7 @@ class Parts(Struct, frozen=True):
     Args:
         past: another run's journal, whose answers may be of use.
         spending: the run's budgets.
+        share: of the limits, what this process keeps to.
     """
 
     settings: Settings
@@ -71,6 +73,7 @@ class Parts(Struct, frozen=True):
     stop: Stop
     observer: Observer
     hedges: Hedges
+    share: Share = ALONE
 
 
 class Traffic(Struct, frozen=True):
@@ -87,18 +90,18 @@ class Traffic(Struct, frozen=True):
     ceiling: int
 
 
-def traffic(endpoint: Endpoint, settings: Settings) -> Traffic:
-    """The limits of an endpoint: its own in the config file, else those of the run."""
+def traffic(endpoint: Endpoint, settings: Settings, share: Share = ALONE) -> Traffic:
+    """The limits of an endpoint: its own in the config file, else those of the run; of all of them this process's share."""
     table = settings.endpoints.get(endpoint.called)
-    rpm = table.rpm if table and table.rpm is not None else settings.rpm
-    tpm = table.tpm if table and table.tpm is not None else settings.tpm
+    rpm = share.rate(table.rpm if table and table.rpm is not None else settings.rpm)
+    tpm = share.rate(table.tpm if table and table.tpm is not None else settings.tpm)
     asked = table.concurrency if table and table.concurrency is not None else settings.concurrency
     # An endpoint that serves so many at a time would let more wait in line while their timeouts run.
     most = endpoint.concurrency or 10_000
     if asked is not None or endpoint.concurrency is not None:
-        fixed = min(asked or most, most)
+        fixed = share.places(min(asked or most, most))
         return Traffic(rpm, tpm, fixed, fixed)
-    return Traffic(rpm, tpm, CONCURRENCY, ADAPTIVE)
+    return Traffic(rpm, tpm, share.places(CONCURRENCY), share.places(ADAPTIVE))
 
 
 def lane(endpoint: Endpoint, name: str, parts: Parts, *, several: bool) -> Lane:
@@ -137,7 +140,7 @@ def _outer(endpoint: Endpoint, parts: Parts) -> list[Layer]:
             reasks=settings.reasks,
             rekey=rekeyed(schema.fingerprint),
             observer=parts.observer,
-            replayed=isinstance(parts.journal, Journal),
+            replayed=not isinstance(parts.journal, NoJournal),
         ),
         journalled(parts.journal, past=parts.past, offline=settings.offline),
     ]
@@ -147,7 +150,7 @@ def _inner(endpoint: Endpoint, name: str, parts: Parts, gate: Gate, health: Heal
     """From the first check to the call."""
     settings, clock, stop, observer = parts.settings, parts.clock, parts.stop, parts.observer
     policy = RetryPolicy(retries=settings.retries, patience=settings.patience, max_wait=settings.max_wait)
-    most = traffic(endpoint, settings).ceiling
+    most = traffic(endpoint, settings, parts.share).ceiling
     return [
         fitting(lambda: context_window(endpoint.model, endpoint.prices)),
         careful(concurrency=max(most, settings.concurrency or ADAPTIVE), stop=stop),
@@ -170,7 +173,7 @@ def _hedged(parts: Parts, gate: Gate) -> Layer:
 
 
 def _condition(endpoint: Endpoint, name: str, parts: Parts, health: Health, pacing: Pacing) -> Condition:
-    limits, settings = traffic(endpoint, parts.settings), parts.settings
+    limits, settings = traffic(endpoint, parts.settings, parts.share), parts.settings
     return Condition(
         name,
         pacing=pacing,
@@ -184,7 +187,7 @@ def _condition(endpoint: Endpoint, name: str, parts: Parts, health: Health, paci
 
 
 def _pacing(endpoint: Endpoint, name: str, parts: Parts) -> Pacing:
-    limits = traffic(endpoint, parts.settings)
+    limits = traffic(endpoint, parts.settings, parts.share)
     return Pacing(
         name,
         rpm=limits.rpm,
@@ -192,6 +195,7 @@ def _pacing(endpoint: Endpoint, name: str, parts: Parts) -> Pacing:
         clock=parts.clock,
         observer=parts.observer,
         size=_body_size,
+        parts=parts.share.of,
     )
 
 

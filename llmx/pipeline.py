@@ -1,7 +1,7 @@
 """The pipeline: rows in, outcomes out, in order, with a bounded number of rows under way.
 
-`amap` is the engine (workers that pull one lazy feed, a shelf that restores order), `run` the short
-function that wires it. Nothing here knows a file format, a provider or a terminal.
+`batches` is the engine (workers that pull one lazy feed, a shelf that restores order), `settled` and `written` the short
+functions that wire it. Nothing here knows a file format, a provider or a terminal.
 """
 
 from __future__ import annotations
@@ -9,25 +9,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import aclosing
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
-from llmx.ahead import Ahead, Done
+from llmx.ahead import Ahead, Done, Given
 from llmx.errors import Stopped
 from llmx.feed import Feed
 from llmx.layers.stop import Stop
 from llmx.settling import Prepare, Prepared
+from llmx.shelf import WINDOW, Shelf
 from llmx.types import Outcome, Record, Unreadable, weight
 
-__all__ = ["amap", "batches", "run"]
+__all__ = ["amap", "batches", "run", "settled", "written"]
 
 Row = TypeVar("Row")
 Result = TypeVar("Result")
-
-HEAVY = 64 * 2**20
-"""Bytes of results that may wait, for an earlier one or to be written: then no further row is begun."""
-
-WINDOW = 1_000
-"""Rows that may be under way or waiting for an earlier one, unless concurrency asks for more."""
 
 
 def _nothing() -> None:
@@ -37,38 +32,58 @@ def _nothing() -> None:
 async def run(
     rows: Iterable[Record | Unreadable],
     *,
+    write: Callable[[list[Outcome]], None],
+    drained: Callable[[], Awaitable[None]],
+    **options: Any,
+) -> None:
+    """Settle every row and write its outcome: `settled`, `written`."""
+    await written(settled(Feed(rows, weigh=weight), **options), write=write, drained=drained)
+
+
+def settled(
+    rows: Given[Record | Unreadable],
+    *,
     prepare: Prepare,
     settle: Callable[[Prepared], Awaitable[Outcome]],
     taken: Callable[[Outcome], None],
-    write: Callable[[list[Outcome]], None],
-    drained: Callable[[], Awaitable[None]],
     concurrency: int,
     ordered: bool,
     stop: Stop,
     all_taken: Callable[[], None] = _nothing,
-) -> None:
-    """Settle every row and write its outcome; a stop leaves the rows not yet begun alone.
+) -> AsyncGenerator[list[Outcome]]:
+    """How every row ended; a stop leaves the rows not yet begun alone.
 
     Args:
         prepare: called for a few rows at a time, before they are taken.
         taken: told of those that are done then, when they are taken.
-        drained: returns when what was written has been taken; a slow reader holds up the rows, not the calls.
 
     Raises:
-        Exception: what `rows`, `settle` or `write` raised; the calls in flight are then cancelled.
+        Exception: what `rows` or `settle` raised; the calls in flight are then cancelled.
     """
-    async with aclosing(
-        batches(
-            settle,
-            Ahead(Feed(rows, weigh=weight), prepare),
-            concurrency=concurrency,
-            ordered=ordered,
-            stop=stop,
-            taken=taken,
-            all_taken=all_taken,
-            weigh=lambda outcome: weight(outcome.record),
-        )
-    ) as batched:
+    return batches(
+        settle,
+        Ahead(rows, prepare),
+        concurrency=concurrency,
+        ordered=ordered,
+        stop=stop,
+        taken=taken,
+        all_taken=all_taken,
+        weigh=lambda outcome: weight(outcome.record),
+    )
+
+
+async def written(
+    settled: AsyncGenerator[list[Outcome]],
+    *,
+    write: Callable[[list[Outcome]], None],
+    drained: Callable[[], Awaitable[None]],
+) -> None:
+    """Write outcomes as they come.
+
+    Args:
+        drained: returns when what was written has been taken; a slow reader holds up the rows, not the calls.
+    """
+    async with aclosing(settled) as batched:
         async for outcomes in batched:
             write(outcomes)
             await drained()
@@ -111,7 +126,7 @@ async def batches(
         all_taken: called, once or more, when there is no further row.
     """
     most = window or max(WINDOW, 4 * concurrency)
-    shelf = _Shelf[Result](ordered=ordered, window=most, weigh=weigh)
+    shelf = Shelf[Result](ordered=ordered, window=most, weigh=weigh)
     ahead = rows if isinstance(rows, Ahead) else Ahead[Row, Any](Feed(rows), _as_they_are)
     crew = _Crew(concurrency, shelf)
     crew.start(lambda: _work(function, ahead, shelf, stop, taken, all_taken, crew))
@@ -131,7 +146,7 @@ class _Crew:
         shelf: ends when all have ended, or with the first error of one.
     """
 
-    def __init__(self, most: int, shelf: _Shelf[Any]) -> None:
+    def __init__(self, most: int, shelf: Shelf[Any]) -> None:
         self._most = most
         self._shelf = shelf
         self._workers: list[asyncio.Task[None]] = []
@@ -172,7 +187,7 @@ async def _as_they_are(rows: list[Row]) -> list[Row]:
 async def _work(
     function: Callable[[Row], Awaitable[Result]],
     rows: Ahead[Any, Row | Done[Result]],
-    shelf: _Shelf[Result],
+    shelf: Shelf[Result],
     stop: Stop,
     taken: Callable[[Result], None],
     all_taken: Callable[[], None],
@@ -202,97 +217,3 @@ async def _work(
                 return
     except Stopped:
         return
-
-
-class _Shelf(Generic[Result]):
-    """Where results wait for the rows before them; iterating it yields all that are ready, one at least.
-
-    Args:
-        ordered: whether they wait at all.
-        window: places that may be taken and not yet yielded.
-        weigh: of a result that waits.
-    """
-
-    def __init__(self, *, ordered: bool, window: int, weigh: Callable[[Result], int]) -> None:
-        self._ordered = ordered
-        self._window = window
-        self._weigh = weigh
-        self._weight = self._weight_ready = 0
-        self._taken = 0
-        self._passed = 0
-        self._gone = 0
-        self._held: dict[int, tuple[list[Result], int]] = {}
-        self._ready: list[Result] = []
-        self._changed = asyncio.Event()
-        self._space = asyncio.Event()
-        self._running = 0
-        self._error: BaseException | None = None
-
-    def place(self) -> int:
-        """The next place, in the order in which rows were taken."""
-        self._taken += 1
-        return self._taken - 1
-
-    @property
-    def has_room(self) -> bool:
-        """Whether a row may be taken."""
-        return self._taken - self._gone < self._window and self._weight < HEAVY
-
-    async def room(self) -> None:
-        """Return when a row may be taken."""
-        while not self.has_room:
-            self._space.clear()
-            await self._space.wait()
-
-    def put(self, place: int, results: list[Result]) -> None:
-        """Fill a place with one result, or with none for a row that was not settled."""
-        weight = sum(map(self._weigh, results))
-        self._weight += weight
-        self._held[place if self._ordered else self._passed] = results, weight
-        while (held := self._held.pop(self._passed, None)) is not None:
-            self._pass(*held)
-        self._changed.set()
-
-    def _pass(self, results: list[Result], weight: int) -> None:
-        self._ready.extend(results)
-        self._weight_ready += weight
-        self._passed += 1
-        if not results:
-            self._gone += 1
-            self._space.set()
-
-    def waits_for(self, worker: asyncio.Task[None]) -> None:
-        """The shelf ends when all workers have ended, or with the first error of one."""
-        self._running += 1
-        worker.add_done_callback(self._left)
-
-    def _left(self, worker: asyncio.Task[None]) -> None:
-        self._running -= 1
-        if self._error is None:
-            self._error = _end_of(worker)
-        self._changed.set()
-
-    def __aiter__(self) -> _Shelf[Result]:
-        return self
-
-    async def __anext__(self) -> list[Result]:
-        while not self._ready:
-            if self._error is not None:
-                raise self._error
-            if not self._running:
-                raise StopAsyncIteration
-            self._changed.clear()
-            await self._changed.wait()
-        results, self._ready = self._ready, []
-        self._gone += len(results)
-        self._weight -= self._weight_ready
-        self._weight_ready = 0
-        self._space.set()
-        return results
-
-
-def _end_of(worker: asyncio.Task[None]) -> BaseException | None:
-    """Why a worker failed. Cancelled by somebody else, it leaves a row unsettled: that must not pass for an end."""
-    if worker.cancelled():
-        return RuntimeError("a call was cancelled, but not by the run")
-    return worker.exception()

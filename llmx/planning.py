@@ -15,6 +15,7 @@ from llmx.environment import Environment, is_file
 from llmx.errors import InvalidAnswer, UsageError
 from llmx.layers.validate import describe
 from llmx.outputs import check_outputs
+from llmx.presenting import FlatRows, Presenter
 from llmx.prompts import Example, Prompt, Selection, default_system
 from llmx.records import RecordSource, Shape, open_source, to_json
 from llmx.schemas import Schema, list_fields, load_schema, schema_of, written_fields
@@ -69,6 +70,12 @@ class Plan(Struct, frozen=True):
     def columns(self) -> dict[str, bool]:
         """The columns of a flat file, see `Shape.columns`."""
         return self.shape.columns(self.source.columns, written_fields(self.schema), list_fields(self.schema))
+
+    @property
+    def presenter(self) -> Presenter:
+        """What makes output rows of outcomes."""
+        taken = [name for name, whole in self.columns.items() if whole]
+        return FlatRows(self.shape, self.schema, list_fields(self.schema), taken)
 
     @property
     def doubt(self) -> str:

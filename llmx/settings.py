@@ -281,6 +281,7 @@ class Settings(BaseModel):
     max_wait: Seconds = 600.0
     hedge: bool = False
     transport: Literal["auto", "sdk"] = "auto"
+    workers: int = Field(default=1, ge=1, le=64)
 
     max_cost: Annotated[Decimal, Field(gt=0, allow_inf_nan=False)] | None = None
     max_tokens: int | None = Field(default=None, ge=1)

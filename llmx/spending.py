@@ -19,7 +19,7 @@ from llmx.budgets import Daily, NamedBudget, Reservation
 from llmx.clock import Clock
 from llmx.errors import BudgetReached, OutputFailed, UsageError
 from llmx.events import BudgetChanged, Observer
-from llmx.layers.budget import Amount, Spending
+from llmx.layers.budget import Allowance, Amount, Spending
 from llmx.layers.stop import Stop
 from llmx.settings import Settings
 from llmx.text import dollars, nearest
@@ -243,26 +243,29 @@ def spending(
     stop: Stop,
     observer: Observer,
     note: Outstanding,
+    caps: Allowance | None = None,
 ) -> Iterator[Spending]:
     """The budgets that are to be kept, for as long as the context lasts.
 
     Args:
         home: where budgets outlive runs.
         note: see `Outstanding`; has written it down when it returns.
+        caps: the run's own, where another process keeps them: it tells of them, too.
 
     Raises:
         UsageError: there is no budget of that name.
         OutputFailed: it cannot be read or written.
     """
     with ExitStack() as held:
-        caps = _Caps(settings.max_cost, settings.max_tokens, spent, note)
-        held.callback(_closed, caps, stop)
-        allowances: list[_Caps | _Named] = [caps]
+        if caps is None:
+            own = _Caps(settings.max_cost, settings.max_tokens, spent, note)
+            held.callback(_closed, own, stop)
+        allowances: list[Any] = [caps or own]
         if settings.budget is not None and (limits := _daily(settings)) is not None:
             budget = NamedBudget(budget_file(home), settings.budget, limits)
             held.callback(budget.close)
             allowances.append(_Named(budget))
-        names = _names(settings)
+        names = "" if caps else _names(settings)
         tell = partial(_tell, allowances, names, observer) if names else _silent
         tell(False)
         yield Spending(allowances, clock=clock, stop=stop, changed=tell)

@@ -218,6 +218,14 @@ def extract(
             help="sdk: calls go through the provider's SDK, which takes more CPU. [auto: where it must be]",
         ),
     ] = None,
+    workers: Annotated[
+        Text,
+        option(
+            "--workers",
+            metavar="N",
+            help="Processes that share the run, where one core is not enough for its rows; not for -m local. [1]",
+        ),
+    ] = None,
     max_cost: Annotated[
         Text,
         option(

@@ -26,6 +26,8 @@ from llmx.report.summary import Figures
 from llmx.settings import EndpointTable, Settings, parse_names
 from llmx.state import Retried
 from llmx.text import nearest
+from llmx.workers.hiring import hired
+from llmx.workers.processes import Process
 
 __all__ = ["run_command", "run_settings"]
 
@@ -110,7 +112,8 @@ def run_settings(
     terminal = _terminal(settings, env)
     if settings.dry_run:
         return asyncio.run(_dry_run(planned, terminal))
-    return asyncio.run(_run(planned, terminal, argv, retried))
+    with hired(planned) as workers:
+        return asyncio.run(_run(planned, terminal, argv, retried, workers))
 
 
 def _said(context: typer.Context) -> dict[str, str]:
@@ -174,11 +177,19 @@ async def _dry_run(planned: Plan, terminal: Terminal) -> int:
     return 0
 
 
-async def _run(planned: Plan, terminal: Terminal, argv: Sequence[str], retried: Retried | None) -> int:
+async def _run(
+    planned: Plan,
+    terminal: Terminal,
+    argv: Sequence[str],
+    retried: Retried | None,
+    workers: Sequence[Process],
+) -> int:
     clock = SystemClock()
     figures = Figures(clock)
     stop = Stop(figures.stopped)
-    job = execute(planned, stop=stop, figures=figures, talk=terminal, clock=clock, retried=retried)
+    job = execute(
+        planned, stop=stop, figures=figures, talk=terminal, clock=clock, retried=retried, workers=workers
+    )
     task = asyncio.create_task(job)
     _on_signals(task, stop, lambda: terminal.draining(figures))
     report = await task

@@ -6,6 +6,7 @@ providers beyond the types. `lines` is the file format, `index` what is looked u
 
 from __future__ import annotations
 
+from llmx.journal.answers import AnswerLine, Found
 from llmx.journal.folder import (
     STATE,
     RunFolder,
@@ -24,9 +25,11 @@ from llmx.journal.recent import NoJournal
 
 __all__ = [
     "STATE",
+    "AnswerLine",
     "AtRisk",
     "Chain",
     "Checkpoint",
+    "Found",
     "InputFile",
     "Journal",
     "Known",

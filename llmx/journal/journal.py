@@ -19,9 +19,10 @@ from uuid import uuid4
 from llmx._version import __version__
 from llmx.environment import private
 from llmx.errors import LlmxError, OutputFailed, UsageError
-from llmx.journal.entries import answer_entry, caps_of, completion_of, identity, now, row_entry
+from llmx.journal.answers import AnswerLine, Found, answer_line
+from llmx.journal.entries import identity, now, row_entry
 from llmx.journal.index import Index, Known, Place, RowState, Totals
-from llmx.journal.lines import cut_torn_tail, decode, encode, encode_anyway, holds_answers, scan
+from llmx.journal.lines import cut_torn_tail, decode, encode, holds_answers, scan
 from llmx.journal.prefix import Checkpoint, Prefix, checkpoint_entry
 from llmx.journal.sync import GroupSync
 from llmx.system import OURS, system
@@ -212,41 +213,32 @@ class Journal:
         self._skipped = skipped
         rows = {} if skipped is None else {"skipped": skipped.checkpoint.rows}
         about = {"config": config, **rows, "time": now(), "llmx": __version__, "pid": os.getpid()}
-        self._append({"t": "start", **about})
+        self._append(_lined({"t": "start", **about}))
+
+    def seek(self, request: Request) -> None:
+        """Nothing need be awaited before `answer`: what was not expected is read at once."""
 
     def answer(self, request: Request) -> Completion | None:
-        """The answer that was paid for earlier; None when there is none that can be used.
+        """The answer that was paid for earlier; None when there is none that can be used. See `Found.answer`."""
+        found = self.find(request.fingerprint)
+        return None if found is None else found.answer(request, self.is_first_use)
 
-        A row whose answers were of an earlier, finished run is noted in its tally: if none of them fits, it is
-        worth asking again. A request with `anew` takes those of the present run only.
-        """
+    def find(self, fingerprint: str) -> Found | None:
+        """The last answer to a request, None when there is none."""
         try:
-            return self._answer(request)
+            place = self._index.place(fingerprint)
+            if place is None:
+                return None
+            entry = self._entry(place, fingerprint)
+            if entry is None:
+                return self._from_the_journal(fingerprint)
+            fresh = self._begun_at is not None and place.at > self._begun_at
+            return Found(entry, place.generation < self.totals.generation, fresh)
         except sqlite3.Error as error:
             self._fail(error)
             return None
 
-    def _answer(self, request: Request) -> Completion | None:
-        place = self._index.place(request.fingerprint)
-        if place is None:
-            return None
-        entry = self._entry(place, request.fingerprint)
-        if entry is None:
-            return self._from_the_journal(request)
-        outdated = place.generation < self.totals.generation
-        if outdated and request.anew:
-            return None
-        if "caps" in entry and entry["caps"] != caps_of(request):
-            return None  # it was cut, by another limit than that of today
-        request.tally.outdated += outdated
-        if self._begun_at is not None and place.at > self._begun_at:
-            return completion_of(entry, source="coalesced")  # a row that is alike has paid for it just now
-        completion = completion_of(entry, source="journal")
-        if completion is not None and self._is_first_use(request.fingerprint):
-            request.tally.replayed[request.fingerprint] = completion.usage.cost
-        return completion
-
-    def _is_first_use(self, fingerprint: str) -> bool:
+    def is_first_use(self, fingerprint: str) -> bool:
         """Whether no other row of this session has used an answer; of a journal that is only read, by what we remember."""
         if self._begun_at is not None:
             return self._index.claim(fingerprint)
@@ -254,7 +246,7 @@ class Journal:
         self._used.add(fingerprint)
         return first
 
-    def _from_the_journal(self, request: Request) -> Completion | None:
+    def _from_the_journal(self, fingerprint: str) -> Found | None:
         """The answer, when what the index says of it is not so: the line is damaged, or, once at most, the index."""
         if self._doubted:
             self.distrusted += 1
@@ -267,13 +259,18 @@ class Journal:
             self._tell(failure)
             return None
         self.distrusted += self._index.totals.damaged - known  # the others will not be looked up any more
-        return self.answer(request)
+        return self.find(fingerprint)
 
     def keep(self, request: Request, completion: Completion) -> None:
         """Write a paid answer down. Never raises: the answer is there, and must be used."""
-        if not self._append(answer_entry(request, completion)):
-            self.lost += 1
-            self.unkept += completion.usage
+        self.keep_lines([answer_line(request, completion)])
+
+    def keep_lines(self, answers: Sequence[AnswerLine]) -> None:
+        """Write paid answers down that are lines already."""
+        if not self._append(*((answer.entry, answer.line) for answer in answers)):
+            self.lost += len(answers)
+            for answer in answers:
+                self.unkept += answer.usage
 
     def expect(self, fingerprints: Sequence[str], rows: Sequence[Record | Unreadable]) -> Future[None] | None:
         """These answers and rows will be asked for soon: done when what is known of them has been read."""
@@ -288,7 +285,7 @@ class Journal:
         except sqlite3.Error as error:
             self._fail(error)
             return
-        self._append(*(entry for entry in entries if entry is not None))
+        self._append(*(_lined(entry) for entry in entries if entry is not None))
 
     def _entry_of(self, outcome: Outcome) -> dict[str, Any] | None:
         """How a row ended, None where that is known."""
@@ -307,11 +304,11 @@ class Journal:
     def written(self, checkpoint: Checkpoint) -> None:
         """Note how far the output has come, unless answers to its rows may be missing: those would be asked about again."""
         if not self._failed:
-            self._append(checkpoint_entry(checkpoint))
+            self._append(_lined(checkpoint_entry(checkpoint)))
 
     def end(self, *, complete: bool) -> None:
         """The run has ended; when it is complete, the rows that failed in it are worth asking again."""
-        self._append({"t": "end", "complete": complete, "time": now()})
+        self._append(_lined({"t": "end", "complete": complete, "time": now()}))
 
     def close(self) -> None:
         """Bring everything to the disk and release the files."""
@@ -332,16 +329,15 @@ class Journal:
             return None
         return entry if entry is not None and entry.get("fp") == fingerprint else None
 
-    def _append(self, *entries: Mapping[str, Any]) -> bool:
+    def _append(self, *entries: tuple[Mapping[str, Any], bytes]) -> bool:
         """Write lines, together; whether that could be done."""
         if not entries:
             return True  # nothing to bring to the disk, either
-        lines = [encode_anyway(entry) for entry in entries]
         at = self._end
         try:
-            self._write(b"".join(lines))
-            self._sync.written(len(lines))
-            for entry, line in zip(entries, lines, strict=True):
+            self._write(b"".join(line for _, line in entries))
+            self._sync.written(len(entries))
+            for entry, line in entries:
                 self._index.fold(entry, at, len(line))
                 at += len(line)
             if self._sync.error is not None:
@@ -375,6 +371,10 @@ class Journal:
         if not self._failed:
             self._failed = True
             self._on_failure(failure)
+
+
+def _lined(entry: Mapping[str, Any]) -> tuple[Mapping[str, Any], bytes]:
+    return entry, encode(entry)
 
 
 def _is_known(outcome: Outcome, state: RowState) -> bool:

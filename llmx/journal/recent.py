@@ -26,6 +26,9 @@ class NoJournal:
         self._most = most
         self._answers: OrderedDict[str, tuple[Completion, object]] = OrderedDict()
 
+    def seek(self, request: Request) -> None:
+        """See `Journal.seek`: all of it is at hand."""
+
     def answer(self, request: Request) -> Completion | None:
         """See `Journal.answer`."""
         completion, caps = self._answers.get(request.fingerprint, (None, None))

@@ -82,6 +82,16 @@ class Spending:
         self._outstanding = 0
         self._waiting = 0
 
+    @property
+    def caps(self) -> Allowance:
+        """The run's own, the first of all."""
+        return self._allowances[0]
+
+    def look_again(self) -> None:
+        """There may be more room than when a call began to wait."""
+        self._settled.happen()
+        self._tell(False)
+
     async def reserve(self, amount: Amount) -> list[Any]:
         """Set an amount aside in every budget, once calls that are in flight leave room for it.
 

@@ -239,8 +239,14 @@ class Condition:
         if (hold := self._pacing.heard(states)) > 0:
             self.pause(hold, "drained")
 
+    def hold(self, seconds: float) -> bool:
+        """Hold everybody for `seconds` from now; whether that is longer than before. Nobody is told of it."""
+        longer = seconds > 0 and self._pause.extend(self._clock.now(), seconds)
+        if longer:
+            self.changed.happen()
+        return longer
+
     def pause(self, seconds: float, reason: PauseReason = "refused") -> None:
         """Hold everybody for `seconds` from now, unless a longer pause is already on, or nobody waits for so long."""
-        if seconds > 0 and self._pause.extend(self._clock.now(), seconds):
+        if self.hold(seconds):
             self._observer(Paused(self._name, seconds, reason))
-            self.changed.happen()

@@ -99,6 +99,10 @@ class Gate:
         """About how long a further row would wait here, in seconds, of those that a call takes one."""
         return self._condition.load(self.rows)
 
+    def hold(self, seconds: float) -> None:
+        """Nothing is sent for so long, as another process has been asked."""
+        self._condition.hold(seconds)
+
     async def enter(self, request: Request) -> Passed:
         """Return when the request may be sent.
 

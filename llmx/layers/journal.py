@@ -6,6 +6,8 @@ which a replayed answer needs none of. `asked_anew` stands above validation.
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import Future
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -17,7 +19,11 @@ __all__ = ["Answers", "asked_anew", "journalled"]
 
 
 class Answers(Protocol):
-    """Where answers are kept by their requests' fingerprints. Neither method raises."""
+    """Where answers are kept by their requests' fingerprints. No method raises."""
+
+    def seek(self, request: Request) -> Future[None] | None:
+        """Done when `answer` can say what is kept for a request; None where it can at once."""
+        ...
 
     def answer(self, request: Request) -> Completion | None:
         """The answer that was paid for earlier, None when there is none."""
@@ -41,6 +47,8 @@ def journalled(journal: Answers, *, past: Answers | None = None, offline: bool =
     def layer(handler: Handler) -> Handler:
         async def call(request: Request) -> Completion:
             for place in places:
+                if (seeking := place.seek(request)) is not None:
+                    await asyncio.wrap_future(seeking)
                 if (kept := place.answer(request)) is not None:
                     return kept
             if offline or request.stored:

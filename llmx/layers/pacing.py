@@ -57,8 +57,9 @@ class Pacing:
 
     Args:
         endpoint: its name in events.
-        rpm, tpm: what the user allows, None for anything.
+        rpm, tpm: what the user allows this process, None for anything.
         size: bytes of a request's body, for the token estimate.
+        parts: processes among which what the server allows is divided; events tell of the whole.
     """
 
     def __init__(
@@ -70,8 +71,10 @@ class Pacing:
         clock: Clock,
         observer: Observer,
         size: Callable[[Request], int],
+        parts: int = 1,
     ) -> None:
         self._endpoint = endpoint
+        self._parts = parts
         self._told: dict[LimitKind, float | None] = {"requests": rpm, "tokens": tpm}
         self._requests: RequestBucket | None = None
         self._heard = False
@@ -98,7 +101,7 @@ class Pacing:
             self._tokens[kind] = TokenBucket(
                 limit, full=kind in self._sent, largest=known.largest if known else 0.0
             )
-        self._observer(LimitLearned(self._endpoint, _WORDS[kind], limit, source))
+        self._observer(LimitLearned(self._endpoint, _WORDS[kind], limit * self._parts, source))
 
     def _unpaced(self, limit: float) -> float:
         """Requests that went out before the server's limit was known, as far as it may have let them in."""
@@ -179,7 +182,7 @@ class Pacing:
     @contextmanager
     def _held(self, limit: HeldBy, per_minute: float) -> Iterator[None]:
         """Tell of a wait for a limit."""
-        self._observer(Throttled(self._endpoint, limit, per_minute))
+        self._observer(Throttled(self._endpoint, limit, per_minute * self._parts))
         try:
             yield
         finally:
@@ -227,7 +230,8 @@ class Pacing:
         accepted = self._known if known else self._accepted(now, retry_after or 0.0)
         lowest = self._taken(now) / SPAN
         if self._rate.refused(now, sent=sent, accepted=accepted, lowest=lowest, known=known):
-            self._observer(LimitLearned(self._endpoint, "rpm", self._rate.rate * 60, "refusals"))
+            whole = self._rate.rate * 60 * self._parts
+            self._observer(LimitLearned(self._endpoint, "rpm", whole, "refusals"))
 
     def _accepted(self, now: float, retry_after: float) -> float:
         """Requests a second that the server has taken in the last minute, or in the last second if that is more.
@@ -254,8 +258,8 @@ class Pacing:
         return max((self._note(state) for state in states), default=0.0)
 
     def _note(self, state: LimitState) -> float:
-        told = self._told.get(state.kind)
-        limit = state.limit if told is None else min(told, state.limit)
+        told, ours = self._told.get(state.kind), state.limit / self._parts
+        limit = ours if told is None else min(told, ours)
         floor = 1.0 if state.kind == "requests" else 60.0
         if limit >= floor and self._limit(state.kind) != (int(limit) if state.kind == "requests" else limit):
             self._set(state.kind, limit, source="headers")
@@ -269,7 +273,8 @@ class Pacing:
             return 0.0
         sent = self._sent.get(state.kind)
         ours = sent.total(self._clock.now()) if sent else 0.0
-        return 0.0 if ours >= EXPLAINED * state.limit else min(state.reset, LONGEST_HOLD)
+        explained = ours >= EXPLAINED * state.limit / self._parts
+        return 0.0 if explained else min(state.reset, LONGEST_HOLD)
 
     def _need(self, kind: LimitKind) -> float:
         """Tokens of an ordinary request."""

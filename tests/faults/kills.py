@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 from signal import SIGKILL
@@ -63,17 +64,28 @@ class _Assassin:
         return self._answer(request)
 
 
-def survive(llmx: Llmx, mock: Mock, *, kills: int, rows: int, concurrency: int, seed: int) -> Survived:
+def survive(
+    llmx: Llmx,
+    mock: Mock,
+    *,
+    kills: int,
+    rows: int,
+    concurrency: int,
+    seed: int,
+    options: Sequence[str] = (),
+    codes: Sequence[int] = (-SIGKILL,),
+) -> Survived:
     """Kill a run so often, at random, then let it end; what is wrong with it then fails an assertion.
 
     Args:
         kills, rows: a session gets a few rows further before it is killed, `rows / kills` at most.
+        codes: how a session may end.
     """
-    scene = Scene(llmx, mock, "--cache", "off", rows=rows, concurrency=concurrency, often=True)
+    scene = Scene(llmx, mock, "--cache", "off", *options, rows=rows, concurrency=concurrency, often=True)
     assassin, rng = _Assassin(mock), Random(seed)
     while len(scene.ledger.in_flight) < kills:
         code = _killed(scene, assassin, rng, rows // kills)
-        assert code == -SIGKILL, f"a session ended by itself, with {code}"
+        assert code in codes, f"a session ended by itself, with {code}"
     assert scene.run().code == 0
     assert [row["id"] for row in scene.results] == list(range(rows)), "a row is missing, or there twice"
     assert scene.rows_noted == list(range(rows)), (

@@ -21,6 +21,9 @@ class Memory:
         self.finished = set(answers)
         self.kept: list[tuple[str, str]] = []
 
+    def seek(self, request: Request) -> None:
+        """All of it is at hand."""
+
     def answer(self, request: Request) -> Completion | None:
         outdated = request.fingerprint in self.finished
         found = self.answers.get(request.fingerprint)
