@@ -16,6 +16,7 @@ bench:
 	python benchmarks/start.py
 	python benchmarks/cached.py
 	python benchmarks/memory.py
+	python benchmarks/large.py
 	python benchmarks/journal.py
 	python benchmarks/kills.py
 	python benchmarks/pacing.py --env .bench

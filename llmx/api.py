@@ -46,7 +46,7 @@ FILES_ONLY = frozenset(
         "explode",
     }
     | {"meta", "output", "errors", "summary", "csv_safe", "dry_run", "max_failures"}
-    | {"fresh", "state_dir", "no_store", "confirm_above"}
+    | {"fresh", "state_dir", "no_store", "confirm_above", "workers"}
 )
 """Options that say how files are read and written: a caller of the library does that."""
 

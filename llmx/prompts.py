@@ -162,11 +162,9 @@ class Prompt:
 
     def _user(self, data: Mapping[str, Any]) -> tuple[str, str]:
         try:
-            content, row = self._shown(data) if self._template is None else self._templated(data)
-            content.encode()  # a template can let a lone surrogate through
+            return self._shown(data) if self._template is None else self._templated(data)
         except (TypeError, UnicodeEncodeError) as error:
             raise UnreadableRow(f"this row cannot be sent as JSON: {error}") from error
-        return content, row
 
     def _shown(self, data: Mapping[str, Any]) -> tuple[str, str]:
         shown = self._selection.of(data)
@@ -183,6 +181,7 @@ class Prompt:
         text = rendered(self._template, {ROW: row, **given})
         if not text.strip():
             raise UnreadableRow("the prompt template makes nothing of this row")
+        text.encode()  # a template can let a lone surrogate through
         return text, text
 
 
@@ -196,18 +195,23 @@ def _check_encodable(text: str, option: str) -> None:
 
 def delimited(shown: Mapping[str, Any]) -> str:
     """A row's JSON between tags that its author cannot have foreseen."""
-    text = _json(shown)
-    tag = f"row-{hashlib.sha256(text.encode()).hexdigest()[:HASH_LENGTH]}"
-    return f"<{tag}>\n{text}\n</{tag}>"
+    text = _encoded(shown)
+    tag = f"row-{hashlib.sha256(text).hexdigest()[:HASH_LENGTH]}"
+    return f"<{tag}>\n{text.decode()}\n</{tag}>"
 
 
 def _json(value: Any) -> str:
+    return _encoded(value).decode()
+
+
+def _encoded(value: Any) -> bytes:
+    """The JSON in UTF-8. Raises TypeError or UnicodeEncodeError: JSON does not have such a value."""
     try:
-        return orjson.dumps(value, default=plain).decode()
+        return orjson.dumps(value, default=plain)
     except orjson.JSONEncodeError as error:
         if "64-bit" not in str(error):  # but for large integers, what it refuses is no JSON
             raise
-        return json.dumps(value, default=plain, ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(value, default=plain, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _plain(value: Any) -> str:

@@ -153,7 +153,9 @@ def test_the_rows_own_text():
 
 
 @pytest.mark.parametrize(
-    "value", ["\ud800", {1: "x"}, {"deep": ["\udfff"]}], ids=["surrogate", "key", "nested"]
+    "value",
+    ["\ud800", {1: "x"}, {"deep": ["\udfff"]}, [2**70, "\ud800"]],
+    ids=["surrogate", "key", "nested", "beside a large integer"],
 )
 def test_a_row_that_json_cannot_hold_fails_alone(value: object):
     """It is an unreadable row, not the end of the run."""

@@ -51,7 +51,8 @@ def fingerprinter(endpoint: str, schema: str) -> Callable[[Mapping[str, Any]], s
             before, after = form.question
             begun, rest = hashlib.sha256(head + before), after + b"]"
         digest = begun.copy()
-        digest.update(body.text + rest)
+        digest.update(body.text)
+        digest.update(rest)
         return digest.hexdigest()
 
     return of

@@ -103,7 +103,9 @@ class HttpClient:
         """
         connection = self._reused() or await self._connected()
         try:
-            response = await connection.exchange(b"%s%d\r\n\r\n%s" % (self._head, len(body), body))
+            exchange = connection.exchange(b"%s%d\r\n\r\n%s" % (self._head, len(body), body))
+            del body  # what is sent need not be kept while the answer is waited for
+            response = await exchange
         except BaseException:
             connection.abort()
             raise
@@ -246,6 +248,7 @@ class _Connection(asyncio.Protocol):
             raise Disconnected("the server closed the connection")
         self._waiter = asyncio.get_running_loop().create_future()
         self._transport.write(request)
+        del request
         return await self._waiter
 
     def abort(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -132,15 +133,20 @@ class RecordSource:
     def total(self) -> int | None:
         """How many rows will come, unreadable ones included; None when only reading would tell.
 
-        Good for progress, not for a promise: huge files are extrapolated.
+        Good for progress, not for a promise: huge files are extrapolated. They are looked at once.
         """
+        counted = self._counted
+        return counted if counted is None or self._limit is None else min(counted, self._limit)
+
+    @cached_property
+    def _counted(self) -> int | None:
         total = 0
         for source in self._inputs:
             rows = count_rows(source)
             if rows is None:
                 return None
             total += rows
-        return total if self._limit is None else min(total, self._limit)
+        return total
 
     def close(self) -> None:
         """Close what is open, stdin excepted. A `next()` that another thread is in may then fail."""

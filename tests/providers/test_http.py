@@ -239,6 +239,26 @@ async def test_a_request(serve, client):
     assert body == sent
 
 
+class Noticed(bytes):
+    """Bytes that say when they go."""
+
+    gone = False
+
+    def __del__(self) -> None:
+        type(self).gone = True
+
+
+async def test_a_body_is_not_kept_while_its_answer_is_awaited(serve, client):
+    """A thousand large rows may be in flight."""
+    server = await serve(silent)
+    call = asyncio.create_task(client(server.url).post(Noticed(b"x")))
+    await soon(server.asked)
+    assert Noticed.gone
+    call.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await call
+
+
 @pytest.mark.parametrize(
     ("url", "target"),
     [

@@ -49,6 +49,7 @@ def test_counts_the_same_wherever_a_step_ends(
 
     assert count(tmp_path, b'a,b\n"1\n2\n",x\n\n3,"4""\n"\n5,6', "csv") == 3
     assert count(tmp_path, b"{}\n\n\n{}\n", "jsonl") == 2
+    assert count(tmp_path, b"\r\n{}\r\n\r\n\r\n{}\r\n\r\n{}", "jsonl") == 3
 
 
 def test_takes_the_rest_of_a_huge_file_to_be_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

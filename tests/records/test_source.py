@@ -22,6 +22,8 @@ from msgspec.structs import replace
 from llmx.environment import Environment
 from llmx.errors import InputFailed, UsageError
 from llmx.records import RecordSource, Unreadable, open_source
+from llmx.records import source as source_module
+from llmx.records.inputs import Input
 from llmx.types import Record
 
 Read = Callable[..., list[Record | Unreadable]]
@@ -185,6 +187,19 @@ def test_the_limit_is_on_rows_of_all_inputs(env: Environment) -> None:
 
     assert source.total() == 3
     assert [row.index for row in source] == [0, 1, 2]
+
+
+def test_a_file_is_counted_once(env: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large files take a while, and a run asks more than once."""
+    (env.cwd / "a.jsonl").write_bytes(NUMBERS)
+    counted: list[Input] = []
+    monkeypatch.setattr(source_module, "count_rows", lambda found: counted.append(found) or 1000)
+    source = open_source(["a.jsonl"], env=env)
+
+    assert [source.total(), source.total()] == [1000, 1000]
+    source.restrict(3, None, 0)
+    assert source.total() == 3
+    assert len(counted) == 1
 
 
 def test_the_limit_does_not_wait_for_another_row(live: Live) -> None:
