@@ -18,8 +18,9 @@ from msgspec.structs import replace
 
 from llmx.checkpoints import Checkpoints, skipped
 from llmx.clock import Clock
+from llmx.connecting import Talk, connected, keyless
 from llmx.detached import in_thread
-from llmx.engine import Engine, Talk, connected, engine, keyless, preparer
+from llmx.engine import Engine, engine, preparer
 from llmx.environment import Environment
 from llmx.errors import InputFailed, LlmxError, RowError, Stopped, UsageError
 from llmx.events import (

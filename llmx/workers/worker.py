@@ -43,7 +43,6 @@ __all__ = ["serve"]
 def serve(plan: Plan, share: Share, sock: socket.socket) -> None:
     """Be a worker until the owner has heard all, or has gone."""
 
-
     async def be() -> None:
         await _Worker(plan, share).run(sock)
 
