@@ -177,6 +177,7 @@ NUMBERS = [
     "rpm",
     "tpm",
     "retries",
+    "workers",
 ]
 
 

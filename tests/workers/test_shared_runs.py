@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 from typing import Any
@@ -211,16 +212,16 @@ def test_a_signal_stops_all(llmx: Llmx, provider: Provider):
     mock = provider(MockSettings(latency=Latency(0.05, 0.05), log=True, log_size=10_000))
     scene = Scene(llmx, mock, "--workers", "2", "--cache", "off", rows=ROWS, concurrency=8)
     for _ in range(3):
-        calls = mock.calls
-        assert scene.run_until(lambda pid: _terminate(pid, lambda: mock.calls > calls + 20)) == 128 + SIGTERM
+        assert scene.run_until(partial(_terminate, mock, mock.calls + 20)) == 128 + SIGTERM
     assert scene.run().code == 0
     assert [row["id"] for row in scene.results] == list(range(ROWS))
     assert mock.calls == ROWS
     assert scene.ledger.in_flight == [0] * 4
 
 
-def _terminate(pid: int, when: Callable[[], bool]) -> None:
-    wait_for(when)
+def _terminate(mock: Mock, calls: int, pid: int) -> None:
+    """End a run when the server has been called so often."""
+    wait_for(lambda: mock.calls > calls)
     os.kill(pid, SIGTERM)
 
 
