@@ -17,6 +17,7 @@ bench:
 	python benchmarks/cached.py
 	python benchmarks/memory.py
 	python benchmarks/large.py
+	python benchmarks/workers.py
 	python benchmarks/journal.py
 	python benchmarks/kills.py
 	python benchmarks/pacing.py --env .bench

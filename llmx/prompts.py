@@ -160,6 +160,12 @@ class Prompt:
         content, row = self._user(data)
         return Rendered([*self._prefix, {"role": "user", "content": content}], row)
 
+    def likeness(self, data: Mapping[str, Any]) -> int:
+        """The same number, in this process, for rows whose messages are the same. Raises as `render`."""
+        if self._template is None:
+            return hash(_encoded(self._selection.of(data)))
+        return hash(self.render(data).row)
+
     def _user(self, data: Mapping[str, Any]) -> tuple[str, str]:
         try:
             return self._shown(data) if self._template is None else self._templated(data)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from llmx.providers.addresses import checked_address
 from llmx.providers.catalog import CATALOG, CatalogEntry, ModelName, parse_model, suggestions
 from llmx.providers.codec import Codec
-from llmx.providers.endpoints import DEFAULT_CAP, Endpoint, Prices, connect
+from llmx.providers.endpoints import DEFAULT_CAP, Endpoint, Prices, connect, load_adapter
 from llmx.providers.forms import caps_in, size_of
 from llmx.providers.keys import has_key, with_keys
 
@@ -24,6 +24,7 @@ __all__ = [
     "checked_address",
     "connect",
     "has_key",
+    "load_adapter",
     "parse_model",
     "size_of",
     "suggestions",

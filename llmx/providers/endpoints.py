@@ -32,7 +32,7 @@ from llmx.providers.transports import TransportName, is_proxied
 from llmx.schemas import Schema, WireSchema
 from llmx.types import Listener, Provider, Usage
 
-__all__ = ["DEFAULT_CAP", "Endpoint", "Prices", "connect"]
+__all__ = ["DEFAULT_CAP", "Endpoint", "Prices", "connect", "load_adapter"]
 
 DEFAULT_CAP = 4096
 """Output tokens asked for when the user names no limit: always sent, so that a loop ends."""
@@ -190,6 +190,15 @@ async def connect(
             return _instructor(wanted, timeout)
         case "local":
             return await _local(wanted, spans, progress)
+
+
+def load_adapter(spec: str) -> None:
+    """Import what calls to a model will need. Raises UsageError: there is no such provider."""
+    match CATALOG[parse_model(spec).provider].wire:
+        case "openai":
+            from llmx.providers import http
+        case "anthropic":
+            from llmx.providers import anthropic, http  # noqa: F401
 
 
 def _require(condition: bool, message: str) -> None:

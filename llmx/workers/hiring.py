@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from llmx.errors import UsageError
 from llmx.planning import Plan
+from llmx.providers import load_adapter
 from llmx.settings import Settings
 from llmx.share import Share
 from llmx.workers.processes import Process, ended, forked, killed
@@ -32,16 +33,22 @@ def hired(plan: Plan) -> Iterator[Sequence[Process]]:
         yield ()
         return
 
-    def work(number: int, sock: socket.socket) -> None:
-        from llmx.workers.worker import serve
-
-        serve(plan, Share(number, count), sock)
-
-    processes = forked(work, count)
+    serve = _imported(plan.settings)
+    processes = forked(lambda number, sock: serve(plan, Share(number, count), sock), count)
     try:
         yield processes
     finally:
         _dismiss(processes)
+
+
+def _imported(settings: Settings) -> Callable[[Plan, Share, socket.socket], None]:
+    """What a worker does; all that each of them will need is imported once."""
+    from llmx.caches import exact  # noqa: F401
+    from llmx.workers.worker import serve
+
+    for spec in settings.model:
+        load_adapter(settings.table(spec).model)
+    return serve
 
 
 def worth_hiring(settings: Settings) -> int:

@@ -111,11 +111,14 @@ class LeasedCaps:
 
     Args:
         send: to the owner.
+        later: calls what it is given when all that happens at the same time has happened.
     """
 
-    def __init__(self, send: Callable[[Any], None]) -> None:
+    def __init__(self, send: Callable[[Any], None], later: Callable[[Callable[[], None]], Any]) -> None:
         self._send = send
+        self._later = later
         self._free = NOTHING
+        self._used: dict[bool, Amount] = {}
         self._asked = False
         self._refusal: BudgetReached | None = None
 
@@ -135,6 +138,14 @@ class LeasedCaps:
         used = Amount(None if reservation.cost is None else amount.cost, amount.tokens)
         self._free = _plus(self._free, _plus(reservation, used, -1))
         if used.tokens or used.cost:
+            if not self._used:
+                self._later(self._tell)
+            self._used[counted] = _plus(self._used.get(counted, NOTHING), used)
+
+    def _tell(self) -> None:
+        """What calls have used, together."""
+        said, self._used = self._used, {}
+        for counted, used in said.items():
             self._send(Used(used, counted))
 
     def refusal(self, amount: Amount) -> BudgetReached | None:

@@ -99,6 +99,13 @@ class Owner:
         self._open = self._all_given = False
         self._bug = ""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._heard: dict[type, Callable[[_Hired, Any], None]] = {
+            **dict.fromkeys((Kept, Settled, Ended), self._of_all),
+            **dict.fromkeys((Want, Used, Returned), self._lease),
+            LookUp: self._look_up,
+            Said: lambda worker, said: self._tell(said.text),
+            Stopping: lambda worker, stopping: self._stop.set(stopping.reason),
+        }
 
     def _hired(self, number: int) -> _Hired:
         worker: _Hired
@@ -193,8 +200,8 @@ class Owner:
     def _number_of(self, row: Record) -> int:
         """Which worker's a row is: rows of the same prompt are the same worker's."""
         try:
-            return hash(self._prompt.render(row.data).messages[-1]["content"]) % len(self._workers)
-        except RowError:  # it will be told of it
+            return self._prompt.likeness(row.data) % len(self._workers)
+        except (RowError, TypeError, ValueError):  # the worker will find out, and say so
             return 0
 
     def _hand_on_all(self) -> None:
@@ -223,25 +230,13 @@ class Owner:
         if answers and isinstance(self._journal, Journal):
             self._journal.keep_lines(answers)
         for message in messages:
-            self._hear(worker, message)
+            self._heard.get(type(message), self._event)(worker, message)
         self._settled(worker, [message for message in messages if isinstance(message, Settled)])
         if isinstance(messages[-1], Ended):
             self._ended(worker, messages[-1])
 
-    def _hear(self, worker: _Hired, message: Any) -> None:
-        match message:
-            case Kept() | Settled() | Ended():
-                pass
-            case Want() | Used() | Returned():
-                self._lease(worker, message)
-            case LookUp():
-                self._look_up(worker, message)
-            case Said():
-                self._tell(message.text)
-            case Stopping():
-                self._stop.set(message.reason)
-            case _:
-                self._event(worker, message)
+    def _of_all(self, worker: _Hired, message: Any) -> None:
+        """It is heard with all others of its frame."""
 
     def _event(self, worker: _Hired, event: Any) -> None:
         if self._circuits.is_news(worker.number, event):

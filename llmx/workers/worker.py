@@ -112,7 +112,7 @@ class _Worker:
         self._halted = False
         self._journal = FarJournal(self._channel.send)
         """Not used where nothing is kept: rows that are alike are ours alone."""
-        self._caps = LeasedCaps(self._channel.send)
+        self._caps = LeasedCaps(self._channel.send, asyncio.get_running_loop().call_soon)
         self._parts: Engine | None = None
         self._work: asyncio.Task[None] | None = None
 

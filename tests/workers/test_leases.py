@@ -47,7 +47,7 @@ class Company:
             send=lambda number, message: self.post.append((number, False, message)),
             workers=workers,
         )
-        self.workers = [LeasedCaps(self._sender(number)) for number in range(workers)]
+        self.workers = [LeasedCaps(self._sender(number), lambda tell: tell()) for number in range(workers)]
 
     def _sender(self, number: int) -> Any:
         return lambda message: self.post.append((number, True, message))
