@@ -29,8 +29,9 @@ from llmx.errors import (
 from llmx.events import Paused, RowSettled
 from llmx.feed import Feed
 from llmx.layers.stop import Stop
-from llmx.pipeline import HEAVY, amap, run
+from llmx.pipeline import amap, run
 from llmx.settling import FIRST_ROWS, FirstRows, Prepared, Settler
+from llmx.shelf import HEAVY
 from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
 
 # amap

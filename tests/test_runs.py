@@ -287,6 +287,7 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "max_wait": SECONDS,
     "hedge": FLAG,
     "transport": st.sampled_from(["auto", "sdk"]),
+    "workers": st.integers(1, 64),
     "max_cost": st.decimals("0.01", 10**6, places=2).map(str),
     "max_tokens": COUNT,
     "budget": NAME,

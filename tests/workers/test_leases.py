@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -47,13 +48,17 @@ class Company:
             send=lambda number, message: self.post.append((number, False, message)),
             workers=workers,
         )
-        self.workers = [LeasedCaps(self._sender(number), lambda tell: tell()) for number in range(workers)]
+        self.later: list[Callable[[], None]] = []
+        self.workers = [LeasedCaps(self._sender(number), self.later.append) for number in range(workers)]
 
     def _sender(self, number: int) -> Any:
         return lambda message: self.post.append((number, True, message))
 
     def deliver(self) -> None:
         """All that was said, and what is said to that."""
+        for tell in self.later:
+            tell()
+        self.later.clear()
         while self.post:
             number, to_owner, message = self.post.pop(0)
             match message:
