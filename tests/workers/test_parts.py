@@ -5,22 +5,25 @@ from __future__ import annotations
 import asyncio
 import pickle
 import socket
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from fakes import a_request
+from fakes import Log, a_request
 
 from llmx import errors
 from llmx.errors import AuthenticationFailed, Interrupted, LlmxError, RateLimited
-from llmx.events import CircuitClosed, CircuitOpened, CircuitProbing, EndpointEnded
-from llmx.journal import Found
+from llmx.events import CircuitClosed, CircuitOpened, CircuitProbing, EndpointEnded, Paused
+from llmx.journal import Found, NoJournal
 from llmx.journal.answers import answer_line
+from llmx.layers.stop import Stop
 from llmx.share import Share
 from llmx.types import Completion, Usage
 from llmx.workers.channel import Channel
 from llmx.workers.circuits import Circuits
 from llmx.workers.far_journal import FarJournal
-from llmx.workers.messages import Kept, LookedUp, LookUp
+from llmx.workers.messages import Hold, Kept, LookedUp, LookUp
+from llmx.workers.owner import Owner
 
 
 @pytest.mark.parametrize("of", range(1, 9))
@@ -133,3 +136,47 @@ def test_what_was_kept_since_is_looked_up_again():
     far.looked_up(LookedUp(1, {}))
     assert far.seek(request) is not None
     assert [type(message) for message in sent] == [LookUp, Kept, LookUp]
+
+
+class Recorder:
+    """In a channel's place."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    def send(self, message: Any) -> None:
+        self.sent.append(message)
+
+
+async def an_owner(log: Log) -> tuple[Owner, list[Recorder]]:
+    """An owner of two workers of which nobody hears anything."""
+    spending: Any = SimpleNamespace(caps=None)
+    parts: Any = SimpleNamespace(observer=log, spending=spending, concurrency=8)
+    nobody: Any = [None, None]
+    prompt: Any = None
+    owner = Owner(
+        nobody, parts, prompt, NoJournal(), past=None, capped=False, stop=Stop(), say=lambda text: None
+    )
+    recorders = [Recorder(), Recorder()]
+    for worker, recorder in zip(owner._workers, recorders, strict=True):
+        channel: Any = recorder
+        worker.channel = channel
+    return owner, recorders
+
+
+async def test_a_pause_is_for_all():
+    """Who is asked to wait tells the others; and the figures, once."""
+    log = Log()
+    owner, recorders = await an_owner(log)
+    owner._receive(owner._workers[0], [Paused("a", 3.0)])
+    assert [recorder.sent for recorder in recorders] == [[], [Hold("a", 3.0)]]
+    assert log.events == [Paused("a", 3.0)]
+
+
+async def test_a_circuit_is_told_of_once():
+    """Two find the same server down."""
+    log = Log()
+    owner, _ = await an_owner(log)
+    for worker in owner._workers:
+        owner._receive(worker, [CircuitOpened("a", 1.0, "500")])
+    assert log.events == [CircuitOpened("a", 1.0, "500")]
