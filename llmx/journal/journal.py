@@ -30,7 +30,6 @@ from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
 
 __all__ = ["Journal", "identity"]
 
-
 VERSION = 2
 """Of the file's format."""
 
@@ -266,10 +265,13 @@ class Journal:
         self.keep_lines([answer_line(request, completion)])
 
     def keep_lines(self, answers: Sequence[AnswerLine]) -> None:
-        """Write paid answers down that are lines already."""
-        if not self._append(*((answer.entry, answer.line) for answer in answers)):
-            self.lost += len(answers)
-            for answer in answers:
+        """Write paid answers down that are lines already: where there is no room for all, those that there is room for."""
+        if self._append(*((answer.entry, answer.line) for answer in answers)):
+            return
+        for answer in answers:
+            alone = len(answers) > 1 and self._sync.error is None
+            if not (alone and self._append((answer.entry, answer.line))):
+                self.lost += 1
                 self.unkept += answer.usage
 
     def expect(self, fingerprints: Sequence[str], rows: Sequence[Record | Unreadable]) -> Future[None] | None:

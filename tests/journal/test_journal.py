@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from llmx.errors import InvalidAnswer, LlmxError, OutputFailed, UnreadableRow, UsageError
 from llmx.journal import Journal, Known, NoJournal, identity
+from llmx.journal.answers import answer_line
 from llmx.journal.index import Index
 from llmx.journal.journal import VERSION
 from llmx.journal.lines import encode
@@ -744,6 +745,28 @@ def test_half_a_line_is_taken_back(opened: Open, path: Path):
     journal.keep(ask(H), an_answer("after"))
     assert [text_of(journal.answer(ask(name))) for name in (F, G, H)] == ["before", None, "after"]
     assert kinds(path) == ["journal", "answer", "answer"]
+
+
+class Tight(System):
+    """Has room for so many bytes of a file."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+
+    def write(self, file: int, data: bytes | memoryview) -> int:
+        if os.fstat(file).st_size + len(data) > self.room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(file, data)
+
+
+def test_of_answers_that_come_together_those_are_kept_that_there_is_room_for(opened: Open, path: Path):
+    """Not all of them are lost for the one that is too much."""
+    journal = opened()
+    lines = [answer_line(ask(name), an_answer("x" * size)) for name, size in ((F, 1), (G, 5_000), (H, 2))]
+    with installed(Tight(path.stat().st_size + 2_500)):
+        journal.keep_lines(lines)
+    assert (journal.lost, journal.unkept) == (1, an_answer().usage)
+    assert [text_of(journal.answer(ask(name))) for name in (F, G, H)] == ["x", None, "xx"]
 
 
 def test_half_a_line_that_cannot_be_taken_back_costs_no_other(opened: Open):
