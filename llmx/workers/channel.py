@@ -47,8 +47,15 @@ class Channel(asyncio.Protocol):
         """Hand on what was said."""
         messages, self._waiting = self._waiting, []
         if messages and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(self._frame(messages, self._transport))
+
+    def _frame(self, messages: list[Any], transport: asyncio.Transport) -> bytes:
+        try:
             data = pickle.dumps(messages, pickle.HIGHEST_PROTOCOL)
-            self._transport.write(b"%s%s" % (len(data).to_bytes(LENGTH, "big"), data))
+        except Exception:
+            transport.abort()  # a bug of ours: the other end must not wait for ever for what cannot be said
+            raise
+        return b"%s%s" % (len(data).to_bytes(LENGTH, "big"), data)
 
     def close(self) -> None:
         """Say the rest, and no more."""

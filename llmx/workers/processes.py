@@ -17,6 +17,10 @@ IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What a terminal sends to all processes of a command: it is for the owner to stop the run."""
 
 
+PR_SET_PDEATHSIG = 1
+"""prctl(2), <linux/prctl.h>."""
+
+
 class Process(Struct, frozen=True):
     """One process, and our end of the sockets between us."""
 
@@ -47,6 +51,7 @@ def _be(work: Callable[[int, socket.socket], None], number: int, sock: socket.so
     try:
         for ignored in IGNORED:
             signal.signal(ignored, signal.SIG_IGN)
+        _end_with_the_owner()
         work(number, sock)
         code = 0
     except BaseException:  # noqa: BLE001  a bug of ours: nothing else will tell it
@@ -54,6 +59,17 @@ def _be(work: Callable[[int, socket.socket], None], number: int, sock: socket.so
     finally:
         _flush()
         os._exit(code)
+
+
+def _end_with_the_owner() -> None:
+    """An owner that is killed takes its workers with it, at once: they would go on asking until they notice.
+
+    Elsewhere than on Linux they notice.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _flush() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import traceback
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
@@ -76,14 +76,18 @@ class _Inbox:
 
 
 class _Silent:
-    """Where a worker speaks to a person: to the owner, who does."""
+    """Where a worker speaks to a person: to the owner, who does.
 
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
+    Args:
+        say: takes what is said.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
 
     def say(self, text: str) -> None:
         """See `Talk`."""
-        self._channel.send(Said(text))
+        self._say(text)
 
     def confirmed(self, question: str) -> bool:
         """See `Talk`: the owner has asked."""
@@ -151,7 +155,7 @@ class _Worker:
             clock=SystemClock(),
             stop=self._stop,
             observer=self._observe,
-            talk=_Silent(self._channel),
+            talk=_Silent(self._say),
             presenter=plan.presenter,
             journal=NoJournal() if plan.settings.no_store else self._journal,
             share=self._share,
@@ -183,6 +187,11 @@ class _Worker:
         told = isinstance(event, LimitLearned) and event.source == "told"
         if not told and not isinstance(event, RowSettled | RowsSkipped):
             self._channel.send(event)
+
+    def _say(self, text: str) -> None:
+        """What is to be said of an engine when it begins, the owner has said of its own."""
+        if self._parts is not None:
+            self._channel.send(Said(text))
 
     def _alone(self) -> None:
         """The owner has gone: what is in flight is of no use to anybody."""

@@ -101,6 +101,25 @@ def test_what_is_said_arrives_in_order(size: int):
     assert gone
 
 
+def test_what_cannot_be_said_ends_the_talk():
+    """Nobody waits for it for ever."""
+
+    async def talk() -> list[list[Any]]:
+        heard: list[list[Any]] = []
+        gone = asyncio.Event()
+        ours, theirs = socket.socketpair()
+        one, other = Channel(heard.append, gone.set), Channel(lambda messages: None, lambda: None)
+        await one.open(ours)
+        await other.open(theirs)
+        other.send(lambda: None)
+        with pytest.raises((AttributeError, pickle.PicklingError)):
+            other.flush()
+        await asyncio.wait_for(gone.wait(), 10)
+        return heard
+
+    assert asyncio.run(talk()) == []
+
+
 COMPLETION = Completion("{}", Usage(1, 1), "mock", "stop", {"id": "1"})
 
 

@@ -187,6 +187,24 @@ def test_a_cap_is_kept(llmx: Llmx, provider: Provider):
     assert mock.calls == len(set(asked(mock))) == ROWS
 
 
+def test_a_note_is_said_once(llmx: Llmx, mock: Mock):
+    """By the owner, whatever the workers find out."""
+    write_rows(llmx.cwd / "rows.jsonl", some_rows(20))
+    priced = ("-m", "openai/gpt-4o-mini", *mock.openai[2:], "--max-cost", "1")
+    done = llmx(*RUN, *priced, *TWO, "-o", "out.jsonl")
+    assert done.code == 0, done.err
+    assert done.err.count("is taken to cost what") == 1
+
+
+def test_a_named_budget_is_theirs_together(llmx: Llmx, mock: Mock):
+    """To within one call, as for several runs at once."""
+    (llmx.cwd / "llmx.toml").write_text("[budget.day]\ndaily-tokens = 20000\n")
+    done = extract(llmx, mock, *TWO, "--budget", "day", "--max-output-tokens", "100")
+    assert done.code == 5, done.err
+    spent = sum(entry["usage"]["input"] + entry["usage"]["output"] for entry in answers(journal_of(llmx.cwd)))
+    assert 20_000 - 2_000 < spent <= 20_000
+
+
 def test_a_rate_is_kept(llmx: Llmx, provider: Provider):
     """By all together: a server that allows no more refuses nothing."""
     mock = provider(MockSettings(rpm=3_000, limit_window=1.0, limit_headers=False))
@@ -284,7 +302,7 @@ def test_when_the_owner_is_killed_the_workers_end(llmx: Llmx, provider: Provider
 
 
 def test_a_shared_run_survives_random_kills(llmx: Llmx, provider: Provider):
-    """Each row is there once, and what was paid twice is at most what was in flight when the owner died."""
+    """Each row is there once; what was paid twice was in flight when the owner died, or on its way to it."""
     kills, concurrency = 10, 4
     survived = survive(
         llmx,
