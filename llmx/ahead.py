@@ -22,9 +22,9 @@ AHEAD = 256
 
 
 class Done(Struct, Generic[Result], frozen=True):
-    """A row that is done already."""
+    """Rows that are done already, and follow each other."""
 
-    result: Result
+    results: list[Result]
 
 
 class Ahead(Generic[Row, Ready]):

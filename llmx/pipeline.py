@@ -39,7 +39,7 @@ async def run(
     *,
     prepare: Prepare,
     settle: Callable[[Prepared], Awaitable[Outcome]],
-    taken: Callable[[Outcome], None],
+    taken: Callable[[list[Outcome]], None],
     write: Callable[[list[Outcome]], None],
     drained: Callable[[], Awaitable[None]],
     concurrency: int,
@@ -94,7 +94,7 @@ async def batches(
     ordered: bool,
     stop: Stop,
     window: int | None = None,
-    taken: Callable[[Result], None] = lambda result: None,
+    taken: Callable[[list[Result]], None] = lambda results: None,
     all_taken: Callable[[], None] = _nothing,
     weigh: Callable[[Result], int] = lambda result: 0,
 ) -> AsyncGenerator[list[Result]]:
@@ -105,8 +105,9 @@ async def batches(
         function: raises Stopped for a row that is not to be settled; anything else it raises ends the map.
         ordered: in the order of the rows; else as they are done.
         stop: when it is thrown no further row is taken; those under way end.
-        window: rows that may be taken but not yet yielded: what memory is bounded by, unless rows are heavy.
-        taken: told of each row that was done already, when it is taken.
+        window: rows that may be taken but not yet yielded, and those that are done together with the last one: what
+            memory is bounded by, unless rows are heavy.
+        taken: told of rows that were done already, when they are taken.
         weigh: about how many bytes a result takes; no row is begun while those that wait weigh more than `HEAVY` together.
         all_taken: called, once or more, when there is no further row.
     """
@@ -174,7 +175,7 @@ async def _work(
     rows: Ahead[Any, Row | Done[Result]],
     shelf: _Shelf[Result],
     stop: Stop,
-    taken: Callable[[Result], None],
+    taken: Callable[[list[Result]], None],
     all_taken: Callable[[], None],
     crew: _Crew,
 ) -> None:
@@ -188,11 +189,11 @@ async def _work(
             if row is None:
                 all_taken()
                 return
-            place = shelf.place()
             if isinstance(row, Done):
-                taken(row.result)
-                shelf.put(place, [row.result])
+                taken(row.results)
+                shelf.put(shelf.place(len(row.results)), row.results)
                 continue
+            place = shelf.place()
             crew.found()
             try:
                 shelf.put(place, [await function(row)])
@@ -209,7 +210,7 @@ class _Shelf(Generic[Result]):
 
     Args:
         ordered: whether they wait at all.
-        window: places that may be taken and not yet yielded.
+        window: rows that may have a place and not be yielded yet.
         weigh: of a result that waits.
     """
 
@@ -218,8 +219,8 @@ class _Shelf(Generic[Result]):
         self._window = window
         self._weigh = weigh
         self._weight = self._weight_ready = 0
+        self._places = self._passed = 0
         self._taken = 0
-        self._passed = 0
         self._gone = 0
         self._held: dict[int, tuple[list[Result], int]] = {}
         self._ready: list[Result] = []
@@ -228,10 +229,11 @@ class _Shelf(Generic[Result]):
         self._running = 0
         self._error: BaseException | None = None
 
-    def place(self) -> int:
-        """The next place, in the order in which rows were taken."""
-        self._taken += 1
-        return self._taken - 1
+    def place(self, rows: int = 1) -> int:
+        """The next place, in the order in which rows were taken; for so many that are done together."""
+        self._taken += rows
+        self._places += 1
+        return self._places - 1
 
     @property
     def has_room(self) -> bool:
@@ -245,7 +247,7 @@ class _Shelf(Generic[Result]):
             await self._space.wait()
 
     def put(self, place: int, results: list[Result]) -> None:
-        """Fill a place with one result, or with none for a row that was not settled."""
+        """Fill a place with the results of its rows, or with none for a row that was not settled."""
         weight = sum(map(self._weigh, results))
         self._weight += weight
         self._held[place if self._ordered else self._passed] = results, weight
