@@ -83,9 +83,9 @@ class Chain:
 
     def add(self, rows: Iterable[Record | Unreadable]) -> None:
         """The next rows."""
-        for row in rows:
-            self._hash.update(_content(row) + b"\n")
-            self.rows += 1
+        lines = [_content(row) for row in rows]
+        self._hash.update(b"\n".join([*lines, b""]))
+        self.rows += len(lines)
 
     @property
     def digest(self) -> str:
