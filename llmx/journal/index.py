@@ -21,7 +21,7 @@ from msgspec import Struct
 from llmx.behind import Behind, Overlay, Unknown
 from llmx.journal.entries import count, dollars
 from llmx.journal.lines import Line, decode, encode
-from llmx.journal.prefix import checkpoint_of, number
+from llmx.journal.prefix import checkpoint_of, number, numbered
 from llmx.journal.tables import AnswerRow, RowRow, Tables, settled_last
 from llmx.journal.totals import Totals, totals_entry, totals_of
 
@@ -37,7 +37,7 @@ MOST_BEHIND = 20_000
 BATCH = 50_000
 """Answers and rows put into the tables together where many are caught up with: sorted, they touch each page once."""
 
-VERSION = 3
+VERSION = 4
 
 
 class Place(Struct, frozen=True):
@@ -71,7 +71,7 @@ NEVER_MET = RowRow(None, 0, 0, 0, 0)
 
 
 _PutAnswer = Callable[[int, int, int, int], None]
-_Row = tuple[int, str, int, bool, int]
+_Row = tuple[int, int, int, bool, int]
 _PutRows = Callable[[Sequence[_Row]], None]
 """Where folded lines go: their fields in the order of the tables' columns."""
 
@@ -222,14 +222,14 @@ class Index:
     def _fold_row(self, entry: Mapping[str, Any], put: _PutRows) -> None:
         ok = entry["ok"] is True
         done = count(entry["n"]) if ok else 0
-        put([(number(entry["id"]), self.totals.config, done, not ok, self.totals.session)])
+        put([(number(entry["id"]), numbered(self.totals.config), done, not ok, self.totals.session)])
 
     def _fold_rows(self, entry: Mapping[str, Any], put: _PutRows) -> None:
         """Rows that ended well."""
         names, counts = entry["id"], entry["n"]
         if not (isinstance(names, list) and isinstance(counts, list)):
             raise TypeError("rows that are no lists")
-        config, session = self.totals.config, self.totals.session
+        config, session = numbered(self.totals.config), self.totals.session
         rows = [
             (number(name), config, count(n), False, session) for name, n in zip(names, counts, strict=True)
         ]
@@ -286,7 +286,7 @@ class Index:
 
     def meet(self, identities: Iterable[str]) -> list[RowState]:
         """Note that rows have come, in this session; what is known of each."""
-        config, session = self.totals.config, self.totals.session
+        config, session = numbered(self.totals.config), self.totals.session
         met: dict[int, RowRow] = {}
         states = []
         for key in map(number, identities):
@@ -308,7 +308,7 @@ class Index:
     def done(self, config: str) -> int:
         """How many rows are done under a config."""
         self.commit()
-        return self._tables.done(config)
+        return self._tables.done(numbered(config))
 
     def last_rows(self) -> int:
         """How many different rows the last session has settled, those included that it skipped."""
