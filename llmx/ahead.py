@@ -20,9 +20,9 @@ AHEAD = 256
 
 
 class Done(Struct, Generic[Result], frozen=True):
-    """A row that is done already."""
+    """Rows that are done already, and follow each other."""
 
-    result: Result
+    results: list[Result]
 
 
 class Given(Protocol[Row]):

@@ -18,7 +18,7 @@ from llmx.clock import SystemClock
 from llmx.engine import Engine, engine
 from llmx.environment import Environment
 from llmx.errors import UsageError
-from llmx.events import Event, Observer, RunEnded, RunStarted
+from llmx.events import Event, Observer, RunEnded, RunStarted, one_by_one
 from llmx.feed import Feed
 from llmx.layers.stop import Stop
 from llmx.pipeline import amap
@@ -107,7 +107,9 @@ def aextract(
 ) -> Extraction:
     """`extract` for async code: `await` it for the list, or `async for` outcomes as they come."""
     once = isinstance(rows, Iterator)
-    return Extraction(lambda: _outcomes(rows, schema, model, observer or _ignore, options), once=once)
+    return Extraction(
+        lambda: _outcomes(rows, schema, model, one_by_one(observer or _ignore), options), once=once
+    )
 
 
 class Extraction:

@@ -122,6 +122,11 @@ class Overlay(Generic[Key, Value]):
         with self._turn:
             self._fresh[key] = value
 
+    def put_all(self, rows: Mapping[Key, Value]) -> None:
+        """These are the rows from now on."""
+        with self._turn:
+            self._fresh.update(rows)
+
     def missing(self, keys: Iterable[Key]) -> list[Key]:
         """Those of which only the disk knows."""
         unknown = dict.fromkeys(keys)

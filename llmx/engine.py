@@ -6,7 +6,7 @@ Shared by files (`job`) and the library (`api`). Nothing here reads or writes ro
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, closing
 from typing import Protocol
@@ -96,7 +96,7 @@ class Engine(Struct, frozen=True):
         label: what they are, for people.
         prepare: makes the first endpoint's request of a row; RowError where there is none.
         ready: makes what `settle` takes of rows, and has what is stored of them read meanwhile.
-        taken: to be told of every row that is done at once, when it is taken.
+        taken: to be told of all rows that are done at once, when they are taken.
         questions: the fingerprints under which answers to a row's request may be stored, in the order of the chain.
         cache: where it looks first.
         observer: to be told what happens to rows elsewhere.
@@ -112,7 +112,7 @@ class Engine(Struct, frozen=True):
     concurrency: int
     prepare: Callable[[Record], Request]
     ready: Prepare
-    taken: Callable[[Outcome], None]
+    taken: Callable[[Sequence[Outcome]], None]
     questions: Callable[[Request], list[str]]
     cache: Cache
     observer: Observer
@@ -247,9 +247,24 @@ def _readier(settler: Settler, cache: Cache, journal: RowJournal) -> Prepare:
         made = [settled(one) for one in made]
         await _read(journal.expect(_fingerprints(made), rows))
         journal.settle(*(one for one in made if isinstance(one, Outcome)))
-        return [Done(one) if isinstance(one, Outcome) else one for one in made]
+        return list(_together(made))
 
     return ready
+
+
+def _together(made: Iterable[Prepared | Outcome]) -> Iterator[Prepared | Done[Outcome]]:
+    """Rows in their order, those that are done and follow each other as one."""
+    done: list[Outcome] = []
+    for one in made:
+        if isinstance(one, Outcome):
+            done.append(one)
+            continue
+        if done:
+            yield Done(done)
+            done = []
+        yield one
+    if done:
+        yield Done(done)
 
 
 def _fingerprints(rows: Sequence[Prepared | Outcome]) -> list[str]:

@@ -38,11 +38,13 @@ __all__ = [
     "RetrySent",
     "RetryStarted",
     "RowSettled",
+    "RowsSettled",
     "RowsSkipped",
     "RunEnded",
     "RunStarted",
     "Throttled",
     "fan_out",
+    "one_by_one",
 ]
 
 
@@ -245,6 +247,12 @@ class RowSettled(Struct, frozen=True):
     outcome: Outcome
 
 
+class RowsSettled(Struct, frozen=True):
+    """Rows ended about which nobody was asked: they were in the cache, or there was nothing to ask."""
+
+    outcomes: Sequence[Outcome]
+
+
 class RowsSkipped(Struct, frozen=True):
     """The first rows ended well in an earlier session, and the output has them: they are settled."""
 
@@ -274,6 +282,7 @@ Event = (
     | HedgeEnded
     | Reasked
     | RowSettled
+    | RowsSettled
     | RowsSkipped
 )
 
@@ -294,3 +303,16 @@ def fan_out(*observers: Observer) -> Observer:
             observer(event)
 
     return tell_all
+
+
+def one_by_one(observer: Observer) -> Observer:
+    """An observer that tells `observer` of every row by itself."""
+
+    def tell(event: Event) -> None:
+        if not isinstance(event, RowsSettled):
+            observer(event)
+            return
+        for outcome in event.outcomes:
+            observer(RowSettled(outcome))
+
+    return tell

@@ -36,9 +36,8 @@ class Feed(Generic[Row]):
     ) -> None:
         self._rows = rows
         self._weigh = weigh
-        self._weights: deque[int] = deque()
         self._read_so_far = self._taken_so_far = 0  # of weight; each is one thread's to count
-        self._ready: deque[Row] = deque()
+        self._ready: deque[tuple[Row, int]] = deque()  # with its weight
         self._ahead = ahead
         self._room = threading.Event()
         self._arrived = asyncio.Event()
@@ -55,7 +54,8 @@ class Feed(Generic[Row]):
         while True:
             ended = self._ended  # looked at first: the last row is there before the end is
             if self._ready:
-                row = self._pop()
+                row, weight = self._ready.popleft()
+                self._taken_so_far += weight
                 self._make_room()
                 return row
             if ended:
@@ -75,15 +75,13 @@ class Feed(Generic[Row]):
         first = await self.next()
         if first is None:
             return []
-        rows = [first]
-        while self._ready and len(rows) < most and self._taken_so_far - before < HEAVY:
-            rows.append(self._pop())
+        rows, ready = [first], self._ready
+        while ready and len(rows) < most and self._taken_so_far - before < HEAVY:
+            row, weight = ready.popleft()
+            self._taken_so_far += weight
+            rows.append(row)
         self._make_room()
         return rows
-
-    def _pop(self) -> Row:
-        self._taken_so_far += self._weights.popleft()
-        return self._ready.popleft()
 
     def _make_room(self) -> None:
         """Rows have gone: the reader goes on, if it waits."""
@@ -101,7 +99,7 @@ class Feed(Generic[Row]):
             self._waiting = True
             if len(self._ready) < count and not self._ended:
                 await self._arrived.wait()
-        return list(islice(self._ready, count))
+        return [row for row, _ in islice(self._ready, count)]
 
     def _raise_once(self) -> None:
         error, self._error = self._error, None
@@ -116,19 +114,20 @@ class Feed(Generic[Row]):
     def _read(self) -> None:
         try:
             for row in self._rows:
-                self._wait_for_room()
+                if self._is_full():
+                    self._wait_for_room()
                 if self._closed:
                     return
                 weight = self._weigh(row)
                 self._read_so_far += weight
-                self._weights.append(weight)  # before the row, with which it is taken
-                self._ready.append(row)
-                self._wake()
+                self._ready.append((row, weight))
+                if self._waiting:
+                    self._wake()
         except BaseException as error:  # noqa: BLE001  # carried to the consumer's thread
             self._error = error
         finally:
             self._ended = True
-            self._wake(always=True)
+            self._wake()
 
     def _wait_for_room(self) -> None:
         while self._is_full() and not self._closed:
@@ -139,9 +138,7 @@ class Feed(Generic[Row]):
     def _is_full(self) -> bool:
         return len(self._ready) >= self._ahead or self._read_so_far - self._taken_so_far >= HEAVY
 
-    def _wake(self, *, always: bool = False) -> None:
-        if not (self._waiting or always):
-            return
+    def _wake(self) -> None:
         self._waiting = False
         try:
             self._loop.call_soon_threadsafe(self._arrived.set)

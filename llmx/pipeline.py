@@ -45,7 +45,7 @@ def settled(
     *,
     prepare: Prepare,
     settle: Callable[[Prepared], Awaitable[Outcome]],
-    taken: Callable[[Outcome], None],
+    taken: Callable[[list[Outcome]], None],
     concurrency: int,
     ordered: bool,
     stop: Stop,
@@ -109,7 +109,7 @@ async def batches(
     ordered: bool,
     stop: Stop,
     window: int | None = None,
-    taken: Callable[[Result], None] = lambda result: None,
+    taken: Callable[[list[Result]], None] = lambda results: None,
     all_taken: Callable[[], None] = _nothing,
     weigh: Callable[[Result], int] = lambda result: 0,
 ) -> AsyncGenerator[list[Result]]:
@@ -120,8 +120,9 @@ async def batches(
         function: raises Stopped for a row that is not to be settled; anything else it raises ends the map.
         ordered: in the order of the rows; else as they are done.
         stop: when it is thrown no further row is taken; those under way end.
-        window: rows that may be taken but not yet yielded: what memory is bounded by, unless rows are heavy.
-        taken: told of each row that was done already, when it is taken.
+        window: rows that may be taken but not yet yielded, and those that are done together with the last one: what
+            memory is bounded by, unless rows are heavy.
+        taken: told of rows that were done already, when they are taken.
         weigh: about how many bytes a result takes; no row is begun while those that wait weigh more than `HEAVY` together.
         all_taken: called, once or more, when there is no further row.
     """
@@ -189,7 +190,7 @@ async def _work(
     rows: Ahead[Any, Row | Done[Result]],
     shelf: Shelf[Result],
     stop: Stop,
-    taken: Callable[[Result], None],
+    taken: Callable[[list[Result]], None],
     all_taken: Callable[[], None],
     crew: _Crew,
 ) -> None:
@@ -203,11 +204,11 @@ async def _work(
             if row is None:
                 all_taken()
                 return
-            place = shelf.place()
             if isinstance(row, Done):
-                taken(row.result)
-                shelf.put(place, [row.result])
+                taken(row.results)
+                shelf.put(shelf.place(len(row.results)), row.results)
                 continue
+            place = shelf.place()
             crew.found()
             try:
                 shelf.put(place, [await function(row)])

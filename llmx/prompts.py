@@ -71,23 +71,26 @@ class Selection(Struct, frozen=True):
             for name in self.chosen:
                 require_column(name, columns, "--input")
             return list(self.chosen)
-        shown = [name for name in columns if self._shows(name)]
+        shown = _shown(tuple(columns), self.key)
         if columns and not shown:
             there = ", ".join(columns)
             raise UsageError(f"no column is left for the model among {there}", hint="name them with --input")
-        return shown
+        return list(shown)
 
-    def of(self, data: Mapping[str, Any]) -> dict[str, Any]:
+    def of(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
         """What is shown of one row; without the chosen columns that it lacks."""
         if self.chosen is not None:
             return {name: data[name] for name in self.chosen if name in data}
-        return {name: value for name, value in data.items() if self._shows(name)}
-
-    def _shows(self, name: str) -> bool:
-        return name != self.key and not _is_hidden(name)
+        names = _shown(tuple(data), self.key)
+        return data if len(names) == len(data) else {name: data[name] for name in names}
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=64)
+def _shown(names: tuple[str, ...], key: str | None) -> Sequence[str]:
+    """The columns of these that a model is shown where none were chosen; most rows have the same."""
+    return [name for name in names if name != key and not _is_hidden(name)]
+
+
 def _is_hidden(name: str) -> bool:
     """Whether no model is shown a column of this name, unless it is chosen."""
     bare = name.strip()  # headers such as "id, text, gold" have blanks
@@ -177,7 +180,7 @@ class Prompt:
         if not shown:
             there = ", ".join(map(str, data))
             raise UnreadableRow(f"this row has no column for the model{', only ' + there if there else ''}")
-        return delimited(shown), COLUMN_END.join(_plain(value) for value in shown.values())
+        return delimited(shown), COLUMN_END.join([_plain(value) for value in shown.values()])
 
     def _templated(self, data: Mapping[str, Any]) -> tuple[str, str]:
         assert self._template is not None

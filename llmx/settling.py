@@ -20,7 +20,7 @@ from llmx.errors import (
     RowError,
     Stopped,
 )
-from llmx.events import Event, Observer, RowSettled, RowsSkipped
+from llmx.events import Event, Observer, RowSettled, RowsSettled, RowsSkipped
 from llmx.layers.stop import Stop
 from llmx.types import Completion, Handler, Outcome, Record, Request, Unreadable
 
@@ -88,9 +88,9 @@ class Settler:
         completion = self._stored(request)
         return None if completion is None else self._present(_succeeded(row, request, completion, 0.0))
 
-    def taken(self, outcome: Outcome) -> None:
-        """A row that was done at once is taken: it counts from now on."""
-        self._observer(RowSettled(outcome))
+    def taken(self, outcomes: Sequence[Outcome]) -> None:
+        """Rows that were done at once are taken: they count from now on."""
+        self._observer(RowsSettled(outcomes))
 
     async def settle(self, prepared: Prepared) -> Outcome:
         """The end of a row that has to be asked about. Raises Stopped: it has none, for the run stops."""
@@ -158,15 +158,23 @@ class FirstRows:
 
     def __call__(self, event: Event) -> None:
         """Count rows until one is good or enough have failed."""
-        if isinstance(event, RowsSkipped):
-            self._left = None
-        if self._left is None or not isinstance(event, RowSettled):
+        if self._left is None:
             return
-        error = event.outcome.error
-        if error is None:
+        match event:
+            case RowSettled():
+                self._count(event.outcome)
+            case RowsSettled():
+                if any(outcome.error is None for outcome in event.outcomes):
+                    self._left = None
+            case RowsSkipped():
+                self._left = None
+
+    def _count(self, outcome: Outcome) -> None:
+        error = outcome.error
+        if error is None or self._left is None:
             self._left = None
             return
-        if not event.outcome.attempts:  # it cost nothing now: unreadable, or an answer of an earlier session
+        if not outcome.attempts:  # it cost nothing now: an answer of an earlier session
             return
         self._left -= 1
         self._unanswered += isinstance(error, RetriesExhausted)

@@ -22,7 +22,7 @@ class Shelf(Generic[Result]):
 
     Args:
         ordered: whether they wait at all.
-        window: places that may be taken and not yet yielded.
+        window: rows that may have a place and not be yielded yet.
         weigh: of a result that waits.
     """
 
@@ -31,8 +31,8 @@ class Shelf(Generic[Result]):
         self._window = window
         self._weigh = weigh
         self._weight = self._weight_ready = 0
+        self._places = self._passed = 0
         self._taken = 0
-        self._passed = 0
         self._gone = 0
         self._held: dict[int, tuple[list[Result], int]] = {}
         self._ready: list[Result] = []
@@ -41,10 +41,11 @@ class Shelf(Generic[Result]):
         self._running = 0
         self._error: BaseException | None = None
 
-    def place(self) -> int:
-        """The next place, in the order in which rows were taken."""
-        self._taken += 1
-        return self._taken - 1
+    def place(self, rows: int = 1) -> int:
+        """The next place, in the order in which rows were taken; for so many that are done together."""
+        self._taken += rows
+        self._places += 1
+        return self._places - 1
 
     @property
     def has_room(self) -> bool:
@@ -58,7 +59,7 @@ class Shelf(Generic[Result]):
             await self._space.wait()
 
     def put(self, place: int, results: list[Result]) -> None:
-        """Fill a place with one result, or with none for a row that was not settled."""
+        """Fill a place with the results of its rows, or with none for a row that was not settled."""
         weight = sum(map(self._weigh, results))
         self._weight += weight
         self._held[place if self._ordered else self._passed] = results, weight

@@ -67,7 +67,7 @@ def weight(row: Record | Unreadable) -> int:
     """About how many bytes of memory a row's texts take."""
     if isinstance(row, Unreadable):
         return len(row.raw)
-    return sum(len(value) if type(value) is str else _weight_of(value) for value in row.data.values())
+    return sum([len(value) if type(value) is str else _weight_of(value) for value in row.data.values()])
 
 
 def _weight_of(value: Any) -> int:

@@ -215,6 +215,16 @@ def test_an_observer_is_told(mock: Mock) -> None:
     assert sum(isinstance(event, RowSettled) for event in events) == 3
 
 
+def test_an_observer_is_told_of_rows_of_the_cache(mock: Mock) -> None:
+    """Of each by itself, as of all others."""
+    events: list[Any] = []
+    for _ in range(2):
+        events.clear()
+        llmx.extract(some_rows(3), Person, observer=events.append, **at(mock))
+    sources = [event.outcome.source for event in events if isinstance(event, RowSettled)]
+    assert sources == ["cache"] * 3
+
+
 def test_an_observer_is_told_of_the_end_whatever_it_is() -> None:
     """A dead key ends a run, and so does whoever stops listening."""
     events: list[Any] = []

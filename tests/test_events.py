@@ -7,7 +7,8 @@ import typing
 from fakes import Log
 
 from llmx import events
-from llmx.events import AttemptStarted, Event, Paused, fan_out
+from llmx.events import AttemptStarted, Event, Paused, RowSettled, RowsSettled, fan_out, one_by_one
+from llmx.types import Outcome, Record
 
 
 def test_all_observers_are_told_in_order():
@@ -24,6 +25,16 @@ def test_events_come_as_they_were():
     event = AttemptStarted("mock")
     fan_out(log)(event)
     assert log.events == [event]
+
+
+def test_rows_that_ended_together_are_told_one_by_one():
+    """To whoever wants it so; other events come as they were."""
+    log = Log()
+    outcomes = [Outcome(Record(n, {}), value=n) for n in range(2)]
+    tell = one_by_one(log)
+    tell(RowsSettled(outcomes))
+    tell(AttemptStarted("mock"))
+    assert log.events == [*map(RowSettled, outcomes), AttemptStarted("mock")]
 
 
 def test_no_observers():

@@ -26,7 +26,7 @@ from llmx.errors import (
     Stopped,
     UnreadableRow,
 )
-from llmx.events import Paused, RowSettled
+from llmx.events import Paused, RowSettled, RowsSettled
 from llmx.feed import Feed
 from llmx.layers.stop import Stop
 from llmx.pipeline import amap, run
@@ -561,6 +561,16 @@ def test_unreadable_lines_are_not_counted():
     assert stop.reason is None
 
 
+def test_a_row_of_the_cache_lifts_the_guard():
+    """It is good, whatever else was settled with it."""
+    stop = Stop()
+    first = FirstRows(stop)
+    first(RowsSettled([Outcome(Record(0, {}), error=BAD), Outcome(Record(1, {}), source="cache")]))
+    for n in range(100):
+        first(RowSettled(Outcome(Record(n, {}), error=BAD, attempts=1)))
+    assert stop.reason is None
+
+
 def test_rows_of_which_nothing_can_be_sent_are_not_counted():
     """They cost nothing, and a later row may have what they lack."""
     assert ends(*[UnreadableRow("no column")] * 100).reason is None
@@ -654,13 +664,25 @@ async def test_rows_that_are_done_wait_for_no_worker():
         return row
 
     async def ready(rows: list[int]) -> list[int | Done[int]]:
-        return [Done(row) if row % 3 else row for row in rows]
+        return [Done([row]) if row % 3 else row for row in rows]
 
     ahead, told = Ahead(Feed(range(100)), ready), list[int]()
-    results = amap(ask, ahead, concurrency=2, ordered=True, stop=Stop(), taken=told.append)
+    results = amap(ask, ahead, concurrency=2, ordered=True, stop=Stop(), taken=told.extend)
     assert await collected(results) == list(range(100))
     assert asked == [row for row in range(100) if row % 3 == 0]
     assert told == [row for row in range(100) if row % 3]
+
+
+async def test_rows_that_are_done_together_keep_their_order():
+    """They are taken and come out together, behind the row before them and before the one after them."""
+
+    async def ready(rows: list[int]) -> list[int | Done[int]]:
+        return [row for done in (Done(rows[:-1]), rows[-1]) for row in (done,) if row != Done([])]
+
+    ahead, told = Ahead(Feed(range(100)), ready), list[list[int]]()
+    results = amap(same, ahead, concurrency=2, ordered=True, stop=Stop(), taken=told.append, window=3)
+    assert await collected(results) == list(range(100))
+    assert max(map(len, told)) > 1
 
 
 async def test_rows_that_are_done_and_not_taken_do_not_count():
@@ -668,11 +690,11 @@ async def test_rows_that_are_done_and_not_taken_do_not_count():
     stop, told = Stop(), list[int]()
 
     async def ready(rows: list[int]) -> list[Done[int]]:
-        return [Done(row) for row in rows]
+        return [Done(rows[:2]), *(Done([row]) for row in rows[2:])]
 
-    def take(row: int) -> None:
-        told.append(row)
-        if row == 9:
+    def take(rows: list[int]) -> None:
+        told.extend(rows)
+        if 9 in rows:
             stop.set(Interrupted(2))
 
     ahead = Ahead(Feed(range(10_000)), ready)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from itertools import groupby
 from typing import Any
 
 from llmx.providers.forms import caps_in
 from llmx.records import to_json
-from llmx.types import Completion, Outcome, Record, Request, Source, Unreadable, Usage
+from llmx.types import NOTHING, Completion, Outcome, Record, Request, Source, Unreadable, Usage
 
 __all__ = [
+    "RowEnd",
     "answer_entry",
     "caps_of",
     "completion_of",
@@ -20,9 +22,13 @@ __all__ = [
     "dollars",
     "identity",
     "now",
+    "row_entries",
     "row_entry",
 ]
 
+
+RowEnd = tuple[Outcome, str, int]
+"""How a row ended, its identity, and how many rows of that have come by now."""
 
 _COUNTS = ("input", "output", "cached", "cache_write", "reasoning")
 
@@ -110,6 +116,44 @@ def dollars(value: Any) -> Decimal | None:
     if cost is not None and not (cost.is_finite() and abs(cost) < 10**12):
         raise ValueError(f"no cost: {value!r}")
     return cost
+
+
+def row_entries(ends: Sequence[RowEnd]) -> Iterator[dict[str, Any]]:
+    """How rows ended, as lines: one for each, but one for all that follow each other and were answered by the cache.
+
+    Of those there is little to say, and nothing that was paid for.
+    """
+    for common, some in groupby(ends, key=_in_common):
+        if common is None:
+            yield from (row_entry(*end) for end in some)
+        else:
+            yield _rows_entry(list(some))
+
+
+def _in_common(end: RowEnd) -> tuple[Any, ...] | None:
+    """What rows that the cache answered may have in common; None of others."""
+    outcome = end[0]
+    row, free = outcome.record, outcome.usage is NOTHING and not outcome.attempts
+    if outcome.source == "cache" and outcome.error is None and free and isinstance(row, Record):
+        return row.origin, outcome.model, outcome.endpoint, row.key is None
+    return None
+
+
+def _rows_entry(ends: Sequence[RowEnd]) -> dict[str, Any]:
+    first = ends[0][0]
+    rows = [end[0].record for end in ends]
+    return {
+        "t": "rows",
+        "id": [end[1] for end in ends],
+        **({"key": keys} if None not in (keys := [getattr(row, "key", None) for row in rows]) else {}),
+        "n": [end[2] for end in ends],
+        "index": [row.index for row in rows],
+        "line": [row.line for row in rows],
+        "origin": rows[0].origin,
+        "source": first.source,
+        "model": first.model,
+        "endpoint": first.endpoint,
+    }
 
 
 def row_entry(outcome: Outcome, name: str, count: int) -> dict[str, Any]:

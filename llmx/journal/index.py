@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
@@ -21,22 +21,23 @@ from msgspec import Struct
 from llmx.behind import Behind, Overlay, Unknown
 from llmx.journal.entries import count, dollars
 from llmx.journal.lines import Line, decode, encode
-from llmx.journal.prefix import checkpoint_of, number
+from llmx.journal.prefix import checkpoint_of, number, numbered
 from llmx.journal.tables import AnswerRow, RowRow, Tables, settled_last
 from llmx.journal.totals import Totals, totals_entry, totals_of
 
 __all__ = ["Index", "Known", "Place", "RowState", "Totals", "number", "settled_so_far"]
 
-COMMIT_EVERY, COMMIT_SECONDS = 1_000, 1.0
-"""Lines folded, and time, between two commits: as many are folded again after a crash."""
+COMMIT_EVERY, COMMIT_SECONDS = 10_000, 1.0
+"""Answers and rows folded, and time, between two commits: as many are folded again after a crash. Their keys are digests,
+so that a thousand of them touch as many pages of the tables as ten thousand do."""
 
 MOST_BEHIND = 20_000
-"""Lines that may wait for the disk: then it is waited for."""
+"""Answers and rows that may wait for the disk: then it is waited for."""
 
 BATCH = 50_000
-"""Lines put into the tables together where many are caught up with: sorted, they touch each page once."""
+"""Answers and rows put into the tables together where many are caught up with: sorted, they touch each page once."""
 
-VERSION = 3
+VERSION = 4
 
 
 class Place(Struct, frozen=True):
@@ -54,6 +55,10 @@ class RowState(Struct, frozen=True):
     done: int
     failed: bool
 
+    def behind(self, rows: int) -> RowState:
+        """The same of one that comes behind so many more like it."""
+        return RowState(self.seen + rows, self.done, self.failed)
+
 
 class Known(Struct, frozen=True):
     """What is known of a row that has been settled: whether it failed then, and whether the last session had it."""
@@ -66,7 +71,8 @@ NEVER_MET = RowRow(None, 0, 0, 0, 0)
 
 
 _PutAnswer = Callable[[int, int, int, int], None]
-_PutRow = Callable[[int, str, int, bool, int], None]
+_Row = tuple[int, int, int, bool, int]
+_PutRows = Callable[[Sequence[_Row]], None]
 """Where folded lines go: their fields in the order of the tables' columns."""
 
 
@@ -123,7 +129,7 @@ class Index:
 
     def fold(self, entry: Mapping[str, Any] | None, at: int, size: int) -> None:
         """Take in the journal's next line; `entry` is None when it is damaged. Raises sqlite3.Error."""
-        self._take_any(entry, at, size, self._put_answer, self._put_row)
+        self._take_any(entry, at, size, self._put_answer, self._put_rows)
         if self._uncommitted >= COMMIT_EVERY or time.monotonic() - self._committed_at >= COMMIT_SECONDS:
             self._commit_behind()
 
@@ -131,33 +137,31 @@ class Index:
         """Take in many lines, of a journal that somebody else has written, a batch at each step. Raises sqlite3.Error."""
         self.commit()
         answers: list[tuple[int, int, int, int]] = []
-        rows: list[tuple[int, str, int, bool, int]] = []
+        rows: list[_Row] = []
         for line in lines:
             self._take_any(
                 line.entry,
                 line.at,
                 line.size,
                 lambda *one: answers.append(one),
-                lambda *one: rows.append(one),
+                rows.extend,
             )
             if self._uncommitted >= BATCH:
                 self._put_all(answers, rows)
                 yield
         self._put_all(answers, rows)
 
-    def _put_all(
-        self, answers: list[tuple[int, int, int, int]], rows: list[tuple[int, str, int, bool, int]]
-    ) -> None:
+    def _put_all(self, answers: list[tuple[int, int, int, int]], rows: list[_Row]) -> None:
         self._tables.fold(answers, rows, self._state())
         answers.clear()
         rows.clear()
         self._committed()
 
     def _take_any(
-        self, entry: Mapping[str, Any] | None, at: int, size: int, answer: _PutAnswer, row: _PutRow
+        self, entry: Mapping[str, Any] | None, at: int, size: int, answer: _PutAnswer, rows: _PutRows
     ) -> None:
         try:
-            self._take(entry or {}, at, size, answer, row)
+            self._take(entry or {}, at, size, answer, rows)
         except (
             KeyError,
             TypeError,
@@ -168,12 +172,14 @@ class Index:
         self.covered = at + size
         self._uncommitted += 1
 
-    def _take(self, entry: Mapping[str, Any], at: int, size: int, answer: _PutAnswer, row: _PutRow) -> None:
+    def _take(self, entry: Mapping[str, Any], at: int, size: int, answer: _PutAnswer, rows: _PutRows) -> None:
         match entry.get("t"):
             case "answer":
                 self._fold_answer(entry, at, size, answer)
             case "row":
-                self._fold_row(entry, row)
+                self._fold_row(entry, rows)
+            case "rows":
+                self._fold_rows(entry, rows)
             case "start":
                 self._fold_start(entry)
             case "end":
@@ -213,19 +219,34 @@ class Index:
         totals.output_tokens += written
         totals.cost = None if totals.cost is None or cost is None else totals.cost + cost
 
-    def _fold_row(self, entry: Mapping[str, Any], put: _PutRow) -> None:
+    def _fold_row(self, entry: Mapping[str, Any], put: _PutRows) -> None:
         ok = entry["ok"] is True
         done = count(entry["n"]) if ok else 0
-        put(number(entry["id"]), self.totals.config, done, not ok, self.totals.session)
+        put([(number(entry["id"]), numbered(self.totals.config), done, not ok, self.totals.session)])
+
+    def _fold_rows(self, entry: Mapping[str, Any], put: _PutRows) -> None:
+        """Rows that ended well."""
+        names, counts = entry["id"], entry["n"]
+        if not (isinstance(names, list) and isinstance(counts, list)):
+            raise TypeError("rows that are no lists")
+        config, session = numbered(self.totals.config), self.totals.session
+        rows = [
+            (number(name), config, count(n), False, session) for name, n in zip(names, counts, strict=True)
+        ]
+        put(rows)
+        self._uncommitted += len(rows)
 
     def _put_answer(self, key: int, at: int, size: int, generation: int) -> None:
         self._answers.put(key, AnswerRow(at, size, generation))
 
-    def _put_row(self, key: int, config: str, done: int, failed: bool, session: int) -> None:
+    def _put_rows(self, rows: Sequence[_Row]) -> None:
         """As `Tables.fold` does it."""
-        before = self._row(key) or NEVER_MET
-        kept = before.done if before.config == config else 0
-        self._rows.put(key, RowRow(config, done or kept, int(failed), session, before.seen))
+        put: dict[int, RowRow] = {}
+        for key, config, done, failed, session in rows:
+            before = put.get(key) or self._row(key) or NEVER_MET
+            kept = before.done if before.config == config else 0
+            put[key] = RowRow(config, done or kept, int(failed), session, before.seen)
+        self._rows.put_all(put)
 
     # Look-ups
 
@@ -263,14 +284,19 @@ class Index:
         self._answers.put(key, found._replace(claimed=self.totals.session))
         return True
 
-    def meet(self, identity: str) -> RowState:
-        """Note that a row has come, in this session; what is known of it."""
-        key, totals = number(identity), self.totals
-        config, done, failed, session, seen = self._row(key) or NEVER_MET
-        seen = seen + 1 if session == totals.session else 1
-        self._rows.put(key, RowRow(config, done, failed, totals.session, seen))
-        same = config == totals.config
-        return RowState(seen, done if same else 0, bool(failed and same))
+    def meet(self, identities: Iterable[str]) -> list[RowState]:
+        """Note that rows have come, in this session; what is known of each."""
+        config, session = numbered(self.totals.config), self.totals.session
+        met: dict[int, RowRow] = {}
+        states = []
+        for key in map(number, identities):
+            before = met.get(key) or self._row(key) or NEVER_MET
+            seen = before.seen + 1 if before.session == session else 1
+            met[key] = RowRow(before.config, before.done, before.failed, session, seen)
+            same = before.config == config
+            states.append(RowState(seen, before.done if same else 0, bool(before.failed and same)))
+        self._rows.put_all(met)
+        return states
 
     def known(self, identity: str) -> Known | None:
         """What is known of a row before a session begins; None when it never was settled."""
@@ -282,7 +308,7 @@ class Index:
     def done(self, config: str) -> int:
         """How many rows are done under a config."""
         self.commit()
-        return self._tables.done(config)
+        return self._tables.done(numbered(config))
 
     def last_rows(self) -> int:
         """How many different rows the last session has settled, those included that it skipped."""

@@ -20,7 +20,7 @@ from llmx._version import __version__
 from llmx.environment import private
 from llmx.errors import LlmxError, OutputFailed, UsageError
 from llmx.journal.answers import AnswerLine, Found, answer_line
-from llmx.journal.entries import identity, now, row_entry
+from llmx.journal.entries import RowEnd, identity, now, row_entries
 from llmx.journal.index import Index, Known, Place, RowState, Totals
 from llmx.journal.lines import cut_torn_tail, decode, encode, holds_answers, scan
 from llmx.journal.prefix import Checkpoint, Prefix, checkpoint_entry
@@ -30,7 +30,7 @@ from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
 
 __all__ = ["Journal", "identity"]
 
-VERSION = 2
+VERSION = 3
 """Of the file's format."""
 
 READ_AHEAD = 2**20
@@ -282,26 +282,27 @@ class Journal:
 
     def settle(self, *outcomes: Outcome) -> None:
         """Write down how rows ended, unless that is known."""
+        names = [self._names.pop(each.record.index, "") or identity(each.record) for each in outcomes]
         try:
-            entries = [self._entry_of(outcome) for outcome in outcomes]
+            states = self._met(names)
         except sqlite3.Error as error:
             self._fail(error)
             return
-        self._append(*(_lined(entry) for entry in entries if entry is not None))
+        ends: list[RowEnd] = []
+        for outcome, name, state in zip(outcomes, names, states, strict=True):
+            if state.seen > 1:
+                self.doubles += getattr(outcome.record, "key", None) is not None
+            if not _is_known(outcome, state):
+                ends.append((outcome, name, state.seen))
+        self._append(*map(_lined, row_entries(ends)))
 
-    def _entry_of(self, outcome: Outcome) -> dict[str, Any] | None:
-        """How a row ended, None where that is known."""
-        row = outcome.record
-        name = self._names.pop(row.index, None) or identity(row)
-        state = self._met(name)
-        self.doubles += state.seen > 1 and isinstance(row, Record) and row.key is not None
-        return None if _is_known(outcome, state) else row_entry(outcome, name, state.seen)
-
-    def _met(self, name: str) -> RowState:
-        """Note that a row has come; what is known of it, those like it among the skipped ones counted as seen."""
-        state = self._index.meet(name)
-        before = self._skipped.count(name) if state.done and self._skipped is not None else 0
-        return RowState(state.seen + before, state.done, state.failed) if before else state
+    def _met(self, names: Sequence[str]) -> Sequence[RowState]:
+        """Note that rows have come; what is known of each, those like it among the skipped ones counted as seen."""
+        states = self._index.meet(names)
+        if (skipped := self._skipped) is None:
+            return states
+        pairs = zip(names, states, strict=True)
+        return [state.behind(skipped.count(name)) if state.done else state for name, state in pairs]
 
     def written(self, checkpoint: Checkpoint) -> None:
         """Note how far the output has come, unless answers to its rows may be missing: those would be asked about again."""

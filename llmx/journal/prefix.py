@@ -10,6 +10,7 @@ import hashlib
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct, field
@@ -18,7 +19,7 @@ from llmx.journal.entries import count, identity
 from llmx.records import to_json
 from llmx.types import Record, Unreadable
 
-__all__ = ["Chain", "Checkpoint", "Prefix", "checkpoint_entry", "checkpoint_of", "number"]
+__all__ = ["Chain", "Checkpoint", "Prefix", "checkpoint_entry", "checkpoint_of", "number", "numbered"]
 
 SORTED = 2**16
 """Identities that are sorted together: some 10 ms."""
@@ -27,6 +28,12 @@ SORTED = 2**16
 def number(digest: str) -> int:
     """The first 63 bits of a hex digest. Two digests that share them are told apart by the line itself."""
     return int(digest[:16], 16) >> 1
+
+
+@lru_cache(maxsize=16)
+def numbered(text: str) -> int:
+    """The number of a text's digest, to stand for one that comes again and again."""
+    return number(hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest())
 
 
 class Checkpoint(Struct, frozen=True):
@@ -83,9 +90,9 @@ class Chain:
 
     def add(self, rows: Iterable[Record | Unreadable]) -> None:
         """The next rows."""
-        for row in rows:
-            self._hash.update(_content(row) + b"\n")
-            self.rows += 1
+        lines = [_content(row) for row in rows]
+        self._hash.update(b"\n".join([*lines, b""]))
+        self.rows += len(lines)
 
     @property
     def digest(self) -> str:

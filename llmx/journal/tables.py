@@ -21,7 +21,7 @@ CREATE TABLE answers (
     claimed INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE rows (
-    id INTEGER PRIMARY KEY, config TEXT, done INTEGER NOT NULL, failed INTEGER NOT NULL,
+    id INTEGER PRIMARY KEY, config INTEGER, done INTEGER NOT NULL, failed INTEGER NOT NULL,
     session INTEGER NOT NULL DEFAULT 0, seen INTEGER NOT NULL DEFAULT 0
 );
 """
@@ -64,13 +64,13 @@ class RowRow(NamedTuple):
     """What is known of a row of the input.
 
     Args:
-        config: under which it was settled last, None where it was only met.
+        config: the number of that under which it was settled last, None where it was only met.
         done: how many like it ended well under that.
         failed: whether the last one did not, 0 or 1.
         session: the last that met it; `seen` rows like it.
     """
 
-    config: str | None
+    config: int | None
     done: int
     failed: int
     session: int
@@ -111,7 +111,7 @@ class Tables:
 
     def rows(self, keys: Iterable[int]) -> dict[int, RowRow | None]:
         """The same for rows of the input."""
-        return _found(self.db, _ROWS, keys, RowRow, ((str, type(None)), int, int, int, int))
+        return _found(self.db, _ROWS, keys, RowRow, ((int, type(None)), int, int, int, int))
 
     def write(self, answers: Mapping[int, AnswerRow], rows: Mapping[int, RowRow], state: str) -> None:
         """Put whole rows into the tables, in one transaction."""
@@ -128,7 +128,7 @@ class Tables:
     def fold(
         self,
         answers: Sequence[tuple[int, int, int, int]],
-        rows: Sequence[tuple[int, str, int, bool, int]],
+        rows: Sequence[tuple[int, int, int, bool, int]],
         state: str,
     ) -> None:
         """Put many lines into the tables without a look at what is there; of two about the same, the later one holds."""
@@ -140,7 +140,7 @@ class Tables:
         self.db.execute("INSERT OR REPLACE INTO meta VALUES ('state', ?)", (state,))
         self.db.commit()
 
-    def done(self, config: str) -> int:
+    def done(self, config: int) -> int:
         """How many rows are done under a config."""
         query = "SELECT TOTAL(done) FROM rows WHERE config = ?"
         return int(self.db.execute(query, (config,)).fetchone()[0])

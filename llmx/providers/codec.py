@@ -80,12 +80,12 @@ class HandlerCodec(Struct):
     response: Callable[[Mapping[str, Any]], Any]
     cap_is_ours: bool
     plan: Planner | None = None
-    _prefix: list[Message] | None = None
+    _prefix: Sequence[Message] | None = None
     _form: Form | None = None
 
     def prepare(self, messages: Sequence[Message]) -> Mapping[str, Any]:
         """See `Codec.prepare`."""
-        prefix = list(messages[:-1])
+        prefix = messages[:-1]
         # Rows share the prefix's very objects, so this comparison is one of identities.
         if prefix != self._prefix:
             self._form = self._formed(messages)

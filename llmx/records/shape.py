@@ -133,11 +133,14 @@ class Shape(Struct, frozen=True):
             UnreadableRow: a column would be overwritten: one that came late, or by a field that the schema
                 allows without naming it. Its `raw` is what was extracted.
         """
+        kept = self._keep(data)
         given = {_META: dict(meta)} if self.meta and meta is not None else {}
         try:
+            if self.explode is None:
+                return [self._joined(kept, self._placed(extracted), given)]
             return [
-                self._joined(self._keep(data), self._placed(fields), added, given)
-                for fields, added in self._parts(extracted)
+                self._joined(kept, self._placed(fields), added, given)
+                for fields, added in self._parts(extracted, self.explode)
             ]
         except UnreadableRow as error:
             error.raw = to_json(extracted).decode()
@@ -146,10 +149,13 @@ class Shape(Struct, frozen=True):
     def _joined(self, *parts: Mapping[str, Any]) -> dict[str, Any]:
         """All parts as one row."""
         row: dict[str, Any] = {}
+        size = 0
         for part in parts:
-            if not row.keys().isdisjoint(part):
-                raise self._taken(next(name for name in part if name in row))
             row |= part
+            size += len(part)
+        if len(row) < size:
+            names = [name for part in parts for name in part]
+            raise self._taken(next(name for place, name in enumerate(names) if name in names[:place]))
         return row
 
     def _taken(self, name: str) -> UnreadableRow:
@@ -189,9 +195,9 @@ class Shape(Struct, frozen=True):
             return list(columns) if self.keep == "all" else []
         return list(self.keep)
 
-    def _keep(self, data: Mapping[str, Any]) -> dict[str, Any]:
+    def _keep(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
         if isinstance(self.keep, str):
-            return dict(data) if self.keep == "all" else {}
+            return data if self.keep == "all" else {}
         return {name: data.get(name) for name in self.keep}
 
     def _fields(self, fields: Iterable[str], list_fields: Mapping[str, Iterable[str]]) -> list[str]:
@@ -216,17 +222,17 @@ class Shape(Struct, frozen=True):
             return {self.into: [f"{self.into}.{leaf}" for below in leaves.values() for leaf in below]}
         return {self.prefix + name: [self.prefix + leaf for leaf in below] for name, below in leaves.items()}
 
-    def _placed(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+    def _placed(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         if self.into is not None:
             return {self.into: dict(fields)}
-        return {self.prefix + name: value for name, value in fields.items()} if self.prefix else dict(fields)
+        return {self.prefix + name: value for name, value in fields.items()} if self.prefix else fields
 
-    def _parts(self, extracted: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], dict[str, Any]]]:
+    def _parts(
+        self, extracted: Mapping[str, Any], explode: str
+    ) -> list[tuple[Mapping[str, Any], dict[str, Any]]]:
         """Per output row: the extracted fields, and what is beside them."""
-        if self.explode is None:
-            return [(extracted, {})]
-        others = {name: value for name, value in extracted.items() if name != self.explode}
-        value = extracted.get(self.explode)
+        others = {name: value for name, value in extracted.items() if name != explode}
+        value = extracted.get(explode)
         elements = value if isinstance(value, list) else [] if value is None else [value]
         return [
             (self._with_element(others, element), {_POSITION: position})

@@ -152,6 +152,10 @@ def _together(lines: Iterable[bytes]) -> Iterator[bytes]:
         yield b"".join(waiting)
 
 
+def _line(row: Mapping[str, Any]) -> bytes:
+    return to_json(row if type(row) is dict else dict(row)) + b"\n"
+
+
 class _JsonlSink(Through):
     """One object a line."""
 
@@ -161,7 +165,7 @@ class _JsonlSink(Through):
 
     def write(self, *rows: Mapping[str, Any]) -> None:
         """See `Sink.write`."""
-        for lines in _together(to_json(row if isinstance(row, dict) else dict(row)) + b"\n" for row in rows):
+        for lines in _together(map(_line, rows)):
             self._target.write(lines)
 
 

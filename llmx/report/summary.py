@@ -21,6 +21,7 @@ from llmx.events import (
     RetrySent,
     RetryStarted,
     RowSettled,
+    RowsSettled,
     RowsSkipped,
     RunEnded,
     RunStarted,
@@ -148,7 +149,7 @@ class Figures:
         """Fold one event."""
         self.traffic(event)
         match event:
-            case RowSettled() | RowsSkipped():
+            case RowSettled() | RowsSettled() | RowsSkipped():
                 self._settle(event)
             case AttemptStarted():
                 self._ahead_for = self._ahead_for if self.calls else self.seconds
@@ -194,14 +195,15 @@ class Figures:
             self.throttled += isinstance(event.error, RateLimited)
             self.maybe_billed += event.error.maybe_billed
 
-    def _settle(self, event: RowSettled | RowsSkipped) -> None:
-        if isinstance(event, RowSettled):
-            self._settle_one(event.outcome)
-            self._count()
+    def _settle(self, event: RowSettled | RowsSettled | RowsSkipped) -> None:
+        if isinstance(event, RowsSkipped):
+            self.ok += event.count
+            self.resumed += event.count
+            self.ahead = self.settled
             return
-        self.ok += event.count
-        self.resumed += event.count
-        self.ahead = self.settled
+        for outcome in event.outcomes if isinstance(event, RowsSettled) else (event.outcome,):
+            self._settle_one(outcome)
+        self._count()
 
     def _settle_one(self, outcome: Outcome) -> None:
         if outcome.error is None:

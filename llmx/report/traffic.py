@@ -27,6 +27,7 @@ from llmx.events import (
     Paused,
     PauseReason,
     RowSettled,
+    RowsSettled,
     RunEnded,
     RunStarted,
     Throttled,
@@ -164,7 +165,7 @@ class Traffic(Struct):
     def __call__(self, event: Event) -> None:
         """Fold one event; those that are about no endpoint are left alone."""
         match event:
-            case RowSettled():
+            case RowSettled() | RowsSettled():
                 pass  # the commonest of all
             case AttemptStarted() | AttemptSucceeded() | AttemptFailed():
                 self._call(event)

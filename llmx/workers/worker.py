@@ -13,7 +13,7 @@ from typing import Any
 from llmx.clock import SystemClock
 from llmx.engine import Engine, engine
 from llmx.errors import LlmxError, Stopped
-from llmx.events import Event, LimitLearned, RowSettled, RowsSkipped
+from llmx.events import Event, LimitLearned, RowSettled, RowsSettled, RowsSkipped
 from llmx.journal import NoJournal
 from llmx.layers.stop import Stop
 from llmx.pipeline import settled
@@ -185,7 +185,7 @@ class _Worker:
     def _observe(self, event: Event) -> None:
         """Pass on what the owner cannot know by itself."""
         told = isinstance(event, LimitLearned) and event.source == "told"
-        if not told and not isinstance(event, RowSettled | RowsSkipped):
+        if not told and not isinstance(event, RowSettled | RowsSettled | RowsSkipped):
             self._channel.send(event)
 
     def _say(self, text: str) -> None:

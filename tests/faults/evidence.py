@@ -6,7 +6,7 @@ import json
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -26,10 +26,23 @@ def journal_of(folder: Path, output: str = "out.jsonl") -> Path:
 
 
 def entries(journal: Path) -> list[dict[str, Any]]:
-    """Every line of a journal that is whole and has the right checksum, those behind the remains of another too."""
+    """Every line of a journal that is whole and has the right checksum, those behind the remains of another too.
+
+    Rows that stand in one line are told one by one.
+    """
     lines = journal.read_bytes().split(b"\n")[:-1] if journal.exists() else []
     found = [_LINE.fullmatch(part) for line in lines for part in _PARTS.split(line)]
-    return [orjson.loads(b"{" + m[2]) for m in found if m and int(m[1], 16) == zlib.crc32(m[2])]
+    whole = (orjson.loads(b"{" + m[2]) for m in found if m and int(m[1], 16) == zlib.crc32(m[2]))
+    return [each for entry in whole for each in _apart(entry)]
+
+
+def _apart(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if entry["t"] != "rows":
+        yield entry
+        return
+    each = [name for name, value in entry.items() if isinstance(value, list)]
+    for values in zip(*(entry[name] for name in each), strict=True):
+        yield {**entry, "t": "row", "ok": True, "attempts": 0, **dict(zip(each, values, strict=True))}
 
 
 def answers(journal: Path) -> list[dict[str, Any]]:

@@ -39,7 +39,10 @@ json_value = st.recursive(
 )
 digest = st.text("0123456789abcdef", min_size=16, max_size=64) | json_value
 entry = st.fixed_dictionaries(
-    {"t": st.sampled_from(["journal", "start", "answer", "row", "end", "written", "later"]) | json_value},
+    {
+        "t": st.sampled_from(["journal", "start", "answer", "row", "rows", "end", "written", "later"])
+        | json_value
+    },
     optional={
         "id": digest,
         "fp": digest,

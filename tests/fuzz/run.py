@@ -22,6 +22,7 @@ SEEDS = (
     b'{"t":"answer","fp":"%s","usage":{"input":1,"output":1,"cost":"0.1"},"finish":"stop","text":"{}","model":"m","body":{}}\n'
     % (b"0" * 64),
     b'{"t":"row","id":"00ff","n":1,"ok":true}\n{"t":"row","id":"00ff","n":2,"ok":false}\n',
+    b'{"t":"rows","id":["00ff","01ff"],"n":[1,2],"index":[0,1],"line":[1,2]}\n',
     b"name, age int: in years, tone good|bad|'not so', tags list[list[str]], due date?",
 )
 

@@ -118,6 +118,12 @@ def test_many_lines_are_folded_as_each_would_be(index: Index, monkeypatch: pytes
         {"t": "answer", "fp": "00", "usage": {"input": 1, "output": 1, "cost": "much"}},
         {"t": "answer", "fp": "00", "usage": 1},
         {"t": "row", "id": "00", "ok": True, "n": "many"},
+        {"t": "rows"},
+        {"t": "rows", "id": ["00"], "n": [1, 1]},
+        {"t": "rows", "id": ["00", "not hex"], "n": [1, 1]},
+        {"t": "rows", "id": ["00", 1], "n": [1, 1]},
+        {"t": "rows", "id": "00", "n": [1, 1]},
+        {"t": "rows", "id": ["00"], "n": ["many"]},
         {"t": "start"},
         {"t": "end"},
     ],
@@ -126,7 +132,7 @@ def test_a_line_of_somebody_else_is_damage(index: Index, entry: dict[str, Any]):
     """A checksum can be made by anybody: what is not as we write it is counted and passed over."""
     for _ in index.fold_all([Line(0, 10, entry), Line(10, 10, answer("g"))]):
         pass
-    assert (index.totals.damaged, index.covered) == (1, 20)
+    assert (index.totals.damaged, index.covered, index.rows()) == (1, 20, 0)
     assert index.place(a_digest("g")) == Place(10, 10, 0)
 
 
@@ -176,30 +182,44 @@ def test_the_first_line_is_no_damage(index: Index):
 def test_a_row_that_has_come_before_is_known(index: Index):
     """How many like it were done, and how many have come in this session."""
     fold(index, start(), row("r", 1), row("r", 2))
-    assert index.meet(a_digest("r")) == RowState(seen=1, done=2, failed=False)
-    assert index.meet(a_digest("r")) == RowState(seen=2, done=2, failed=False)
-    assert index.meet(a_digest("s")) == RowState(seen=1, done=0, failed=False)
+    assert index.meet([a_digest("r")])[0] == RowState(seen=1, done=2, failed=False)
+    assert index.meet([a_digest("r")])[0] == RowState(seen=2, done=2, failed=False)
+    assert index.meet([a_digest("s")])[0] == RowState(seen=1, done=0, failed=False)
+
+
+def test_rows_that_stand_in_one_line(index: Index):
+    """They are as good as each in a line of its own, while a run goes on and when it is caught up with."""
+    line = {"t": "rows", "id": [a_digest("r"), a_digest("s"), a_digest("r")], "n": [2, 1, 3]}
+    before = [start("c"), row("r", 1), row("s", ok=False)]
+    fold(index, *before, line)
+    states = [RowState(1, 3, failed=False), RowState(1, 1, failed=False), RowState(2, 3, failed=False)]
+    assert (index.done("c"), index.rows()) == (4, 2)
+    assert index.meet(line["id"]) == states
+    index.begin_anew()
+    for _ in index.fold_all(Line(10 * n, 10, entry) for n, entry in enumerate([*before, line])):
+        pass
+    assert (index.done("c"), index.rows(), index.meet(line["id"])) == (4, 2, states)
 
 
 def test_a_session_counts_rows_from_one(index: Index):
     """What the one before has seen is another matter."""
     fold(index, start())
-    index.meet(a_digest("r"))
+    index.meet([a_digest("r")])
     fold(index, end(complete=False), start())
-    assert index.meet(a_digest("r")).seen == 1
+    assert index.meet([a_digest("r")])[0].seen == 1
 
 
 def test_a_row_that_failed(index: Index):
     """Its end is known, and it is not done."""
     fold(index, start(), row(ok=False))
-    assert index.meet(a_digest("r")) == RowState(seen=1, done=0, failed=True)
+    assert index.meet([a_digest("r")])[0] == RowState(seen=1, done=0, failed=True)
     assert (index.known(a_digest("r")), index.done("c")) == (Known(True, True), 0)
 
 
 def test_a_row_that_failed_and_then_was_good(index: Index):
     """The last end counts."""
     fold(index, start(), row(ok=False), row(ok=True))
-    assert index.meet(a_digest("r")) == RowState(seen=1, done=1, failed=False)
+    assert index.meet([a_digest("r")])[0] == RowState(seen=1, done=1, failed=False)
 
 
 def test_a_twin_that_failed_undoes_nothing(index: Index):
@@ -212,7 +232,7 @@ def test_what_was_done_under_another_question_is_not_done_under_this(index: Inde
     """A row counts for the config under which it was settled last."""
     fold(index, start("c"), row("r"), row("s"), start("d"), row("r"))
     assert (index.done("c"), index.done("d"), index.rows()) == (1, 1, 2)
-    assert index.meet(a_digest("s")) == RowState(seen=1, done=0, failed=False)
+    assert index.meet([a_digest("s")])[0] == RowState(seen=1, done=0, failed=False)
 
 
 def test_a_failure_under_another_question_undoes_the_row(index: Index):
@@ -224,7 +244,7 @@ def test_a_failure_under_another_question_undoes_the_row(index: Index):
 def test_a_row_that_was_met_and_not_settled_is_unknown(index: Index):
     """It is no row of any session yet."""
     fold(index, start())
-    index.meet(a_digest("r"))
+    index.meet([a_digest("r")])
     assert (index.known(a_digest("r")), index.rows()) == (None, 0)
 
 
@@ -387,7 +407,7 @@ def test_a_note_that_is_none_of_ours(index: Index, fields: dict[str, Any]):
 def test_rows_that_are_skipped_are_the_last_sessions_too(index: Index):
     """As long as none begins with the first row."""
     fold(index, start())
-    index.meet(a_digest("r"))
+    index.meet([a_digest("r")])
     fold(index, row("r"), end(complete=False), {**start(), "skipped": 1}, row("s"), end(complete=False))
     assert (index.known(a_digest("r")), index.last_rows()) == (Known(failed=False, last=True), 2)
     fold(index, start(), row("s"))
@@ -398,14 +418,14 @@ def test_what_is_settled_so_far(index: Index):
     """Rows that were skipped, and those that have come."""
     fold(index, start())
     for name in "abc":
-        index.meet(a_digest(name))
+        index.meet([a_digest(name)])
         fold(index, row(name))
     index.commit()
     assert settled_so_far(index.path) == (3, 0)
     fold(index, {**start(), "skipped": 2})
     index.commit()
     assert settled_so_far(index.path) == (2, 0)
-    index.meet(a_digest("c"))
+    index.meet([a_digest("c")])
     index.commit()
     assert settled_so_far(index.path) == (3, 0)
 

@@ -27,7 +27,7 @@ from llmx.journal.index import Index
 from llmx.journal.journal import VERSION
 from llmx.journal.lines import encode
 from llmx.system import System, installed
-from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
+from llmx.types import NOTHING, Completion, Outcome, Record, Request, Unreadable, Usage
 
 F, G, H = "f" * 64, "e" * 64, "d" * 64
 """Fingerprints."""
@@ -162,6 +162,10 @@ def good(row: Record | None = None, attempts: int = 1) -> Outcome:
 
 def bad(row: Record | None = None, attempts: int = 1) -> Outcome:
     return Outcome(row or a_row(), error=InvalidAnswer("age: too low"), model="m", attempts=attempts)
+
+
+def from_cache(row: Record) -> Outcome:
+    return Outcome(row, value=1, usage=NOTHING, source="cache", model="m", endpoint="fast")
 
 
 def text_of(completion: Completion | None) -> str | None:
@@ -482,6 +486,62 @@ def test_a_row_that_was_good_and_fails_is_written_again(opened: Open):
     journal.begin("d")
     journal.settle(bad(attempts=0))
     assert (journal.done("c"), journal.done("d"), journal.known(a_row())) == (0, 0, Known(True, True))
+
+
+def test_rows_that_the_cache_answered_are_one_line(opened: Open, path: Path):
+    """As many as are noted together; of what they have in common it says one thing."""
+    journal = opened()
+    journal.begin("c")
+    rows = [a_row(n, n=n % 2) for n in range(3)]
+    journal.settle(*map(from_cache, rows))
+    line = entries(path)[-1]
+    del line["crc"]
+    assert line == {
+        "t": "rows",
+        "id": [identity(row) for row in rows],
+        "n": [1, 1, 2],
+        "index": [0, 1, 2],
+        "line": [1, 2, 3],
+        "origin": "in.jsonl",
+        "source": "cache",
+        "model": "m",
+        "endpoint": "fast",
+    }
+    assert (journal.done("c"), journal.rows()) == (3, 2)
+
+
+def test_rows_of_one_line_keep_their_keys(opened: Open, path: Path):
+    """And a key that has come twice is counted."""
+    journal = opened()
+    journal.begin("c")
+    journal.settle(*(from_cache(a_row(n, key=key)) for n, key in enumerate("aba")))
+    assert entries(path)[-1]["key"] == ["a", "b", "a"]
+    assert journal.doubles == 1
+
+
+def test_rows_that_differ_are_no_line(opened: Open, path: Path):
+    """Those of another file or model begin one of their own, and whoever paid for something stands alone."""
+    journal = opened()
+    journal.begin("c")
+    first, second, third = (from_cache(a_row(n, n=n)) for n in range(3))
+    other = replace(second, record=replace(a_row(1, n=1), origin="other.jsonl"))
+    paid = replace(third, attempts=1, usage=Usage(2, 1))
+    failed = replace(from_cache(a_row(4, n=4)), value=None, error=InvalidAnswer("no row can be made"))
+    journal.settle(first, other, replace(third, model="n"), paid, from_cache(a_row(3, n=3)), failed)
+    assert kinds(path)[2:] == ["rows", "rows", "rows", "row", "rows", "row"]
+
+
+def test_rows_of_one_line_are_known_after_a_kill(opened: Open, path: Path):
+    """By the next process, which notes of them only what is new."""
+    first = opened()
+    first.begin("c")
+    first.settle(*(from_cache(a_row(n, n=n % 3)) for n in range(4)))
+    killed(first)
+    second = opened()
+    second.begin("c")
+    assert (second.done("c"), second.damaged) == (4, 0)
+    second.settle(*(from_cache(a_row(n, n=n % 3)) for n in range(5)))
+    assert [line["index"] for line in entries(path) if line["t"] == "rows"] == [[0, 1, 2, 3], [4]]
 
 
 # Who a row is

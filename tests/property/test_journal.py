@@ -16,10 +16,11 @@ VALUES = st.one_of(st.none(), NUMBERS, st.text(max_size=5), st.just({"input": 1}
 COST = st.sampled_from(["0.1", "NaN", "sNaN", "-1e999999", "x", 1, None])
 USAGE = st.fixed_dictionaries({"input": VALUES, "output": NUMBERS, "cost": COST})
 ENTRY = st.fixed_dictionaries(
-    {"t": st.sampled_from(["journal", "start", "answer", "row", "end", "x", 1])},
+    {"t": st.sampled_from(["journal", "start", "answer", "row", "rows", "end", "x", 1])},
     optional={
-        **dict.fromkeys(("config", "complete", "n", "ok", "version", "caps", "model"), VALUES),
-        "id": st.one_of(VALUES, st.sampled_from(["00ff", "ff" * 16])),
+        "n": st.one_of(VALUES, st.lists(NUMBERS, max_size=2)),
+        **dict.fromkeys(("config", "complete", "ok", "version", "caps", "model"), VALUES),
+        "id": st.one_of(VALUES, st.sampled_from(["00ff", "ff" * 16, ["00ff"], ["00ff", "x"]])),
         "fp": FINGERPRINTS,
         "usage": st.one_of(USAGE, VALUES),
         "text": st.text(max_size=5),

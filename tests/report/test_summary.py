@@ -22,6 +22,7 @@ from llmx.events import (
     RetryScheduled,
     RetrySent,
     RowSettled,
+    RowsSettled,
     RunEnded,
     RunStarted,
 )
@@ -105,6 +106,18 @@ def test_rows_are_ok_or_failed() -> None:
     )
     assert (figures.ok, figures.failed, figures.cached, figures.coalesced) == (3, 1, 1, 1)
     assert figures.settled == 4
+
+
+def test_rows_that_ended_together_count_as_each_would() -> None:
+    """Good ones, failed ones and those of the cache."""
+    ends = [
+        settled(value=1, source="cache"),
+        settled(error=AN_ERROR, line=7),
+        settled(value=2, source="cache"),
+    ]
+    one_by_one, together = after(*ends), after(RowsSettled([event.outcome for event in ends]))
+    assert figures_as_json(one_by_one) == figures_as_json(together)
+    assert (one_by_one.ahead, one_by_one.fresh) == (together.ahead, together.fresh)
 
 
 def test_calls_go_out_and_come_back() -> None:
