@@ -145,7 +145,7 @@ class Prompt:
             raise UsageError(f"--examples, row {number}: {error}") from error
         return [
             {"role": "user", "content": shown},
-            {"role": "assistant", "content": _json(example.answer)},
+            {"role": "assistant", "content": _json(example.answer).decode()},
         ]
 
     @property
@@ -198,22 +198,22 @@ def _check_encodable(text: str, option: str) -> None:
 
 def delimited(shown: Mapping[str, Any]) -> str:
     """A row's JSON between tags that its author cannot have foreseen."""
-    text = _json(shown)
-    tag = f"row-{hashlib.sha256(text.encode()).hexdigest()[:HASH_LENGTH]}"
-    return f"<{tag}>\n{text}\n</{tag}>"
+    data = _json(shown)
+    tag = f"row-{hashlib.sha256(data).hexdigest()[:HASH_LENGTH]}"
+    return f"<{tag}>\n{data.decode()}\n</{tag}>"
 
 
-def _json(value: Any) -> str:
+def _json(value: Any) -> bytes:
     try:
-        return orjson.dumps(value, default=plain).decode()
+        return orjson.dumps(value, default=plain)
     except orjson.JSONEncodeError as error:
         if "64-bit" not in str(error):  # but for large integers, what it refuses is no JSON
             raise
-        return json.dumps(value, default=plain, ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(value, default=plain, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else _json(value)
+    return value if isinstance(value, str) else _json(value).decode()
 
 
 def default_system(description: str | None, fields: Mapping[str, str], *, fenced: bool = True) -> str:
