@@ -11,6 +11,8 @@ from llmx.schemas.direct import dumper, validator
 
 
 class Plain(BaseModel):
+    """What most schemas are."""
+
     name: str = Field(serialization_alias="Name")
 
 
