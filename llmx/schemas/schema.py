@@ -95,9 +95,9 @@ class Schema:
         """
         if not self._last or self._last[0] is not value:
             return self._dumped(value)
-        _, dumped = self._last  # the row that was read just now, as most are
-        self._last.clear()
-        return dict(dumped)
+        dumped: dict[str, Any] = self._last[1]  # the row that was read just now, as most are
+        self._last.clear()  # so that it is nobody else's
+        return dumped
 
     def _dumped(self, value: pydantic.BaseModel) -> dict[str, Any]:
         try:
