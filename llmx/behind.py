@@ -102,17 +102,18 @@ class Overlay(Generic[Key, Value]):
 
     def get(self, key: Key) -> Value | Unknown | None:
         """The row, None where there is none, UNKNOWN where only the disk could say."""
-        for rows in (self._fresh, self._writing):
-            if (found := rows.get(key)) is not None:
-                return found
-        if (ahead := self._ahead.get(key, UNKNOWN)) is not UNKNOWN:
-            return ahead
-        return self._older.get(key, UNKNOWN)
+        found = self._fresh.get(key)
+        if found is None:
+            found = self._writing.get(key)
+        if found is not None:
+            return found
+        ahead = self._ahead.get(key, UNKNOWN)
+        return self._older.get(key, UNKNOWN) if ahead is UNKNOWN else ahead
 
     def spend(self, key: Key) -> Value | Unknown | None:
         """The same, once: a row that was read ahead is let go."""
         found = self.get(key)
-        if found is not None and not isinstance(found, Unknown):
+        if found is not None and found is not UNKNOWN:
             self._ahead.pop(key, None)
             self._older.pop(key, None)
         return found

@@ -238,16 +238,13 @@ def _readier(settler: Settler, cache: Cache, journal: RowJournal) -> Prepare:
     Rows that are in the cache are settled here, without a task's turn for each.
     """
 
-    def settled(one: Prepared | Outcome) -> Prepared | Outcome:
-        return one if isinstance(one, Outcome) else settler.at_once(one) or one
-
     async def ready(rows: list[Record | Unreadable]) -> list[Prepared | Done[Outcome]]:
         made = [settler.prepared(row) for row in rows]
         await _read(cache.expect(_fingerprints(made)))
-        made = [settled(one) for one in made]
-        await _read(journal.expect(_fingerprints(made), rows))
-        journal.settle(*(one for one in made if isinstance(one, Outcome)))
-        return list(_together(made))
+        ready = list(_together(map(settler.at_once, made)))
+        await _read(journal.expect(_fingerprints(ready), rows))
+        journal.settle(*(outcome for one in ready if isinstance(one, Done) for outcome in one.results))
+        return ready
 
     return ready
 
@@ -267,7 +264,7 @@ def _together(made: Iterable[Prepared | Outcome]) -> Iterator[Prepared | Done[Ou
         yield Done(done)
 
 
-def _fingerprints(rows: Sequence[Prepared | Outcome]) -> list[str]:
+def _fingerprints(rows: Sequence[Prepared | Outcome | Done[Outcome]]) -> list[str]:
     """Of those that are asked about."""
     return [row.request.fingerprint for row in rows if isinstance(row, Prepared)]
 

@@ -145,7 +145,7 @@ class Prompt:
             raise UsageError(f"--examples, row {number}: {error}") from error
         return [
             {"role": "user", "content": shown},
-            {"role": "assistant", "content": _json(example.answer)},
+            {"role": "assistant", "content": _json(example.answer).decode()},
         ]
 
     @property
@@ -166,7 +166,7 @@ class Prompt:
     def likeness(self, data: Mapping[str, Any]) -> int:
         """The same number, in this process, for rows whose messages are the same. Raises as `render`."""
         if self._template is None:
-            return hash(_encoded(self._selection.of(data)))
+            return hash(_json(self._selection.of(data)))
         return hash(self.render(data).row)
 
     def _user(self, data: Mapping[str, Any]) -> tuple[str, str]:
@@ -204,16 +204,12 @@ def _check_encodable(text: str, option: str) -> None:
 
 def delimited(shown: Mapping[str, Any]) -> str:
     """A row's JSON between tags that its author cannot have foreseen."""
-    text = _encoded(shown)
+    text = _json(shown)
     tag = f"row-{hashlib.sha256(text).hexdigest()[:HASH_LENGTH]}"
     return f"<{tag}>\n{text.decode()}\n</{tag}>"
 
 
-def _json(value: Any) -> str:
-    return _encoded(value).decode()
-
-
-def _encoded(value: Any) -> bytes:
+def _json(value: Any) -> bytes:
     """The JSON in UTF-8. Raises TypeError or UnicodeEncodeError: JSON does not have such a value."""
     try:
         return orjson.dumps(value, default=plain)
@@ -224,7 +220,7 @@ def _encoded(value: Any) -> bytes:
 
 
 def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else _json(value)
+    return value if isinstance(value, str) else _json(value).decode()
 
 
 def default_system(description: str | None, fields: Mapping[str, str], *, fenced: bool = True) -> str:

@@ -82,11 +82,13 @@ class Settler:
         except RowError as error:
             return Outcome(row, error=error)
 
-    def at_once(self, prepared: Prepared) -> Outcome | None:
-        """The end of a row whose answer is stored, None of another."""
-        row, request = prepared.record, prepared.request
+    def at_once(self, row: Prepared | Outcome) -> Prepared | Outcome:
+        """The end of a row whose answer is stored; any other as it is."""
+        if isinstance(row, Outcome):
+            return row
+        request = row.request
         completion = self._stored(request)
-        return None if completion is None else self._present(_succeeded(row, request, completion, 0.0))
+        return row if completion is None else self._present(_succeeded(row.record, request, completion, 0.0))
 
     def taken(self, outcomes: Sequence[Outcome]) -> None:
         """Rows that were done at once are taken: they count from now on."""

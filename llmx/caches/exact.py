@@ -125,7 +125,8 @@ class ExactCache:
             return None  # not written by us: as good as absent, and overwritten by the next answer
 
     def _text(self, fingerprint: str) -> str | None:
-        self._check()
+        if self._error is not None:
+            self._check()
         if self._broken:
             return None
         found = self._answers.spend(fingerprint)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from llmx.behind import Behind, Overlay, Unknown
 from llmx.journal.entries import count, dollars
@@ -281,7 +282,7 @@ class Index:
         found = self._answer(key)
         if found is None or found.claimed == self.totals.session:
             return False
-        self._answers.put(key, found._replace(claimed=self.totals.session))
+        self._answers.put(key, replace(found, claimed=self.totals.session))
         return True
 
     def meet(self, identities: Iterable[str]) -> list[RowState]:

@@ -12,6 +12,9 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from msgspec import Struct
+from msgspec.structs import astuple
+
 __all__ = ["AnswerRow", "RowRow", "Settled", "Tables", "settled_last"]
 
 _TABLES = """
@@ -51,7 +54,7 @@ _PRAGMAS = (
 )
 
 
-class AnswerRow(NamedTuple):
+class AnswerRow(Struct, frozen=True, gc=False):
     """Where an answer's line stands, in bytes, in which generation it was given, and which session has used it last."""
 
     at: int
@@ -60,7 +63,7 @@ class AnswerRow(NamedTuple):
     claimed: int = 0
 
 
-class RowRow(NamedTuple):
+class RowRow(Struct, frozen=True, gc=False):
     """What is known of a row of the input.
 
     Args:
@@ -117,11 +120,11 @@ class Tables:
         """Put whole rows into the tables, in one transaction."""
         self.db.executemany(
             "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)",
-            [(key, *answers[key]) for key in sorted(answers)],
+            [(key, *astuple(answers[key])) for key in sorted(answers)],
         )
         self.db.executemany(
             "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?)",
-            [(key, *rows[key]) for key in sorted(rows)],
+            [(key, *astuple(rows[key])) for key in sorted(rows)],
         )
         self._finish(state)
 

@@ -211,8 +211,9 @@ class Figures:
             self.cached += outcome.source == "cache"
             self.coalesced += outcome.source == "coalesced"
             self.resumed += outcome.source == "journal" and not outcome.attempts
-            if self.settled == self.cached + self.coalesced + self.resumed:
-                self.ahead = self.settled
+            settled = self.ok + self.failed
+            if settled == self.cached + self.coalesced + self.resumed:
+                self.ahead = settled
             return
         self.failed += 1
         group = self.errors.setdefault(outcome.error.type, ErrorGroup())

@@ -17,6 +17,7 @@ import pydantic
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError
 
 from llmx.errors import InvalidAnswer, UsageError
+from llmx.schemas.direct import Dump, Validate, dumper, validator
 from llmx.schemas.keywords import KINDS, children, definitions, resolved
 from llmx.schemas.user_code import code_failed
 
@@ -54,11 +55,15 @@ class Schema:
     code: bool = False
     fields: list[str] = field(init=False)
     fingerprint: str = field(init=False, repr=False)
+    _validate: Validate = field(init=False, repr=False, compare=False)
+    _dump: Dump = field(init=False, repr=False, compare=False)
     _last: list[Any] = field(init=False, repr=False, compare=False, default_factory=list)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fields", _output_names(self.model))
         object.__setattr__(self, "fingerprint", _fingerprint(self.name, self.json_schema))
+        object.__setattr__(self, "_validate", validator(self.model))
+        object.__setattr__(self, "_dump", dumper(self.model))
 
     def parse(self, text: str) -> pydantic.BaseModel:
         """The validated object in an answer.
@@ -70,7 +75,7 @@ class Schema:
             ValueError: it is not JSON, does not fit (pydantic.ValidationError), or has a number that is not finite.
             InvalidAnswer: it fits, but cannot be written: see `dump`.
         """
-        value = self.model.model_validate_json(text)
+        value = self._validate(text)
         dumped = self._dumped(value)  # what fails here fails this row alone, not the writing of all rows
         if not MAY_BE_INFINITE.isdisjoint(map(type, dumped.values())):
             self._check_finite(dumped)
@@ -90,18 +95,18 @@ class Schema:
         """
         if not self._last or self._last[0] is not value:
             return self._dumped(value)
-        _, dumped = self._last  # the row that was read just now, as most are
-        self._last.clear()
-        return dict(dumped)
+        dumped: dict[str, Any] = self._last[1]  # the row that was read just now, as most are
+        self._last.clear()  # so that it is nobody else's
+        return dumped
 
     def _dumped(self, value: pydantic.BaseModel) -> dict[str, Any]:
         try:
-            dumped = value.model_dump(mode="json", by_alias=True)
+            dumped = self._dump(value)
         except (Exception, SystemExit) as bug:  # the user's own code may raise anything
             raise InvalidAnswer(f"the model's serializer failed: {bug}") from bug
         if not isinstance(dumped, dict):
             raise InvalidAnswer(f"the model's serializer returns {dumped!r}, which is not an object")
-        return dict.fromkeys(self.fields) | dumped
+        return dumped if list(dumped) == self.fields else dict.fromkeys(self.fields) | dumped
 
 
 def schema_from_model(

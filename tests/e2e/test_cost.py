@@ -107,7 +107,7 @@ def each(mock: Mock, tmp_path: Path, wire: str) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize(
-    ("wire", "most", "most_cached"), [("openai", 1.72, 0.475), ("anthropic", 1.72, 0.475)]
+    ("wire", "most", "most_cached"), [("openai", 1.72, 0.355), ("anthropic", 1.72, 0.355)]
 )
 def test_what_a_row_costs(
     wire: str, most: float, most_cached: float, mock: Mock, raw: float, tmp_path: Path
