@@ -24,11 +24,6 @@ from llmx.engine import Engine, engine, preparer
 from llmx.environment import Environment
 from llmx.errors import InputFailed, LlmxError, RowError, Stopped, UsageError
 from llmx.events import (
-    CircuitClosed,
-    CircuitOpened,
-    EndpointEnded,
-    Event,
-    Paused,
     RowsSkipped,
     RunEnded,
     RunStarted,
@@ -40,8 +35,8 @@ from llmx.layers.stop import Stop
 from llmx.outputs import Outputs, errors_path
 from llmx.pipeline import settled, written
 from llmx.planning import Plan, open_rows
-from llmx.providers import Endpoint
 from llmx.records import Sink, is_stream, open_sink
+from llmx.remarks import notes, tell, warnings
 from llmx.report.summary import Figures
 from llmx.settings import Settings
 from llmx.state import NoState, Retried, State, open_state
@@ -54,9 +49,6 @@ if TYPE_CHECKING:
     from llmx.workers.processes import Process
 
 __all__ = ["PRECEDENCE", "Report", "execute", "first_request"]
-
-WORTH_A_LINE = 5.0
-"""Seconds of a pause for errors, which is no pacing, from which on it is told."""
 
 
 async def first_request(plan: Plan, talk: Talk) -> dict[str, Any] | None:
@@ -130,7 +122,7 @@ async def execute(
             plan.env,
             clock=clock,
             stop=stop,
-            observer=fan_out(figures, partial(_tell, talk)),
+            observer=fan_out(figures, partial(tell, talk)),
             talk=talk,
             presenter=plan.presenter,
             journal=state.journal,
@@ -151,35 +143,9 @@ async def execute(
             raise
     finally:
         _end(plan, state, figures, outputs, stop, complete=complete)
-    for warning in _warnings(plan, state, outputs):
+    for warning in warnings(plan, state, outputs):
         talk.say(f"warning: {warning}")
     return _report(plan, state, stop, figures, outputs)
-
-
-def _tell(talk: Talk, event: Event) -> None:
-    """Say what a person should know of the endpoints while the run goes on."""
-    match event:
-        case EndpointEnded():
-            talk.say(f"warning: {event.endpoint} is asked no more, the others go on: {event.error}")
-        case CircuitOpened():
-            how = f"has failed for {event.down:.0f} s" if event.down else "keeps failing"
-            talk.say(f"{event.endpoint} {how} ({event.problem}): next try in {event.seconds:.0f} s")
-        case CircuitClosed():
-            talk.say(f"{event.endpoint} is back")
-        case Paused(reason="failed") if event.seconds >= WORTH_A_LINE:
-            talk.say(f"{event.endpoint} fails and asks to wait for {event.seconds:.0f} s")
-
-
-def _warnings(plan: Plan, state: State | NoState, outputs: Outputs | None) -> Iterator[str]:
-    """What a person should know of a run that has ended."""
-    yield from outputs.warnings if outputs else ()
-    yield from plan.source.warnings
-    if found := state.journal.distrusted:
-        yield f"{plural(found, 'answer')} in the journal could not be trusted, and the rows were asked about again"
-    if doubles := state.journal.doubles:
-        yield f"{plural(doubles, 'row')} with a {plan.settings.key!r} that an earlier row has, too"
-    if state.emptied and outputs is not None and outputs.rows_left:
-        yield f"{plan.settings.output!r} had {plural(state.emptied, 'row')} and has none now"
 
 
 def _end(
@@ -206,7 +172,7 @@ async def _introduce(
     plan: Plan, parts: Engine, state: State | NoState, talk: Talk, stop: Stop, retried: Retried | None
 ) -> int:
     """What a person should know, and may have to agree to, before the first call; how many rows are done."""
-    for note in _notes(plan, parts.endpoints):
+    for note in notes(plan, parts.endpoints):
         talk.say(note)
     if plan.source.columns:
         talk.say(plan.announcement)
@@ -223,16 +189,6 @@ async def _introduce(
     if found and _is_worth_asking(found, plan.settings.confirm_above):
         await _confirm(talk, stop)
     return found.done if found else 0
-
-
-def _notes(plan: Plan, endpoints: Sequence[Endpoint]) -> Iterator[str]:
-    """What may not be as it was meant."""
-    settings = plan.settings
-    yield from (f"note: {endpoint.note}" for endpoint in endpoints if endpoint.note)
-    if plan.doubt:
-        yield f"warning: {plan.doubt}"
-    if settings.no_store and (settings.max_cost is not None or settings.max_tokens is not None):
-        yield "note: nothing is kept (--no-store): the cap is for this run alone"
 
 
 def _is_worth_asking(found: Survey, limit: Decimal) -> bool:
