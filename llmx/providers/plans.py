@@ -51,7 +51,8 @@ def kept(folder: Path | None, build: Callable[[list[Body]], Body], *parts: Any) 
 
 
 def _digest(parts: list[Any]) -> str:
-    return hashlib.sha256(to_json(parts, sort_keys=True)).hexdigest()
+    """Names stay in their order: that of a schema's fields decides what a model writes first."""
+    return hashlib.sha256(to_json(parts)).hexdigest()
 
 
 def _sum(plan: RequestPlan) -> str:

@@ -23,7 +23,7 @@ import pytest
 import trustme
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 from scripted import (
     ANSWER,
     KEYS,
@@ -1004,6 +1004,27 @@ def test_a_plan_of_an_endpoint_is_built_once(monkeypatch, tmp_path, spec, mode):
     second = codec_of(spec, mode, folder=tmp_path).prepare(MESSAGES)
     codec_of.cache_clear()
     assert encoded(first) == encoded(second)
+
+
+class Reasoned(BaseModel):
+    """What was found."""
+
+    reasoning: str | None = None
+    verdict: str | None = None
+
+
+Judged = create_model(
+    "Reasoned", __doc__=Reasoned.__doc__, verdict=(str | None, None), reasoning=(str | None, None)
+)
+"""The same with its fields in another order."""
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("spec", SPECS)
+def test_the_order_of_fields_has_a_plan_of_its_own(tmp_path, spec, mode):
+    """It decides what a model writes first: whether it reasons before its verdict, or after it."""
+    first, second = (codec_of(spec, mode, each, tmp_path).prepare(MESSAGES) for each in (Reasoned, Judged))
+    assert encoded(second) == encoded(codec_of(spec, mode, Judged).prepare(MESSAGES)) != encoded(first)
 
 
 @pytest.mark.parametrize(
