@@ -846,6 +846,19 @@ def codec_of(
     return make(entry, made, plan, parameters, cap_is_ours=True, plans=folder)
 
 
+class Reasoned(BaseModel):
+    """What was found."""
+
+    reasoning: str | None = None
+    verdict: str | None = None
+
+
+Judged = create_model(
+    "Reasoned", __doc__=Reasoned.__doc__, verdict=(str | None, None), reasoning=(str | None, None)
+)
+"""The same with its fields in another order."""
+
+
 @cache
 def _schema(model: type[BaseModel]) -> Schema:
     return schema_of(model)
@@ -892,6 +905,19 @@ def test_the_fingerprint_of_a_form(spec, mode, texts, more, names):
     bodies = [codec.prepare(messages_of([*texts[:-1], text])) for text in (texts[-1], more)]
     bodies.append(codec.prepare(messages_of([more, *texts[1:]])))
     assert [fingerprint(*names, dict(body)) for body in bodies] == [digest_of(body) for body in bodies]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("spec", SPECS)
+def test_the_fingerprint_of_a_form_follows_the_order_of_fields(spec, mode):
+    """Of a form and of a body that is a dictionary alike."""
+    bodies = [codec_of(spec, mode, each).prepare(MESSAGES) for each in (Reasoned, Judged)]
+    digests = [(fingerprinter("e", "s")(body), fingerprint("e", "s", dict(body))) for body in bodies]
+    assert [True, True, False] == [
+        digests[0][0] == digests[0][1],
+        digests[1][0] == digests[1][1],
+        digests[0] == digests[1],
+    ]
 
 
 @pytest.mark.parametrize("spec", SPECS)
@@ -1004,19 +1030,6 @@ def test_a_plan_of_an_endpoint_is_built_once(monkeypatch, tmp_path, spec, mode):
     second = codec_of(spec, mode, folder=tmp_path).prepare(MESSAGES)
     codec_of.cache_clear()
     assert encoded(first) == encoded(second)
-
-
-class Reasoned(BaseModel):
-    """What was found."""
-
-    reasoning: str | None = None
-    verdict: str | None = None
-
-
-Judged = create_model(
-    "Reasoned", __doc__=Reasoned.__doc__, verdict=(str | None, None), reasoning=(str | None, None)
-)
-"""The same with its fields in another order."""
 
 
 @pytest.mark.parametrize("mode", MODES)
