@@ -19,7 +19,7 @@ from types import SimpleNamespace
 import pytest
 import trustme
 
-from llmx.providers import http
+from llmx.providers import http, responses
 from llmx.providers.http import Disconnected, HttpClient, HttpResponse, NoHttp, NotConnected
 
 
@@ -529,7 +529,7 @@ async def test_a_body_that_cannot_be_unpacked(serve, client, encoding, packed):
 
 async def test_a_body_that_unpacks_to_too_much(serve, client, monkeypatch):
     """A small response must not fill the memory."""
-    monkeypatch.setattr(http, "LONGEST", 100_000)
+    monkeypatch.setattr(responses, "LONGEST", 100_000)
     server = await serve(
         answering(response(gzip.compress(bytes(100_001), mtime=0), "Content-Encoding: gzip"))
     )
@@ -539,7 +539,7 @@ async def test_a_body_that_unpacks_to_too_much(serve, client, monkeypatch):
 
 async def test_a_body_that_unpacks_to_just_not_too_much(serve, client, monkeypatch):
     """The limit itself is allowed."""
-    monkeypatch.setattr(http, "LONGEST", 100_000)
+    monkeypatch.setattr(responses, "LONGEST", 100_000)
     server = await serve(
         answering(response(gzip.compress(bytes(100_000), mtime=0), "Content-Encoding: gzip"))
     )
@@ -557,7 +557,7 @@ async def test_a_body_that_unpacks_to_just_not_too_much(serve, client, monkeypat
 )
 async def test_a_response_without_an_end(serve, client, monkeypatch, said):
     """It is given up when it is longer than any answer, be it in its body or in its headers."""
-    monkeypatch.setattr(http, "LONGEST", 1_000)
+    monkeypatch.setattr(responses, "LONGEST", 1_000)
     server = await serve(silent_after(said))
     with pytest.raises(NoHttp, match="more than"):
         async with asyncio.timeout(1):
