@@ -12,6 +12,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -128,15 +129,10 @@ class HttpClient:
         loop, tls = asyncio.get_running_loop(), self._context()
         infos = await self._addresses.infos()
         sock = await start_connection(infos, happy_eyeballs_delay=HAPPY_EYEBALLS, loop=loop)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # an answer may take minutes
-            name = self._url.hostname if tls else None
-            _, connection = await loop.create_connection(
-                lambda: _Connection(self._open), sock=sock, ssl=tls, server_hostname=name
-            )
-        except BaseException:
-            sock.close()
-            raise
+        # From here on the socket is its transport's, who alone may close it: its number may be another's by then.
+        _, connection = await loop.create_connection(lambda: _Connection(self._open), sock=sock)
+        if tls is not None:
+            await connection.secure(tls, self._url.hostname)
         return connection
 
     def _context(self) -> ssl.SSLContext | None:
@@ -212,6 +208,16 @@ class _Connection(asyncio.Protocol):
         """Whether it can carry another call."""
         return self._transport is not None and not self._transport.is_closing()
 
+    async def secure(self, tls: ssl.SSLContext, name: str | None) -> None:
+        """Speak TLS from here on. Raises OSError; the connection is closed then, and when the task is cancelled."""
+        assert self._transport is not None
+        try:
+            loop = asyncio.get_running_loop()
+            self._transport = await loop.start_tls(self._transport, self, tls, server_hostname=name)
+        except BaseException:
+            self.abort()
+            raise
+
     async def exchange(self, request: bytes) -> HttpResponse:
         """Send a request, and return the response when it is whole."""
         if self._transport is None:  # it was gone as soon as it was there
@@ -223,12 +229,16 @@ class _Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close it at once; who waits for a response hears that none will come."""
+        self._among.discard(self)
         self._fail(Disconnected("the connection was closed"))
 
     # asyncio's callbacks
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
+        with suppress(OSError):  # it has been reset meanwhile
+            sock = transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # an answer may take minutes
         self._transport = transport
         self._among.add(self)
 

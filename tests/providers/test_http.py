@@ -7,6 +7,7 @@ import contextlib
 import gc
 import gzip
 import os
+import random
 import socket
 import ssl
 import struct
@@ -893,6 +894,27 @@ async def test_a_secured_server_that_hangs_up(serve, client, authority):
     server = await serve(hanging_up(response()[:-1]), tls=secured(authority))
     with pytest.raises(Disconnected):
         await client(server.url).post(b"")
+
+
+@pytest.mark.usefixtures("trusted")
+async def test_calls_that_are_cancelled_while_they_connect(serve, client, authority):
+    """They hold up no other: a socket is closed by whoever owns it, so that no number of one is taken for another's."""
+
+    async def converse(peer: Peer) -> None:
+        while True:
+            body = (await peer.request()).partition(b"\r\n\r\n")[2]
+            await peer.say(b"HTTP/1.1 200 OK\r\n", b"Content-Length: %d\r\n\r\n" % len(body), body)
+
+    server, chance = await serve(converse, tls=secured(authority)), random.Random(1)
+    one, loop = client(server.url), asyncio.get_running_loop()
+    for turn in range(12):
+        calls = {body: asyncio.create_task(one.post(body)) for body in (b"%d" % n for n in range(60))}
+        doomed = [call for call in calls.values() if chance.random() < 0.6]
+        for call in doomed:
+            loop.call_later(chance.random() * 0.03, call.cancel)
+        _, waiting = await asyncio.wait(calls.values(), timeout=10)
+        assert (turn, set()) == (turn, waiting)
+        assert all(call.cancelled() or body == call.result().content for body, call in calls.items())
 
 
 async def test_a_server_without_tls(serve, client):
