@@ -200,6 +200,7 @@ class _Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self._among = among
         self._transport: asyncio.Transport | None = None
+        self._wire: asyncio.Transport | None = None
         self._reader = ResponseReader()
         self._waiter: asyncio.Future[HttpResponse] | None = None
 
@@ -239,7 +240,7 @@ class _Connection(asyncio.Protocol):
         with suppress(OSError):  # it has been reset meanwhile
             sock = transport.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # an answer may take minutes
-        self._transport = transport
+        self._transport = self._wire = transport
         self._among.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -258,7 +259,7 @@ class _Connection(asyncio.Protocol):
         return None  # the transport closes itself, and `connection_lost` follows
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._transport = None
+        self._transport = self._wire = None
         self._among.discard(self)
         try:
             response = self._reader.end() if error is None else None
@@ -275,8 +276,13 @@ class _Connection(asyncio.Protocol):
             self._waiter.set_result(response)
         self._waiter = None
         self.idle_since = time.monotonic()
-        if self._transport is not None and not self._reader.is_at_rest:
+        if self._transport is not None and not (self._reader.is_at_rest and self._is_sent()):
             self._transport.abort()
+
+    def _is_sent(self) -> bool:
+        """Whether all of the request is on its way: a server may answer its head, and take no more of it."""
+        layers = (self._transport, self._wire)  # TLS, where there is any, and what is below it
+        return not any(layer.get_write_buffer_size() for layer in layers if layer is not None)
 
     def _fail(self, error: Exception, cause: Exception | None = None) -> None:
         if self._waiter is not None and not self._waiter.done():

@@ -220,6 +220,26 @@ def addresses(monkeypatch) -> Callable[..., list[str]]:
     return set_to
 
 
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def trusted(authority, tmp_path, monkeypatch) -> None:
+    """The authority is one that the process trusts."""
+    path = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(path)
+    monkeypatch.setenv("SSL_CERT_FILE", os.fspath(path))
+
+
+def secured(authority: trustme.CA, name: str = "127.0.0.1") -> ssl.SSLContext:
+    """A server's side of TLS, with a certificate for a name."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert(name).configure_cert(context)
+    return context
+
+
 # Requests
 
 
@@ -733,6 +753,30 @@ async def test_a_cancelled_call(serve, client, said):
     assert (b"its own", [1, 1]) == ((await one.post(b"")).content, server.counts)
 
 
+def answering_the_head(*answers: bytes) -> Conversation:
+    """Answer what the head of a request says, and take no more of it."""
+
+    async def converse(peer: Peer) -> None:
+        await peer.reader.readuntil(b"\r\n\r\n")
+        await peer.say(*answers)
+        await peer.gone.wait()
+
+    return converse
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("secure", [False, True])
+async def test_a_request_that_is_answered_before_it_is_sent(serve, client, authority, secure):
+    """What is left of it must not stand before the next one: the answer is taken, and the connection closed."""
+    refused = response(b"slow down", status="429 X")
+    tls = secured(authority) if secure else None
+    server = await serve(answering_the_head(refused), answering(response(b"its own")), tls=tls)
+    one = client(server.url)
+    async with asyncio.timeout(5):
+        answers = [await one.post(bytes(length)) for length in (20_000_000, 1)]
+    assert [(429, b"slow down"), (200, b"its own")] == [(each.status_code, each.content) for each in answers]
+
+
 # Connections that are not made
 
 
@@ -832,26 +876,6 @@ async def test_a_name_is_asked_for_again(serve, client, addresses, monkeypatch):
 
 
 # TLS
-
-
-@pytest.fixture
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture
-def trusted(authority, tmp_path, monkeypatch) -> None:
-    """The authority is one that the process trusts."""
-    path = tmp_path / "authority.pem"
-    authority.cert_pem.write_to_path(path)
-    monkeypatch.setenv("SSL_CERT_FILE", os.fspath(path))
-
-
-def secured(authority: trustme.CA, name: str = "127.0.0.1") -> ssl.SSLContext:
-    """A server's side of TLS, with a certificate for a name."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert(name).configure_cert(context)
-    return context
 
 
 async def test_a_certificate_that_nobody_we_trust_has_signed(serve, client, authority):
