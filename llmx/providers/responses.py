@@ -47,7 +47,7 @@ class ResponseReader:
         )
         self._whole: HttpResponse | None = None
         self._headers: dict[str, str] = {}
-        self._body: list[bytes] = []
+        self._body = bytearray()  # of a body in small chunks, a list would take many times its size
         self._size = 0
         self._begun = False
 
@@ -105,7 +105,7 @@ class ResponseReader:
 
     def on_body(self, data: bytes) -> None:
         self._size += len(data)
-        self._body.append(data)
+        self._body += data
 
     def on_message_complete(self) -> None:
         if self._begun and self._whole is None:  # one that follows at once is nobody's
@@ -114,10 +114,10 @@ class ResponseReader:
         self._reset()  # an interim response, such as 100, among others
 
     def _finish(self) -> None:
-        self._whole = HttpResponse(self._parser.get_status_code(), self._headers, b"".join(self._body))
+        self._whole = HttpResponse(self._parser.get_status_code(), self._headers, bytes(self._body))
 
     def _reset(self) -> None:
-        self._headers, self._body = {}, []
+        self._headers, self._body = {}, bytearray()
         self._size, self._begun = 0, False
 
 

@@ -12,6 +12,7 @@ import socket
 import ssl
 import struct
 import threading
+import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -395,6 +396,19 @@ async def test_a_body_in_chunks(serve, client):
     one = client(server.url)
     assert [b"hello"] * 2 == [(await one.post(b"")).content for _ in range(2)]
     assert [2] == server.counts
+
+
+async def test_a_body_in_small_chunks(serve, client):
+    """They take no more memory than what is in them."""
+    said = chunked(*[b"xy"] * 500_000)
+    server = await serve(answering(said))
+    tracemalloc.start()
+    try:
+        answer = await client(server.url).post(b"")
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (b"xy" * 500_000, True) == (answer.content, most < 4 * len(said))
 
 
 async def test_trailers_are_no_headers(serve, client):
