@@ -11,7 +11,10 @@ from msgspec import Struct
 __all__ = ["HttpResponse", "NoHttp", "ResponseReader"]
 
 LONGEST = 256 * 2**20
-"""Bytes of a response that are taken in: more is no completion, and must not fill the memory."""
+"""Bytes of a response, as they come, that are taken in: more is no completion, and must not fill the memory."""
+
+LONGEST_HEAD = 2**20
+"""Bytes of all that comes before the body: servers and proxies themselves take 8 to 64 KiB."""
 
 
 class NoHttp(ConnectionError):
@@ -46,21 +49,23 @@ class ResponseReader:
             lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
         )
         self._whole: HttpResponse | None = None
-        self._headers: dict[str, str] = {}
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._headers: Mapping[str, str] = {}
         self._body = bytearray()  # of a body in small chunks, a list would take many times its size
         self._size = 0
         self._begun = False
 
     def feed(self, data: bytes) -> HttpResponse | None:
         """The response that is whole with these bytes, None while none is. Raises NoHttp."""
+        self._size += len(data)
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade):
             self.is_at_rest = False
             if self._whole is None:
                 raise NoHttp("what came back is no HTTP") from None
-        if self._whole is None and self._size > LONGEST:
-            raise NoHttp(f"a response of more than {LONGEST // 2**20} MiB")
+        if self._whole is None:
+            self._check_size()
         return self._taken()
 
     def end(self) -> HttpResponse | None:
@@ -68,6 +73,11 @@ class ResponseReader:
         if self._begun and self._ends_with_the_connection():
             self._finish()
         return self._taken()
+
+    def _check_size(self) -> None:
+        most, what = (LONGEST, "response") if self._begun else (LONGEST_HEAD, "head")
+        if self._size > most:
+            raise NoHttp(f"a {what} of more than {most // 2**20} MiB")
 
     def _ends_with_the_connection(self) -> bool:
         """Whether a response says nothing of its length (RFC 9112, section 6.3)."""
@@ -93,32 +103,35 @@ class ResponseReader:
         self.is_at_rest = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._size += len(name) + len(value)
-        if self._begun:  # a trailer, by which nobody asked to be told anything
-            return
-        key, text = _decoded(name).lower(), _decoded(value)
-        before = self._headers.get(key)
-        self._headers[key] = text if before is None else f"{before}, {text}"
+        if not self._begun:  # else a trailer, by which nobody asked to be told anything
+            self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
         self._begun = self._parser.get_status_code() >= 200
+        self._headers = _joined(self._fields)
+        self._fields = []
 
     def on_body(self, data: bytes) -> None:
-        self._size += len(data)
         self._body += data
 
     def on_message_complete(self) -> None:
         if self._begun and self._whole is None:  # one that follows at once is nobody's
             self.is_at_rest = self._parser.should_keep_alive()
             self._finish()
-        self._reset()  # an interim response, such as 100, among others
+            self._size = 0  # an interim response, such as 100, is a part of the head that it precedes
+        self._headers, self._body = {}, bytearray()
+        self._begun = False
 
     def _finish(self) -> None:
         self._whole = HttpResponse(self._parser.get_status_code(), self._headers, bytes(self._body))
 
-    def _reset(self) -> None:
-        self._headers, self._body = {}, bytearray()
-        self._size, self._begun = 0, False
+
+def _joined(fields: list[tuple[bytes, bytes]]) -> Mapping[str, str]:
+    """Headers by lower-case name, those that are there several times joined by commas."""
+    values: dict[str, list[str]] = {}
+    for name, value in fields:
+        values.setdefault(_decoded(name).lower(), []).append(_decoded(value))
+    return {name: ", ".join(each) for name, each in values.items()}
 
 
 def _decoded(text: bytes) -> str:

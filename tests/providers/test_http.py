@@ -587,17 +587,49 @@ async def test_a_body_that_unpacks_to_just_not_too_much(serve, client, monkeypat
         response(bytes(2_000), "Content-Length: 1000000", length=False),
         response(bytes(2_000), length=False),
         chunked(bytes(2_000))[:-5],
-        response(b"", *[f"X-{number}: {'x' * 100}" for number in range(20)], length=False)[:-2],
+        chunked(b"x", trailers=b"X-A: " + b"x" * 2_000)[:-2],
+        chunked(b"x").partition(b"1\r\n")[0] + b"1;" + b"x" * 2_000,
     ],
 )
 async def test_a_response_without_an_end(serve, client, monkeypatch, said):
-    """It is given up when it is longer than any answer, be it in its body or in its headers."""
+    """It is given up when it is longer than any answer, be it in its body or around it."""
     monkeypatch.setattr(responses, "LONGEST", 1_000)
     server = await serve(silent_after(said))
     with pytest.raises(NoHttp, match="more than"):
         async with asyncio.timeout(1):
             await client(server.url).post(b"")
     await soon(server.peers[0].gone)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"x" * 2_000,
+        b"HTTP/1.1 200 " + b"x" * 2_000,
+        b"HTTP/1.1 200 OK\r\nX-A: " + b"x" * 2_000,
+        b"HTTP/1.1 200 OK\r\n" + b"x" * 2_000,
+        b"HTTP/1.1 200 OK\r\n" + b"X-A: 1\r\n" * 200,
+        b"HTTP/1.1 200 OK\r\nX-A: 1\r\n" + b" x\r\n" * 500,
+        b"HTTP/1.1 103 Early Hints\r\nX-A: 1\r\n\r\n" * 50,
+    ],
+)
+async def test_a_head_without_an_end(serve, client, monkeypatch, said):
+    """It is given up, wherever in it nothing else comes."""
+    monkeypatch.setattr(responses, "LONGEST_HEAD", 1_000)
+    server = await serve(silent_after(said))
+    with pytest.raises(NoHttp, match=r"more than|no HTTP"):
+        async with asyncio.timeout(1):
+            await client(server.url).post(b"")
+    await soon(server.peers[0].gone)
+
+
+async def test_the_longest_head(serve, client):
+    """As many headers as it may have, of one name, are joined at once, and the body may be longer than its head."""
+    lines = ["a: x"] * ((responses.LONGEST_HEAD - 1_000) // 6)
+    server = await serve(answering(response(bytes(2 * responses.LONGEST_HEAD), *lines)))
+    async with asyncio.timeout(5):
+        answer = await client(server.url).post(b"")
+    assert ", ".join(["x"] * len(lines)) == answer.headers["a"]
 
 
 # Connections that break
