@@ -20,7 +20,7 @@ from llmx.providers.forms import encoded
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
-    from httpx2 import AsyncClient
+    from httpx2 import AsyncClient, Response
     from openai import AsyncOpenAI
 
     from llmx.providers.http import HttpResponse
@@ -170,7 +170,18 @@ def http_client(kind: type[AsyncClient]) -> AsyncClient:
             max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS, keepalive_expiry=KEEPALIVE
         ),
         timeout=Timeout(None, connect=CONNECT_TIMEOUT),
+        event_hooks={"response": [_made_legible]},
     )
+
+
+async def _made_legible(response: Response) -> None:
+    """See to it that the SDK can read an error: what it raised else would hide the status. As `_text` does."""
+    if response.is_error:
+        await response.aread()
+        try:
+            _ = response.text
+        except (LookupError, TypeError, ValueError):
+            response.encoding = "utf-8"
 
 
 def has_proxies() -> bool:
@@ -207,5 +218,5 @@ def _text(response: HttpResponse) -> str:
     charset = _CHARSET.search(response.headers.get("content-type", ""))
     try:
         return response.content.decode(charset[1] if charset else "utf-8", "replace").strip()
-    except LookupError:
+    except (LookupError, UnicodeError):  # "undefined" is known, and refuses all letters
         return response.content.decode("utf-8", "replace").strip()

@@ -547,6 +547,19 @@ async def test_both_tell_the_servers_words_in_its_letters(raw, both, said):
     assert lean == sdk
 
 
+@pytest.mark.parametrize("charset", ["undefined", "idna", "punycode", "none"])
+async def test_both_hear_a_refusal_in_no_letters(raw, both, charset):
+    """A name that no text is written in is none: a pause stays a pause."""
+    raw.says = response(
+        orjson.dumps({"error": {"message": "slow \u00fc down"}}),
+        f"Content-Type: application/json; charset={charset}",
+        "Retry-After: 7",
+        status="429 X",
+    )
+    lean, sdk = await (await both(OPENAI, base_url=raw.url)).told()
+    assert ("RateLimited", 7.0) == (lean[0], lean[2]) == (sdk[0], sdk[2])
+
+
 @pytest.mark.parametrize(
     "said",
     [
