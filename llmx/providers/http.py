@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, urlsplit
 
 from llmx.detached import in_thread
+from llmx.providers.authorities import tls_context
 from llmx.providers.responses import HttpResponse, NoHttp, ResponseReader
 
 if TYPE_CHECKING:
@@ -137,11 +138,8 @@ class HttpClient:
         return connection
 
     def _context(self) -> ssl.SSLContext | None:
-        """Certificates are checked by the same authorities as the SDKs'."""
         if self._url.scheme == "https" and self._tls is None:
-            from httpx2 import create_ssl_context
-
-            self._tls = create_ssl_context()
+            self._tls = tls_context()
         return self._tls
 
 

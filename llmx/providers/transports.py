@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from llmx._version import __version__
 from llmx.errors import UsageError
+from llmx.providers.authorities import check_authorities
 from llmx.providers.forms import encoded
 
 if TYPE_CHECKING:
@@ -99,12 +100,14 @@ class LeanTransport:
         headers: with the key.
 
     Raises:
-        UsageError: they have characters that no request can carry.
+        UsageError: they have characters that no request can carry, or a variable names no certificates.
     """
 
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
         from llmx.providers.http import HttpClient
 
+        if urlsplit(url).scheme == "https":
+            check_authorities()
         constant = {"Accept": "application/json", "Content-Type": "application/json"}
         constant["User-Agent"] = f"llmx/{__version__}"
         try:
@@ -158,11 +161,15 @@ def http_client(kind: type[AsyncClient]) -> AsyncClient:
 
     Args:
         kind: the SDK's `DefaultAioHttpClient`: its default transport costs O(connections) per request.
+
+    Raises:
+        UsageError: a variable names no certificates, which it reads whether they are needed or not.
     """
     from httpx2 import Limits, Timeout
 
     from llmx.providers.http import CONNECT_TIMEOUT, KEEPALIVE
 
+    check_authorities()
     return kind(
         # A redirect would send the row, and with some the key, to an address nobody chose.
         follow_redirects=False,

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import os
+import re
 import socket
 import ssl
 import stat
@@ -674,6 +675,37 @@ async def test_both_trust_the_same_authorities(both, monkeypatch, tmp_path, trus
         assert (ANSWER, lean) == (sdk.text, sdk)
     else:
         assert ("ConnectionFailed", False, None, "") == but_for_words(lean) == but_for_words(sdk)
+
+
+@pytest.mark.parametrize("transport", ["auto", "sdk"])
+@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize(
+    ("variable", "name", "expected"),
+    [
+        ("SSL_CERT_FILE", "none.pem", "No such file"),
+        ("SSL_CERT_FILE", "words.pem", "NO_CERTIFICATE"),
+        ("SSL_CERT_FILE", "", ""),
+        ("SSL_CERT_DIR", "none", ""),
+    ],
+)
+async def test_authorities_that_are_not_there(
+    caller, monkeypatch, tmp_path, spec, transport, variable, name, expected
+):
+    """It is the user's to correct, before anything is sent."""
+    (tmp_path / "words.pem").write_bytes(b"no certificate")
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv(variable, os.fspath(tmp_path / name))
+    with pytest.raises(
+        UsageError, match=f"{variable} names no .*{re.escape(str(tmp_path / name))}.*{expected}"
+    ):
+        await caller.connect(spec, transport=transport, base_url="https://127.0.0.1:9")
+
+
+async def test_authorities_that_nobody_needs(caller, server, monkeypatch, tmp_path):
+    """A server without TLS has no certificate."""
+    monkeypatch.setenv("SSL_CERT_FILE", os.fspath(tmp_path / "none.pem"))
+    server.reply = Reply(chat())
+    assert ANSWER == (await caller.ask(await caller.connect(OPENAI))).text
 
 
 async def test_both_judge_a_server_without_tls_alike(both):
