@@ -13,6 +13,7 @@ import stat
 import sys
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
@@ -1234,3 +1235,39 @@ def test_the_oldest_plans_go_first(monkeypatch, tmp_path):
         names.append(path.name)
         os.utime(path, (1_000_000 - age, 1_000_000 - age))
     assert set(names[-3:]) == {path.name for path in tmp_path.iterdir()}
+
+
+def test_what_cannot_be_removed_stays(monkeypatch, tmp_path):
+    """A folder that is older than all plans keeps none of them from going."""
+    monkeypatch.setattr(plans, "KEPT", 3)
+    (tmp_path / "folder").mkdir()
+    os.utime(tmp_path / "folder", (1, 1))
+    for age in range(6, 0, -1):
+        kept(tmp_path, Builder(), age)(ROLES)
+        for path in tmp_path.glob("*.json"):
+            os.utime(path, (path.stat().st_mtime - 1_000, path.stat().st_mtime - 1_000))
+    assert 4 == len(list(tmp_path.iterdir()))
+
+
+def test_a_pipe_in_the_place_of_a_plan(tmp_path):
+    """Nobody waits for who writes to it; the plan takes its place."""
+    path = kept_file(tmp_path)
+    path.unlink()
+    os.mkfifo(path)
+    build = Builder()
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(kept(tmp_path, build, "part"), ROLES)
+        try:
+            plan = reading.result(2)
+        finally:  # a reader that hangs hears of an end
+            os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+    assert (BODY, True) == (body_of(plan), path.is_file())
+
+
+def test_a_plan_of_another_users(monkeypatch, tmp_path):
+    """It may say anything, and would be sent with every row."""
+    kept_file(tmp_path)
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    build = Builder()
+    kept(tmp_path, build, "part")(ROLES)
+    assert 1 == build.calls
