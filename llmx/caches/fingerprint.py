@@ -2,7 +2,8 @@
 
 The fingerprint covers all that can change the answer: endpoint (base URL included), the whole body
 (model, messages, schema on the wire, mode, parameters), the user's schema, the sample and the re-ask
-number. Output caps are left out: raising one must not buy every answer again.
+number. Names count in their order, for that of a schema's fields decides what a model writes first. Output
+caps are left out: raising one must not buy every answer again.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from llmx.types import Request
 __all__ = ["fingerprint", "fingerprinter", "rekeyed"]
 
 
+VERSION = 2
+"""What a fingerprint is made of; to change it buys every answer again. In 1, names were sorted."""
+
+
 def fingerprint(
     endpoint: str, schema: str, body: Mapping[str, Any], *, sample: int = 0, reask: int = 0
 ) -> str:
@@ -28,17 +33,17 @@ def fingerprint(
     Args:
         endpoint: provider and base URL.
         schema: the fingerprint of the user's schema.
-        body: the provider-shaped payload; the order of its keys does not matter.
+        body: the provider-shaped payload, its names in the order in which they are sent.
         sample: which of several answers, from 0.
         reask: how many re-asks led to it, from 0.
     """
-    parts = [endpoint, schema, sample, reask, without_caps(body)]
-    return hashlib.sha256(to_json(parts, sort_keys=True)).hexdigest()
+    parts = [VERSION, endpoint, schema, sample, reask, without_caps(body)]
+    return hashlib.sha256(to_json(parts)).hexdigest()
 
 
 def fingerprinter(endpoint: str, schema: str) -> Callable[[Mapping[str, Any]], str]:
     """`fingerprint` of first requests: what their bodies have in common is hashed once."""
-    head = to_json([endpoint, schema, 0, 0])[:-1] + b","
+    head = to_json([VERSION, endpoint, schema, 0, 0])[:-1] + b","
     form: Form | None = None
     begun, rest = hashlib.sha256(), b""
 

@@ -131,10 +131,10 @@ class Form:
 
     @cached_property
     def question(self) -> tuple[bytes, bytes]:
-        """The JSON with sorted names and without caps, before and after the row's text: what a fingerprint is of."""
+        """The JSON without caps, before and after the row's text: what a fingerprint is of."""
         mark = next(mark for mark in _marks() if mark not in self.before and mark not in self.after)
         body = loads(self.before + mark + self.after)
-        before, after = to_json(without_caps(body), sort_keys=True).split(mark)
+        before, after = to_json(without_caps(body)).split(mark)
         return before, after
 
 

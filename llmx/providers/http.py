@@ -1,8 +1,8 @@
 """HTTP/1.1 for one address: what a call over a general client spends most of its time on is left out.
 
 A connection carries one call at a time and is kept for the next. Nothing is retried, redirected, compressed or
-authenticated here, and no proxy is asked: a caller that needs one takes the SDK's transport. The parser is llhttp's,
-by httptools; the addresses of a name are tried as RFC 8305 says, by aiohappyeyeballs.
+authenticated here, and no proxy is asked: a caller that needs one takes the SDK's transport. Responses are read by
+`responses`; the addresses of a name are tried as RFC 8305 says, by aiohappyeyeballs.
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-import zlib
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, urlsplit
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
-from msgspec import Struct
-
 from llmx.detached import in_thread
+from llmx.providers.authorities import tls_context
+from llmx.providers.responses import HttpResponse, NoHttp, ResponseReader
 
 if TYPE_CHECKING:
     import ssl
@@ -46,9 +45,6 @@ RESOLVED = 10.0
 HAPPY_EYEBALLS = 0.25
 """Seconds until the next address is tried beside one that is slow (RFC 8305, section 5)."""
 
-LONGEST = 256 * 2**20
-"""Bytes of a response that are taken in: more is no completion, and must not fill the memory."""
-
 
 class NotConnected(ConnectionError):
     """There is no connection: nothing was sent."""
@@ -56,22 +52,6 @@ class NotConnected(ConnectionError):
 
 class Disconnected(ConnectionError):
     """The connection broke before the response was whole."""
-
-
-class NoHttp(ConnectionError):
-    """What came back is no HTTP, or more of it than anybody wants."""
-
-
-class HttpResponse(Struct, frozen=True):
-    """A whole response.
-
-    Args:
-        headers: by lower-case name; what is there several times is joined by commas.
-    """
-
-    status_code: int
-    headers: Mapping[str, str]
-    content: bytes
 
 
 class HttpClient:
@@ -131,8 +111,9 @@ class HttpClient:
         self._let_go()
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_reusable:
+            if connection.is_reusable and connection.is_silent():
                 return connection
+            connection.abort()
         return None
 
     async def _connected(self) -> _Connection:
@@ -150,23 +131,15 @@ class HttpClient:
         loop, tls = asyncio.get_running_loop(), self._context()
         infos = await self._addresses.infos()
         sock = await start_connection(infos, happy_eyeballs_delay=HAPPY_EYEBALLS, loop=loop)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # an answer may take minutes
-            name = self._url.hostname if tls else None
-            _, connection = await loop.create_connection(
-                lambda: _Connection(self._open), sock=sock, ssl=tls, server_hostname=name
-            )
-        except BaseException:
-            sock.close()
-            raise
+        # From here on the socket is its transport's, who alone may close it: its number may be another's by then.
+        _, connection = await loop.create_connection(lambda: _Connection(self._open, sock), sock=sock)
+        if tls is not None:
+            await connection.secure(tls, self._url.hostname)
         return connection
 
     def _context(self) -> ssl.SSLContext | None:
-        """Certificates are checked by the same authorities as the SDKs'."""
         if self._url.scheme == "https" and self._tls is None:
-            from httpx2 import create_ssl_context
-
-            self._tls = create_ssl_context()
+            self._tls = tls_context()
         return self._tls
 
 
@@ -215,32 +188,54 @@ class _Addresses:
         return found
 
 
+_PEEK = int(socket.MSG_PEEK)
+"""A plain number, for which `recv` takes two thirds of the time."""
+
+
 class _Connection(asyncio.Protocol):
-    """One connection, and the parser's callbacks.
+    """One connection.
 
     Args:
         among: the open connections, to which it belongs as long as it is one.
+        sock: what it is made on, to be looked at alone.
     """
 
-    def __init__(self, among: set[_Connection]) -> None:
+    def __init__(self, among: set[_Connection], sock: socket.socket) -> None:
         self.idle_since = 0.0
         self._among = among
+        self._sock = sock
         self._transport: asyncio.Transport | None = None
-        self._parser = HttpResponseParser(self)
-        # What other clients take as well, of which there is no doubt how it is meant (RFC 9112, sections 2.2 and 7.1.1).
-        self._parser.set_dangerous_leniencies(
-            lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
-        )
+        self._wire: asyncio.Transport | None = None
+        self._reader = ResponseReader()
         self._waiter: asyncio.Future[HttpResponse] | None = None
-        self._headers: dict[str, str] = {}
-        self._body: list[bytes] = []
-        self._size = 0
-        self._begun = self._unasked = False
 
     @property
     def is_reusable(self) -> bool:
         """Whether it can carry another call."""
         return self._transport is not None and not self._transport.is_closing()
+
+    def is_silent(self) -> bool:
+        """Whether the server has not ended it, nor said anything, that the loop has had no time to hear of yet.
+
+        It takes one microsecond.
+        """
+        try:
+            self._sock.recv(1, _PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
+
+    async def secure(self, tls: ssl.SSLContext, name: str | None) -> None:
+        """Speak TLS from here on. Raises OSError; the connection is closed then, and when the task is cancelled."""
+        assert self._transport is not None
+        try:
+            loop = asyncio.get_running_loop()
+            self._transport = await loop.start_tls(self._transport, self, tls, server_hostname=name)
+        except BaseException:
+            self.abort()
+            raise
 
     async def exchange(self, request: bytes) -> HttpResponse:
         """Send a request, and return the response when it is whole."""
@@ -253,17 +248,17 @@ class _Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close it at once; who waits for a response hears that none will come."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(Disconnected("the connection was closed"))
-        self._waiter = None
-        if self._transport is not None:
-            self._transport.abort()
+        self._among.discard(self)
+        self._fail(Disconnected("the connection was closed"))
 
     # asyncio's callbacks
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        with suppress(OSError):  # it has been reset meanwhile
+            sock = transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # an answer may take minutes
+        self._transport = self._wire = transport
         self._among.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -271,109 +266,46 @@ class _Connection(asyncio.Protocol):
             self.abort()
             return
         try:
-            self._parser.feed_data(data)
-        except (HttpParserError, HttpParserUpgrade):
-            self._fail(NoHttp("what came back is no HTTP"))
-        if self._size > LONGEST:
-            self._fail(NoHttp(f"a response of more than {LONGEST // 2**20} MiB"))
-        if self._unasked:
-            self.abort()
+            response = self._reader.feed(data)
+        except NoHttp as error:
+            self._fail(error)
+            return
+        if response is not None:
+            self._answer(response)
 
     def eof_received(self) -> None:
         return None  # the transport closes itself, and `connection_lost` follows
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._transport = None
+        self._transport = self._wire = None
         self._among.discard(self)
-        if error is None and self._begun and self._ends_with_the_connection():
-            self._finish()
+        try:
+            response = self._reader.end() if error is None else None
+        except NoHttp as problem:
+            self._fail(problem)
+            return
+        if response is not None:
+            self._answer(response)
         else:
             self._fail(Disconnected("the server closed the connection"), error)
 
-    def _ends_with_the_connection(self) -> bool:
-        """Whether a response says nothing of its length (RFC 9112, section 6.3)."""
-        coding = self._headers.get("transfer-encoding", "").rpartition(",")[2]
-        return "content-length" not in self._headers and coding.strip().lower() != "chunked"
-
-    # The parser's callbacks
-
-    def on_message_begin(self) -> None:
-        # One that nobody waits for would be taken for the next call's.
-        self._unasked = self._waiter is None
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._size += len(name) + len(value)
-        if self._begun:  # a trailer, by which nobody asked to be told anything
-            return
-        key, text = _decoded(name).lower(), _decoded(value)
-        before = self._headers.get(key)
-        self._headers[key] = text if before is None else f"{before}, {text}"
-
-    def on_headers_complete(self) -> None:
-        self._begun = self._parser.get_status_code() >= 200
-
-    def on_body(self, data: bytes) -> None:
-        self._size += len(data)
-        self._body.append(data)
-
-    def on_message_complete(self) -> None:
-        if self._begun:
-            self._finish()
-        else:  # an interim response, such as 100
-            self._reset()
-
-    def _finish(self) -> None:
-        parser, waiter = self._parser, self._waiter
-        if waiter is not None and not waiter.done():
-            try:
-                content = _unpacked(b"".join(self._body), self._headers.get("content-encoding", ""))
-            except NoHttp as error:
-                if parser.get_status_code() < 300:
-                    waiter.set_exception(error)
-                content = b""  # the status says enough
-            if not waiter.done():
-                waiter.set_result(HttpResponse(parser.get_status_code(), self._headers, content))
+    def _answer(self, response: HttpResponse) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(response)
         self._waiter = None
-        self._reset()
         self.idle_since = time.monotonic()
-        if self._transport is not None and not parser.should_keep_alive():
-            self._transport.close()
+        if self._transport is not None and not (self._reader.is_at_rest and self._is_sent()):
+            self._transport.abort()
 
-    def _reset(self) -> None:
-        self._headers, self._body = {}, []
-        self._size, self._begun = 0, False
+    def _is_sent(self) -> bool:
+        """Whether all of the request is on its way: a server may answer its head, and take no more of it."""
+        layers = (self._transport, self._wire)  # TLS, where there is any, and what is below it
+        return not any(layer.get_write_buffer_size() for layer in layers if layer is not None)
 
     def _fail(self, error: Exception, cause: Exception | None = None) -> None:
         if self._waiter is not None and not self._waiter.done():
             error.__cause__ = cause
             self._waiter.set_exception(error)
-        self.abort()
-
-
-def _decoded(text: bytes) -> str:
-    """A header's name or value: UTF-8, as some servers have it in the address of a redirect, or else one byte a letter."""
-    try:
-        return text.decode()
-    except UnicodeDecodeError:
-        return text.decode("latin-1")
-
-
-def _unpacked(body: bytes, encoding: str) -> bytes:
-    """The body of a server that compresses though it was asked not to; one in another encoding stays as it is.
-
-    Raises NoHttp: it cannot be read.
-    """
-    if encoding.strip().lower() not in ("gzip", "x-gzip", "deflate") or not body:
-        return body
-    for bits in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):  # gzip or zlib as its header says, or without one
-        unpacker = zlib.decompressobj(bits)
-        try:
-            content = unpacker.decompress(body, LONGEST)
-        except zlib.error:
-            continue
-        if unpacker.unconsumed_tail or not unpacker.eof:
-            raise NoHttp(
-                f"a response of {encoding} that is cut, or unpacks to more than {LONGEST // 2**20} MiB"
-            )
-        return content
-    raise NoHttp(f"a response that is no {encoding}")
+        self._waiter = None
+        if self._transport is not None:
+            self._transport.abort()

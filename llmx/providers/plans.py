@@ -6,8 +6,10 @@ instructor, and when the code of ours that makes it was last changed. One that c
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
@@ -51,7 +53,8 @@ def kept(folder: Path | None, build: Callable[[list[Body]], Body], *parts: Any) 
 
 
 def _digest(parts: list[Any]) -> str:
-    return hashlib.sha256(to_json(parts, sort_keys=True)).hexdigest()
+    """Names stay in their order: that of a schema's fields decides what a model writes first."""
+    return hashlib.sha256(to_json(parts)).hexdigest()
 
 
 def _sum(plan: RequestPlan) -> str:
@@ -90,7 +93,7 @@ class _Shelf(Struct, frozen=True):
     def read(self, gaps: Sequence[int]) -> RequestPlan | None:
         """The plan, None when there is none that fits these gaps and is as it was written."""
         try:
-            found = orjson.loads(self._path.read_bytes())
+            found = orjson.loads(_own_bytes(self._path))
             plan = RequestPlan([piece.encode() for piece in found["pieces"]], found["order"])
             return plan if found["digest"] == _sum(plan) and plan.fits(gaps) else None
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
@@ -113,4 +116,21 @@ class _Shelf(Struct, frozen=True):
     def _prune(self) -> None:
         found = [(entry.stat().st_mtime, entry.path) for entry in os.scandir(self.folder)]
         for _, path in sorted(found)[: max(0, len(found) - KEPT)]:
-            Path(path).unlink(missing_ok=True)
+            with suppress(OSError):  # a folder, or another user's: the others can go
+                Path(path).unlink()
+
+
+def _own_bytes(path: Path) -> bytes:
+    """What a plain file of our own user's holds: a plan goes into every request. Raises OSError: it is none.
+
+    Nobody is waited for, as the reader of a pipe would.
+    """
+    number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        found = os.fstat(number)
+        if not stat.S_ISREG(found.st_mode) or (hasattr(os, "geteuid") and found.st_uid != os.geteuid()):
+            raise PermissionError(errno.EPERM, "no file of our own", str(path))
+        with os.fdopen(number, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(number)

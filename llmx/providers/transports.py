@@ -16,11 +16,12 @@ from urllib.parse import urlsplit
 
 from llmx._version import __version__
 from llmx.errors import UsageError
+from llmx.providers.authorities import check_authorities
 from llmx.providers.forms import encoded
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
-    from httpx2 import AsyncClient
+    from httpx2 import AsyncClient, Response
     from openai import AsyncOpenAI
 
     from llmx.providers.http import HttpResponse
@@ -99,12 +100,14 @@ class LeanTransport:
         headers: with the key.
 
     Raises:
-        UsageError: they have characters that no request can carry.
+        UsageError: they have characters that no request can carry, or a variable names no certificates.
     """
 
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
         from llmx.providers.http import HttpClient
 
+        if urlsplit(url).scheme == "https":
+            check_authorities()
         constant = {"Accept": "application/json", "Content-Type": "application/json"}
         constant["User-Agent"] = f"llmx/{__version__}"
         try:
@@ -158,11 +161,15 @@ def http_client(kind: type[AsyncClient]) -> AsyncClient:
 
     Args:
         kind: the SDK's `DefaultAioHttpClient`: its default transport costs O(connections) per request.
+
+    Raises:
+        UsageError: a variable names no certificates, which it reads whether they are needed or not.
     """
     from httpx2 import Limits, Timeout
 
     from llmx.providers.http import CONNECT_TIMEOUT, KEEPALIVE
 
+    check_authorities()
     return kind(
         # A redirect would send the row, and with some the key, to an address nobody chose.
         follow_redirects=False,
@@ -170,7 +177,18 @@ def http_client(kind: type[AsyncClient]) -> AsyncClient:
             max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS, keepalive_expiry=KEEPALIVE
         ),
         timeout=Timeout(None, connect=CONNECT_TIMEOUT),
+        event_hooks={"response": [_made_legible]},
     )
+
+
+async def _made_legible(response: Response) -> None:
+    """See to it that the SDK can read an error: what it raised else would hide the status. As `_text` does."""
+    if response.is_error:
+        await response.aread()
+        try:
+            _ = response.text
+        except (LookupError, TypeError, ValueError):
+            response.encoding = "utf-8"
 
 
 def has_proxies() -> bool:
@@ -207,5 +225,5 @@ def _text(response: HttpResponse) -> str:
     charset = _CHARSET.search(response.headers.get("content-type", ""))
     try:
         return response.content.decode(charset[1] if charset else "utf-8", "replace").strip()
-    except LookupError:
+    except (LookupError, UnicodeError):  # "undefined" is known, and refuses all letters
         return response.content.decode("utf-8", "replace").strip()

@@ -7,10 +7,12 @@ import contextlib
 import gc
 import gzip
 import os
+import random
 import socket
 import ssl
 import struct
 import threading
+import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -19,7 +21,7 @@ from types import SimpleNamespace
 import pytest
 import trustme
 
-from llmx.providers import http
+from llmx.providers import http, responses
 from llmx.providers.http import Disconnected, HttpClient, HttpResponse, NoHttp, NotConnected
 
 
@@ -219,6 +221,26 @@ def addresses(monkeypatch) -> Callable[..., list[str]]:
     return set_to
 
 
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def trusted(authority, tmp_path, monkeypatch) -> None:
+    """The authority is one that the process trusts."""
+    path = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(path)
+    monkeypatch.setenv("SSL_CERT_FILE", os.fspath(path))
+
+
+def secured(authority: trustme.CA, name: str = "127.0.0.1") -> ssl.SSLContext:
+    """A server's side of TLS, with a certificate for a name."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert(name).configure_cert(context)
+    return context
+
+
 # Requests
 
 
@@ -376,6 +398,19 @@ async def test_a_body_in_chunks(serve, client):
     assert [2] == server.counts
 
 
+async def test_a_body_in_small_chunks(serve, client):
+    """They take no more memory than what is in them."""
+    said = chunked(*[b"xy"] * 500_000)
+    server = await serve(answering(said))
+    tracemalloc.start()
+    try:
+        answer = await client(server.url).post(b"")
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (b"xy" * 500_000, True) == (answer.content, most < 4 * len(said))
+
+
 async def test_trailers_are_no_headers(serve, client):
     """What a server says after the body does not change what the body was, nor the headers (RFC 9110, 6.5.1)."""
     data = chunked(b"hello", lines=("X-A: 1",), trailers=b"X-A: 2\r\nX-Sum: 9\r\nContent-Encoding: gzip\r\n")
@@ -529,7 +564,7 @@ async def test_a_body_that_cannot_be_unpacked(serve, client, encoding, packed):
 
 async def test_a_body_that_unpacks_to_too_much(serve, client, monkeypatch):
     """A small response must not fill the memory."""
-    monkeypatch.setattr(http, "LONGEST", 100_000)
+    monkeypatch.setattr(responses, "LONGEST", 100_000)
     server = await serve(
         answering(response(gzip.compress(bytes(100_001), mtime=0), "Content-Encoding: gzip"))
     )
@@ -539,7 +574,7 @@ async def test_a_body_that_unpacks_to_too_much(serve, client, monkeypatch):
 
 async def test_a_body_that_unpacks_to_just_not_too_much(serve, client, monkeypatch):
     """The limit itself is allowed."""
-    monkeypatch.setattr(http, "LONGEST", 100_000)
+    monkeypatch.setattr(responses, "LONGEST", 100_000)
     server = await serve(
         answering(response(gzip.compress(bytes(100_000), mtime=0), "Content-Encoding: gzip"))
     )
@@ -552,17 +587,49 @@ async def test_a_body_that_unpacks_to_just_not_too_much(serve, client, monkeypat
         response(bytes(2_000), "Content-Length: 1000000", length=False),
         response(bytes(2_000), length=False),
         chunked(bytes(2_000))[:-5],
-        response(b"", *[f"X-{number}: {'x' * 100}" for number in range(20)], length=False)[:-2],
+        chunked(b"x", trailers=b"X-A: " + b"x" * 2_000)[:-2],
+        chunked(b"x").partition(b"1\r\n")[0] + b"1;" + b"x" * 2_000,
     ],
 )
 async def test_a_response_without_an_end(serve, client, monkeypatch, said):
-    """It is given up when it is longer than any answer, be it in its body or in its headers."""
-    monkeypatch.setattr(http, "LONGEST", 1_000)
+    """It is given up when it is longer than any answer, be it in its body or around it."""
+    monkeypatch.setattr(responses, "LONGEST", 1_000)
     server = await serve(silent_after(said))
     with pytest.raises(NoHttp, match="more than"):
         async with asyncio.timeout(1):
             await client(server.url).post(b"")
     await soon(server.peers[0].gone)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"x" * 2_000,
+        b"HTTP/1.1 200 " + b"x" * 2_000,
+        b"HTTP/1.1 200 OK\r\nX-A: " + b"x" * 2_000,
+        b"HTTP/1.1 200 OK\r\n" + b"x" * 2_000,
+        b"HTTP/1.1 200 OK\r\n" + b"X-A: 1\r\n" * 200,
+        b"HTTP/1.1 200 OK\r\nX-A: 1\r\n" + b" x\r\n" * 500,
+        b"HTTP/1.1 103 Early Hints\r\nX-A: 1\r\n\r\n" * 50,
+    ],
+)
+async def test_a_head_without_an_end(serve, client, monkeypatch, said):
+    """It is given up, wherever in it nothing else comes."""
+    monkeypatch.setattr(responses, "LONGEST_HEAD", 1_000)
+    server = await serve(silent_after(said))
+    with pytest.raises(NoHttp, match=r"more than|no HTTP"):
+        async with asyncio.timeout(1):
+            await client(server.url).post(b"")
+    await soon(server.peers[0].gone)
+
+
+async def test_the_longest_head(serve, client):
+    """As many headers as it may have, of one name, are joined at once, and the body may be longer than its head."""
+    lines = ["a: x"] * ((responses.LONGEST_HEAD - 1_000) // 6)
+    server = await serve(answering(response(bytes(2 * responses.LONGEST_HEAD), *lines)))
+    async with asyncio.timeout(5):
+        answer = await client(server.url).post(b"")
+    assert ", ".join(["x"] * len(lines)) == answer.headers["a"]
 
 
 # Connections that break
@@ -704,6 +771,40 @@ async def test_a_connection_that_the_server_has_closed(serve, client):
     assert (b"hello", [1, 1]) == ((await one.post(b"")).content, server.counts)
 
 
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("secure", [False, True])
+async def test_a_connection_that_is_closed_while_the_loop_is_busy(client, authority, secure):
+    """It is not used again either, though nobody has heard of it yet: the request would be lost, or paid for twice."""
+    go_on, gone = threading.Event(), threading.Event()
+    tls = secured(authority) if secure else None
+
+    def answer(listener: socket.socket, said: bytes) -> None:
+        with (
+            listener.accept()[0] as plain,
+            tls.wrap_socket(plain, server_side=True) if tls else plain as sock,
+        ):
+            while not sock.recv(65_536).endswith(b"\r\n\r\n"):
+                pass
+            sock.sendall(said)
+            go_on.wait(5)
+        gone.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def run() -> None:
+            for said in (response(), response(b"its own")):
+                answer(listener, said)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        one = client(f"http{'s' if secure else ''}://127.0.0.1:{listener.getsockname()[1]}/")
+        first = (await one.post(b"")).content
+        go_on.set()
+        gone.wait(5)  # and the loop with it
+        assert (b"hello", b"its own") == (first, (await one.post(b"")).content)
+        thread.join(5)
+
+
 async def test_a_connection_that_has_been_idle_for_long(serve, client, monkeypatch):
     """It is closed instead of used again: the server, or a router between, may have forgotten it."""
     now = [1000.0]
@@ -730,6 +831,30 @@ async def test_a_cancelled_call(serve, client, said):
         await task
     await soon(server.peers[0].gone)
     assert (b"its own", [1, 1]) == ((await one.post(b"")).content, server.counts)
+
+
+def answering_the_head(*answers: bytes) -> Conversation:
+    """Answer what the head of a request says, and take no more of it."""
+
+    async def converse(peer: Peer) -> None:
+        await peer.reader.readuntil(b"\r\n\r\n")
+        await peer.say(*answers)
+        await peer.gone.wait()
+
+    return converse
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("secure", [False, True])
+async def test_a_request_that_is_answered_before_it_is_sent(serve, client, authority, secure):
+    """What is left of it must not stand before the next one: the answer is taken, and the connection closed."""
+    refused = response(b"slow down", status="429 X")
+    tls = secured(authority) if secure else None
+    server = await serve(answering_the_head(refused), answering(response(b"its own")), tls=tls)
+    one = client(server.url)
+    async with asyncio.timeout(5):
+        answers = [await one.post(bytes(length)) for length in (20_000_000, 1)]
+    assert [(429, b"slow down"), (200, b"its own")] == [(each.status_code, each.content) for each in answers]
 
 
 # Connections that are not made
@@ -833,26 +958,6 @@ async def test_a_name_is_asked_for_again(serve, client, addresses, monkeypatch):
 # TLS
 
 
-@pytest.fixture
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture
-def trusted(authority, tmp_path, monkeypatch) -> None:
-    """The authority is one that the process trusts."""
-    path = tmp_path / "authority.pem"
-    authority.cert_pem.write_to_path(path)
-    monkeypatch.setenv("SSL_CERT_FILE", os.fspath(path))
-
-
-def secured(authority: trustme.CA, name: str = "127.0.0.1") -> ssl.SSLContext:
-    """A server's side of TLS, with a certificate for a name."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert(name).configure_cert(context)
-    return context
-
-
 async def test_a_certificate_that_nobody_we_trust_has_signed(serve, client, authority):
     """There is no connection, and nothing was sent."""
     server = await serve(answering(response()), tls=secured(authority))
@@ -893,6 +998,27 @@ async def test_a_secured_server_that_hangs_up(serve, client, authority):
     server = await serve(hanging_up(response()[:-1]), tls=secured(authority))
     with pytest.raises(Disconnected):
         await client(server.url).post(b"")
+
+
+@pytest.mark.usefixtures("trusted")
+async def test_calls_that_are_cancelled_while_they_connect(serve, client, authority):
+    """They hold up no other: a socket is closed by whoever owns it, so that no number of one is taken for another's."""
+
+    async def converse(peer: Peer) -> None:
+        while True:
+            body = (await peer.request()).partition(b"\r\n\r\n")[2]
+            await peer.say(b"HTTP/1.1 200 OK\r\n", b"Content-Length: %d\r\n\r\n" % len(body), body)
+
+    server, chance = await serve(converse, tls=secured(authority)), random.Random(1)
+    one, loop = client(server.url), asyncio.get_running_loop()
+    for turn in range(12):
+        calls = {body: asyncio.create_task(one.post(body)) for body in (b"%d" % n for n in range(60))}
+        doomed = [call for call in calls.values() if chance.random() < 0.6]
+        for call in doomed:
+            loop.call_later(chance.random() * 0.03, call.cancel)
+        _, waiting = await asyncio.wait(calls.values(), timeout=10)
+        assert (turn, set()) == (turn, waiting)
+        assert all(call.cancelled() or body == call.result().content for body, call in calls.items())
 
 
 async def test_a_server_without_tls(serve, client):

@@ -6,12 +6,14 @@ import asyncio
 import gzip
 import json
 import os
+import re
 import socket
 import ssl
 import stat
 import sys
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
@@ -23,7 +25,7 @@ import pytest
 import trustme
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 from scripted import (
     ANSWER,
     KEYS,
@@ -547,6 +549,19 @@ async def test_both_tell_the_servers_words_in_its_letters(raw, both, said):
     assert lean == sdk
 
 
+@pytest.mark.parametrize("charset", ["undefined", "idna", "punycode", "none"])
+async def test_both_hear_a_refusal_in_no_letters(raw, both, charset):
+    """A name that no text is written in is none: a pause stays a pause."""
+    raw.says = response(
+        orjson.dumps({"error": {"message": "slow \u00fc down"}}),
+        f"Content-Type: application/json; charset={charset}",
+        "Retry-After: 7",
+        status="429 X",
+    )
+    lean, sdk = await (await both(OPENAI, base_url=raw.url)).told()
+    assert ("RateLimited", 7.0) == (lean[0], lean[2]) == (sdk[0], sdk[2])
+
+
 @pytest.mark.parametrize(
     "said",
     [
@@ -661,6 +676,37 @@ async def test_both_trust_the_same_authorities(both, monkeypatch, tmp_path, trus
         assert (ANSWER, lean) == (sdk.text, sdk)
     else:
         assert ("ConnectionFailed", False, None, "") == but_for_words(lean) == but_for_words(sdk)
+
+
+@pytest.mark.parametrize("transport", ["auto", "sdk"])
+@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize(
+    ("variable", "name", "expected"),
+    [
+        ("SSL_CERT_FILE", "none.pem", "No such file"),
+        ("SSL_CERT_FILE", "words.pem", "NO_CERTIFICATE"),
+        ("SSL_CERT_FILE", "", ""),
+        ("SSL_CERT_DIR", "none", ""),
+    ],
+)
+async def test_authorities_that_are_not_there(
+    caller, monkeypatch, tmp_path, spec, transport, variable, name, expected
+):
+    """It is the user's to correct, before anything is sent."""
+    (tmp_path / "words.pem").write_bytes(b"no certificate")
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv(variable, os.fspath(tmp_path / name))
+    with pytest.raises(
+        UsageError, match=f"{variable} names no .*{re.escape(str(tmp_path / name))}.*{expected}"
+    ):
+        await caller.connect(spec, transport=transport, base_url="https://127.0.0.1:9")
+
+
+async def test_authorities_that_nobody_needs(caller, server, monkeypatch, tmp_path):
+    """A server without TLS has no certificate."""
+    monkeypatch.setenv("SSL_CERT_FILE", os.fspath(tmp_path / "none.pem"))
+    server.reply = Reply(chat())
+    assert ANSWER == (await caller.ask(await caller.connect(OPENAI))).text
 
 
 async def test_both_judge_a_server_without_tls_alike(both):
@@ -846,6 +892,19 @@ def codec_of(
     return make(entry, made, plan, parameters, cap_is_ours=True, plans=folder)
 
 
+class Reasoned(BaseModel):
+    """What was found."""
+
+    reasoning: str | None = None
+    verdict: str | None = None
+
+
+Judged = create_model(
+    "Reasoned", __doc__=Reasoned.__doc__, verdict=(str | None, None), reasoning=(str | None, None)
+)
+"""The same with its fields in another order."""
+
+
 @cache
 def _schema(model: type[BaseModel]) -> Schema:
     return schema_of(model)
@@ -892,6 +951,19 @@ def test_the_fingerprint_of_a_form(spec, mode, texts, more, names):
     bodies = [codec.prepare(messages_of([*texts[:-1], text])) for text in (texts[-1], more)]
     bodies.append(codec.prepare(messages_of([more, *texts[1:]])))
     assert [fingerprint(*names, dict(body)) for body in bodies] == [digest_of(body) for body in bodies]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("spec", SPECS)
+def test_the_fingerprint_of_a_form_follows_the_order_of_fields(spec, mode):
+    """Of a form and of a body that is a dictionary alike."""
+    bodies = [codec_of(spec, mode, each).prepare(MESSAGES) for each in (Reasoned, Judged)]
+    digests = [(fingerprinter("e", "s")(body), fingerprint("e", "s", dict(body))) for body in bodies]
+    assert [True, True, False] == [
+        digests[0][0] == digests[0][1],
+        digests[1][0] == digests[1][1],
+        digests[0] == digests[1],
+    ]
 
 
 @pytest.mark.parametrize("spec", SPECS)
@@ -1004,6 +1076,14 @@ def test_a_plan_of_an_endpoint_is_built_once(monkeypatch, tmp_path, spec, mode):
     second = codec_of(spec, mode, folder=tmp_path).prepare(MESSAGES)
     codec_of.cache_clear()
     assert encoded(first) == encoded(second)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("spec", SPECS)
+def test_the_order_of_fields_has_a_plan_of_its_own(tmp_path, spec, mode):
+    """It decides what a model writes first: whether it reasons before its verdict, or after it."""
+    first, second = (codec_of(spec, mode, each, tmp_path).prepare(MESSAGES) for each in (Reasoned, Judged))
+    assert encoded(second) == encoded(codec_of(spec, mode, Judged).prepare(MESSAGES)) != encoded(first)
 
 
 @pytest.mark.parametrize(
@@ -1155,3 +1235,39 @@ def test_the_oldest_plans_go_first(monkeypatch, tmp_path):
         names.append(path.name)
         os.utime(path, (1_000_000 - age, 1_000_000 - age))
     assert set(names[-3:]) == {path.name for path in tmp_path.iterdir()}
+
+
+def test_what_cannot_be_removed_stays(monkeypatch, tmp_path):
+    """A folder that is older than all plans keeps none of them from going."""
+    monkeypatch.setattr(plans, "KEPT", 3)
+    (tmp_path / "folder").mkdir()
+    os.utime(tmp_path / "folder", (1, 1))
+    for age in range(6, 0, -1):
+        kept(tmp_path, Builder(), age)(ROLES)
+        for path in tmp_path.glob("*.json"):
+            os.utime(path, (path.stat().st_mtime - 1_000, path.stat().st_mtime - 1_000))
+    assert 4 == len(list(tmp_path.iterdir()))
+
+
+def test_a_pipe_in_the_place_of_a_plan(tmp_path):
+    """Nobody waits for who writes to it; the plan takes its place."""
+    path = kept_file(tmp_path)
+    path.unlink()
+    os.mkfifo(path)
+    build = Builder()
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(kept(tmp_path, build, "part"), ROLES)
+        try:
+            plan = reading.result(2)
+        finally:  # a reader that hangs hears of an end
+            os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+    assert (BODY, True) == (body_of(plan), path.is_file())
+
+
+def test_a_plan_of_another_users(monkeypatch, tmp_path):
+    """It may say anything, and would be sent with every row."""
+    kept_file(tmp_path)
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    build = Builder()
+    kept(tmp_path, build, "part")(ROLES)
+    assert 1 == build.calls

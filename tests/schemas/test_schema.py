@@ -11,7 +11,15 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import pydantic
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, computed_field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    computed_field,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from llmx.errors import InvalidAnswer, UsageError
 from llmx.schemas import Schema, schema_of
@@ -182,6 +190,15 @@ def test_fingerprint_follows_the_json_schema() -> None:
     assert made(3).fingerprint == made(3).fingerprint
     assert made(3).fingerprint != made(4).fingerprint
     assert len(made(3).fingerprint) == 64
+
+
+def test_fingerprint_follows_the_order_of_fields() -> None:
+    """It decides what a model writes first, and so what it answers."""
+    first, second = (
+        schema_of(create_model("Review", **dict.fromkeys(names, (str | None, None))))
+        for names in (("reasoning", "verdict"), ("verdict", "reasoning"))
+    )
+    assert first.fingerprint != second.fingerprint
 
 
 def test_generic_models_get_a_name_that_tools_may_have() -> None:
