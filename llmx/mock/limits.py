@@ -50,9 +50,8 @@ class Window:
 
     def total(self, now: float) -> int:
         """What the window that ends now holds."""
-        entries = self._entries
-        horizon = now - self._span
-        while entries and entries[0][0] <= horizon:
+        entries, span = self._entries, self._span
+        while entries and entries[0][0] + span <= now:  # as `wait` has it, to the last bit
             self._total -= entries.popleft()[1]
         return self._total
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmx.mock.limits import LimitState, RateLimits, Window
@@ -25,7 +25,7 @@ def test_no_window_is_ever_over(arrivals: list[tuple[float, int]], rpm: int, tpm
         if limits.admit(now, tokens, 0) is None:
             admitted.append((now, tokens))
     for end, _ in admitted:
-        window = [tokens for at, tokens in admitted if end - 60 < at <= end]
+        window = [tokens for at, tokens in admitted if at <= end < at + 60]
         assert len(window) <= rpm
         assert sum(window) <= tpm
 
@@ -95,6 +95,7 @@ def admitted(limits: RateLimits, arrivals: list[tuple[float, int]]) -> list[tupl
 
 
 @given(GAPS, st.integers(1, 300), st.integers(50, 3000), SPANS)
+@example([(0.1927928934932233, 1), (1.0, 1)], 1, 50, 1.0)
 def test_no_short_window_is_ever_over(
     arrivals: list[tuple[float, int]], rpm: int, tpm: int, span: float
 ) -> None:
@@ -102,7 +103,7 @@ def test_no_short_window_is_ever_over(
     requests, tokens = (max(1, math.floor(limit * span / 60 + 1e-9)) for limit in (rpm, tpm))
     found = admitted(RateLimits(rpm, tpm, window=span), arrivals)
     for end, _ in found:
-        window = [amount for at, amount in found if end - span < at <= end]
+        window = [amount for at, amount in found if at <= end < at + span]
         assert len(window) <= requests
         assert sum(window) <= tokens or len(window) == 1
 
@@ -132,7 +133,7 @@ def test_changed_limits_hold_from_their_time_on(
     found = admitted(RateLimits(None, None, changes=changes), arrivals)
     for end, _ in found:
         due = [change for change in sorted(changes, key=lambda change: change.at) if change.at <= end]
-        window = [tokens for at, tokens in found if end - 60 < at <= end]
+        window = [tokens for at, tokens in found if at <= end < at + 60]
         assert len(window) <= next((c.rpm for c in reversed(due) if c.rpm), len(window))
         assert sum(window) <= next((c.tpm for c in reversed(due) if c.tpm), sum(window))
 
@@ -145,7 +146,7 @@ def test_input_and_output_have_limits_of_their_own(
     limits, now, found = RateLimits(None, None, itpm=itpm, otpm=otpm), 0.0, []
     for gap, tokens in arrivals:
         now += gap
-        window = [amounts for at, *amounts in found if now - 60 < at]
+        window = [amounts for at, *amounts in found if now < at + 60]
         used = [sum(amounts) for amounts in zip(*window, strict=True)] or [0, 0]
         fits = used[0] + tokens <= itpm and used[1] + tokens // 2 <= otpm
         assert fits == (limits.admit(now, tokens, tokens // 2) is None)
