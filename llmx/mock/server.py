@@ -7,6 +7,7 @@ import ipaddress
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from llmx.clock import Clock, SystemClock
@@ -47,6 +48,7 @@ class Server:
 
     async def aclose(self) -> None:
         """Stop listening and cut all connections."""
+        await self._accept_no_more()
         self._listener.close()
         # What was accepted last becomes a peer some turns later; of its end the loop tells one turn after that, and
         # cancels answers that were waiting in one more.
@@ -55,6 +57,14 @@ class Server:
                 peer.abort()
             await asyncio.sleep(0)
         await self._listener.wait_closed()
+
+    async def _accept_no_more(self) -> None:
+        """Let asyncio take in what it has accepted last: where the listener is closed before that, it stays open for ever."""
+        loop = asyncio.get_running_loop()
+        with suppress(NotImplementedError):  # loops that accept in another way
+            for sock in self._listener.sockets:
+                loop.remove_reader(sock.fileno())
+            await asyncio.sleep(0)
 
     async def __aenter__(self) -> Server:
         """The server itself."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -33,6 +35,21 @@ async def test_a_port_in_use() -> None:
         with pytest.raises(UsageError, match=f"cannot listen on 127.0.0.1:{server.port}") as caught:
             await serve(port=server.port)
     assert "--port 0" in caught.value.hint
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_connection_that_is_just_being_accepted_is_cut_too(turns: int) -> None:
+    """In whichever turn of the loop the server is closed."""
+    server = await serve()
+    with ExitStack() as held:
+        address = ("127.0.0.1", server.port)
+        clients = [held.enter_context(socket.create_connection(address, timeout=10)) for _ in range(3)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await server.aclose()
+        for client in clients:
+            with suppress(ConnectionResetError):
+                assert await asyncio.to_thread(client.recv, 1) == b""
 
 
 def test_run_announces_where_it_listens() -> None:
