@@ -15,6 +15,7 @@ bench:
 	python benchmarks/latency.py
 	python benchmarks/start.py
 	python benchmarks/cached.py
+	python benchmarks/resume.py
 	python benchmarks/memory.py
 	python benchmarks/large.py
 	python benchmarks/workers.py
