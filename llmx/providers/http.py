@@ -178,13 +178,21 @@ class _Addresses:
         """As `socket.getaddrinfo` gives them. Raises OSError."""
         async with self._turn:
             if time.monotonic() >= self._until:
-                self._infos = await asyncio.wrap_future(in_thread(self._resolve))
+                self._infos = await self._look_up()
                 self._until = time.monotonic() + RESOLVED
         self._infos = [*self._infos[1:], self._infos[0]]
         return self._infos
 
-    def _resolve(self) -> list[AddressInfo]:
-        found: list[AddressInfo] = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)  # type: ignore[assignment]  # of TCP, all have a host and a port
+    async def _look_up(self) -> list[AddressInfo]:
+        """Of a number at once; of a name in a thread, for whoever is asked may take long."""
+        with suppress(socket.gaierror):
+            return self._resolve(socket.AI_NUMERICHOST)
+        return await asyncio.wrap_future(in_thread(self._resolve))
+
+    def _resolve(self, flags: int = 0) -> list[AddressInfo]:
+        found: list[AddressInfo] = socket.getaddrinfo(  # type: ignore[assignment]  # of TCP, all have a host and a port
+            self._host, self._port, type=socket.SOCK_STREAM, flags=flags
+        )
         return found
 
 
