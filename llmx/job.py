@@ -131,8 +131,8 @@ async def execute(
             note=state.outstanding,
         ) as parts:
             done = await _introduce(plan, parts, state, talk, stop, retried)
-            plan, outputs = await _begun(plan, state, stop)
             figures(RunStarted(plan.source.total(), parts.label, parts.concurrency, done, parts.names))
+            plan, outputs = await _begun(plan, state, stop)
             if outputs.written:
                 parts.observer(RowsSkipped(outputs.written))
             owner = _owner(workers, plan, parts, state, stop, talk) if workers else None

@@ -224,7 +224,9 @@ class State(Struct):
         kind = sink_format(settings.output, settings.output_format)
         columns = list(plan.columns.items())
         shape = [asdict(plan.shape), settings.key, kind, columns, settings.csv_safe]
-        return _digest([self.config, self.manifest.llmx, plan.schema.fields, *shape])[:16]
+        return _digest([self.config, self.manifest.llmx, plan.schema.fields, plan.schema.made_of, *shape])[
+            :16
+        ]
 
     @property
     def checkpoint(self) -> Checkpoint | None:

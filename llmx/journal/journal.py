@@ -210,6 +210,7 @@ class Journal:
             self._open()
         self._begun_at = self._end
         self._skipped = skipped
+        self.doubles = 0 if skipped is None else skipped.doubles
         rows = {} if skipped is None else {"skipped": skipped.checkpoint.rows}
         about = {"config": config, **rows, "time": now(), "llmx": __version__, "pid": os.getpid()}
         self._append(_lined({"t": "start", **about}))

@@ -11,6 +11,8 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from heapq import merge
+from itertools import pairwise
 from typing import Any
 
 from msgspec import Struct, field
@@ -118,6 +120,7 @@ class Prefix:
         self.chain = Chain()
         self._loose = array("Q")
         self._sorted: list[array[int]] = []
+        self._keyed = False
 
     @property
     def left(self) -> int:
@@ -133,9 +136,19 @@ class Prefix:
         """The next rows, a few of them."""
         some = list(rows)
         self.chain.add(some)
+        self._keyed = self._keyed or any(isinstance(row, Record) and row.key is not None for row in some[:1])
         self._loose.extend([number(identity(row)) for row in some])
         if len(self._loose) >= SORTED:
             self._sort()
+
+    @property
+    def doubles(self) -> int:
+        """How many of them have a key that an earlier one has, too."""
+        if not self._keyed:
+            return 0
+        if self._loose:
+            self._sort()
+        return sum(one == other for one, other in pairwise(merge(*self._sorted)))
 
     def _sort(self) -> None:
         self._sorted.append(array("Q", sorted(self._loose)))

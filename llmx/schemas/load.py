@@ -23,7 +23,7 @@ from llmx.schemas.inline import parse_inline
 from llmx.schemas.python_source import model_from_file, model_from_module
 from llmx.schemas.ready import ready_made
 from llmx.schemas.schema import Schema, schema_from_model
-from llmx.schemas.user_code import has_code
+from llmx.schemas.user_code import digest_of_code, has_code
 from llmx.text import nearest
 
 __all__ = ["load_schema", "schema_of"]
@@ -88,7 +88,7 @@ def schema_of(obj: type[BaseModel] | Mapping[str, Any] | str | Schema, *, cwd: P
 
 
 def _of_the_user(model: type[BaseModel], source: str) -> Schema:
-    return replace(schema_from_model(model, source=source), code=has_code(model))
+    return replace(schema_from_model(model, source=source), code=has_code(model), made_of=digest_of_code())
 
 
 def _ready(path: Path, name: str) -> Schema:

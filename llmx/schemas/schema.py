@@ -43,6 +43,7 @@ class Schema:
         source: the spec as the user gave it.
         description: what the whole object is about: the model's docstring; None when it has none.
         code: whether functions of the user's take part in validating or writing: no fingerprint can see what they do.
+        made_of: a digest of the Python code that it comes of, "" where it comes of none of the user's.
         fields: names of the columns a result has, in order, computed fields included.
         fingerprint: sha256 in hex over name and JSON Schema, whose names count in their order; custom validators are not part of it.
     """
@@ -53,6 +54,7 @@ class Schema:
     source: str
     description: str | None = None
     code: bool = False
+    made_of: str = ""
     fields: list[str] = field(init=False)
     fingerprint: str = field(init=False, repr=False)
     _validate: Validate = field(init=False, repr=False, compare=False)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import site
+import sys
+import sysconfig
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +14,7 @@ import pydantic
 
 from llmx.errors import UsageError
 
-__all__ = ["code_failed", "has_code"]
+__all__ = ["code_failed", "digest_of_code", "has_code"]
 
 _LONGEST = 300
 _OWN = ("computed_fields", "custom_init", "post_init")
@@ -65,6 +70,25 @@ def _line(error: BaseException, path: Path | None) -> int | None:
             line = trace.tb_lineno
         trace = trace.tb_next
     return line
+
+
+def digest_of_code() -> str:
+    """A digest of all Python files that are loaded and not installed, and pydantic's version.
+
+    The user's own, and what they import beside them: a class may do more than its JSON Schema tells.
+    """
+    digest = hashlib.sha256(pydantic.VERSION.encode())
+    for file in sorted(_own_files()):
+        with suppress(OSError):
+            digest.update(b"\0%s\0" % file.encode() + hashlib.sha256(Path(file).read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _own_files() -> set[str]:
+    ours = str(Path(__file__).parents[1])
+    installed = (*sysconfig.get_paths().values(), *site.getsitepackages(), site.getusersitepackages(), ours)
+    files = {str(getattr(module, "__file__", None)) for module in list(sys.modules.values())}
+    return {file for file in files if file.endswith(".py") and not file.startswith(installed)}
 
 
 def has_code(model: type[pydantic.BaseModel]) -> bool:

@@ -508,3 +508,45 @@ def test_a_stop_right_after_shows_no_fewer_rows(stopped: Folder):
     stopped.run()
     assert stopped.skipped == [0, DONE, DONE]
     assert stopped.output.read_bytes() == stopped.undisturbed()
+
+
+CLASS = "from pydantic import BaseModel, ConfigDict\n\nclass Row(BaseModel):\n    name: str\n"
+EDITS = [
+    CLASS + "    model_config = ConfigDict(str_to_upper=True)\n",
+    CLASS
+    + "    def model_dump(self, **how):\n        return {'name': super().model_dump(**how)['name'] + '!'}\n",
+    "from beside import Row\n",
+]
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=["config", "method", "another file"])
+def test_what_an_edited_class_has_written_is_not_gone_on_with(tmp_path: Path, edit: str):
+    """Though its JSON Schema is the same: it may write something else."""
+    schema = tmp_path / "shape.py"
+    schema.write_text(CLASS)
+    (tmp_path / "beside.py").write_text(EDITS[1])
+    folder = Folder(tmp_path, schema=f"{schema}:Row")
+    folder.stop()
+    schema.write_text(edit)
+    folder.run()
+    assert folder.skipped == [0, 0]
+    assert folder.output.read_bytes() == folder.undisturbed()
+
+
+def test_what_a_class_has_written_that_is_as_it_was_is_gone_on_with(tmp_path: Path):
+    """Without functions of its own."""
+    schema = tmp_path / "shape.py"
+    schema.write_text(CLASS)
+    folder = Folder(tmp_path, schema=f"{schema}:Row")
+    folder.stop()
+    folder.run()
+    assert folder.skipped == [0, DONE]
+
+
+def test_keys_that_stand_twice_among_skipped_rows_are_told(tmp_path: Path):
+    """As in a run that nobody disturbed."""
+    rows = [{**row, "id": row["id"] % 4} for row in some_rows(ROWS)]
+    folder = Folder(tmp_path, rows, key="id")
+    folder.stop()
+    assert "6 rows with a 'id' that an earlier row has, too" in " ".join(folder.run().said)
+    assert folder.skipped == [0, DONE]
