@@ -8,6 +8,7 @@ authenticated here, and no proxy is asked: a caller that needs one takes the SDK
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import time
 from collections import deque
@@ -16,8 +17,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, urlsplit
 
-from llmx.detached import in_thread
 from llmx.providers.authorities import tls_context
+from llmx.providers.hosts import Addresses, Host
 from llmx.providers.responses import HttpResponse, NoHttp, ResponseReader
 
 if TYPE_CHECKING:
@@ -39,9 +40,6 @@ CONNECT_TIMEOUT = 15.0
 KEEPALIVE = 30.0
 """Seconds an idle connection is kept: longer than the pauses of a paced run, shorter than servers' own."""
 
-RESOLVED = 10.0
-"""Seconds that the addresses of a name are taken for the same."""
-
 HAPPY_EYEBALLS = 0.25
 """Seconds until the next address is tried beside one that is slow (RFC 8305, section 5)."""
 
@@ -62,15 +60,16 @@ class HttpClient:
         headers: of every request, beside those of HTTP itself, whose framing is not theirs to change.
 
     Raises:
-        ValueError: the address or a header has a character that no request can carry.
+        ValueError: the address or a header is none that a request can carry.
     """
 
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
         self._url = urlsplit(url)
-        self._head = _head(self._url, headers)
+        self._host = Host(self._url)
+        self._head = _head(self._url, self._host, headers)
         self._idle: deque[_Connection] = deque()
         self._open: set[_Connection] = set()
-        self._addresses = _Addresses(self._url)
+        self._addresses = Addresses(self._host)
         self._tls: ssl.SSLContext | None = None
 
     async def post(self, body: bytes) -> HttpResponse:
@@ -134,7 +133,7 @@ class HttpClient:
         # From here on the socket is its transport's, who alone may close it: its number may be another's by then.
         _, connection = await loop.create_connection(lambda: _Connection(self._open, sock), sock=sock)
         if tls is not None:
-            await connection.secure(tls, self._url.hostname)
+            await connection.secure(tls, self._host.certified)
         return connection
 
     def _context(self) -> ssl.SSLContext | None:
@@ -147,53 +146,23 @@ _PATH = "/%:@!$&'()*+,;=~-._"
 _QUERY = _PATH + "?"
 """Characters that stand for themselves (RFC 3986, sections 3.3 and 3.4), and the sign of those that do not."""
 
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A header's name (RFC 9110, section 5.6.2)."""
+
 _FRAMING = frozenset({"content-length", "transfer-encoding", "connection"})
 
 
-def _head(url: SplitResult, headers: Mapping[str, str]) -> bytes:
+def _head(url: SplitResult, host: Host, headers: Mapping[str, str]) -> bytes:
     """A request up to the value of its last header, which is the length of the body. Raises ValueError."""
     target = quote(url.path or "/", safe=_PATH) + (f"?{quote(url.query, safe=_QUERY)}" if url.query else "")
-    own = {"host": ("Host", url.netloc), "accept-encoding": ("Accept-Encoding", "identity")}
+    own = {"host": ("Host", host.shown), "accept-encoding": ("Accept-Encoding", "identity")}
     given = {name.lower(): (name, value) for name, value in headers.items() if name.lower() not in _FRAMING}
     lines = [f"POST {target} HTTP/1.1", *(f"{name}: {value}" for name, value in {**own, **given}.values())]
     if not all(line.replace("\t", " ").isprintable() and line.isascii() for line in lines):
-        raise ValueError("a character that no request can carry")
+        raise ValueError("the address or a header has a character that no request can carry")
+    if wrong := [name for name in headers if not _TOKEN.fullmatch(name)]:
+        raise ValueError(f"{wrong[0]!r} is no name of a header")
     return "\r\n".join([*lines, "Content-Length: "]).encode()
-
-
-AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
-
-
-class _Addresses:
-    """The addresses of a URL's host, each in turn the first."""
-
-    def __init__(self, url: SplitResult) -> None:
-        self._host = url.hostname or ""
-        self._port = (443 if url.scheme == "https" else 80) if url.port is None else url.port
-        self._infos: list[AddressInfo] = []
-        self._until = 0.0
-        self._turn = asyncio.Lock()
-
-    async def infos(self) -> list[AddressInfo]:
-        """As `socket.getaddrinfo` gives them. Raises OSError."""
-        async with self._turn:
-            if time.monotonic() >= self._until:
-                self._infos = await self._look_up()
-                self._until = time.monotonic() + RESOLVED
-        self._infos = [*self._infos[1:], self._infos[0]]
-        return self._infos
-
-    async def _look_up(self) -> list[AddressInfo]:
-        """Of a number at once; of a name in a thread, for whoever is asked may take long."""
-        with suppress(socket.gaierror):
-            return self._resolve(socket.AI_NUMERICHOST)
-        return await asyncio.wrap_future(in_thread(self._resolve))
-
-    def _resolve(self, flags: int = 0) -> list[AddressInfo]:
-        found: list[AddressInfo] = socket.getaddrinfo(  # type: ignore[assignment]  # of TCP, all have a host and a port
-            self._host, self._port, type=socket.SOCK_STREAM, flags=flags
-        )
-        return found
 
 
 _PEEK = int(socket.MSG_PEEK)

@@ -100,7 +100,7 @@ class LeanTransport:
         headers: with the key.
 
     Raises:
-        UsageError: they have characters that no request can carry, or a variable names no certificates.
+        UsageError: they are none that a request can carry, or a variable names no certificates.
     """
 
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
@@ -114,8 +114,8 @@ class LeanTransport:
             self._client = HttpClient(url, _merged(constant, headers))
         except ValueError as error:
             raise UsageError(
-                f"the address or a header has {error}",
-                hint="headers come from variables such as OPENAI_CUSTOM_HEADERS, OPENAI_ORG_ID and OPENAI_PROJECT_ID",
+                str(error),
+                hint="headers come from variables such as OPENAI_CUSTOM_HEADERS, OPENAI_ORG_ID and OPENAI_PROJECT_ID, the host from the base URL",
             ) from error
 
     async def post(self, body: Mapping[str, Any]) -> Answered:

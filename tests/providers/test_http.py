@@ -21,7 +21,7 @@ from types import SimpleNamespace
 import pytest
 import trustme
 
-from llmx.providers import http, responses
+from llmx.providers import hosts, http, responses
 from llmx.providers.http import Disconnected, HttpClient, HttpResponse, NoHttp, NotConnected
 
 
@@ -313,6 +313,20 @@ def test_no_header_is_beyond_latin_1():
         HttpClient("http://127.0.0.1/", {"X-One": "日本"})
 
 
+@pytest.mark.parametrize("name", ["", "X One", "X-One:", "X\tOne", "(X)", "X=1", "X/1", '"X"', "X-\u00e9"])
+def test_a_name_that_is_no_headers(name):
+    """Servers refuse it, or take it for another."""
+    with pytest.raises(ValueError, match=r"name of a header|character"):
+        HttpClient("http://127.0.0.1/", {name: "1"})
+
+
+async def test_every_letter_of_a_headers_name(serve, client):
+    """It is sent as it is."""
+    server = await serve(answering(response()))
+    await client(server.url, **{"X!#$%&'*+.^_`|~-9": "1"}).post(b"")
+    assert b"X!#$%&'*+.^_`|~-9: 1" in server.peers[0].requests[0].split(b"\r\n")
+
+
 @pytest.mark.parametrize("name", ["Host", "host", "Accept-Encoding", "accept-encoding"])
 async def test_a_header_that_is_given_is_sent_once(serve, client, name):
     """In whatever case it is written, it takes the place of our own."""
@@ -331,6 +345,38 @@ async def test_the_host_of_an_ipv6_address(serve, client):
         pytest.skip("this machine has no ::1")
     assert b"hello" == (await client(server.url).post(b"")).content
     assert f"Host: [::1]:{server.port}".encode() in server.peers[0].requests[0].split(b"\r\n")
+
+
+async def test_the_host_of_an_ipv6_address_with_a_zone(serve, client, addresses):
+    """The zone is this machine's own: it is looked up without its escape, and shown to nobody."""
+    server = await serve(answering(response()))
+    asked = addresses(server.port)
+    await client("http://[fe80::1%25lo]:81/").post(b"")
+    assert ["fe80::1%lo"] == asked
+    assert b"Host: [fe80::1]:81" in server.peers[0].requests[0].split(b"\r\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("b\u00fccher.test", "xn--bcher-kva.test"),
+        ("fa\u00df.test", "xn--fa-hia.test"),
+        ("BOOKS.test", "books.test"),
+    ],
+)
+async def test_the_name_of_a_host(serve, client, addresses, name, expected):
+    """Beyond ASCII it is written as IDNA 2008 has it, in the question for its address and in the request."""
+    server = await serve(answering(response()))
+    asked = addresses(server.port)
+    await client(f"http://{name}:81/").post(b"")
+    (line,) = [line for line in server.peers[0].requests[0].split(b"\r\n") if line.startswith(b"Host: ")]
+    assert ([expected], f"Host: {expected}:81") == (asked, line.decode().replace("BOOKS", "books"))
+
+
+def test_a_name_that_is_no_hosts():
+    """It is refused before anything is sent."""
+    with pytest.raises(ValueError, match="name of a host"):
+        HttpClient("http://\u2665.test/", {})
 
 
 # Responses
@@ -953,7 +999,7 @@ async def test_addresses_take_turns(serve, client, addresses):
 
 async def test_a_name_is_asked_for_again(serve, client, addresses, monkeypatch):
     """What it stands for is not taken for the same for ever."""
-    monkeypatch.setattr(http, "RESOLVED", 0.0)
+    monkeypatch.setattr(hosts, "RESOLVED", 0.0)
     server = await serve(silent_after(response(b"hello", "Connection: close")))
     asked = addresses(server.port)
     one = client("http://one.test/")

@@ -262,6 +262,9 @@ async def test_a_header_of_the_users_own_is_written_in_any_case(caller, server):
         (OPENAI, {"OPENAI_ORG_ID": "org-1\n"}),
         (OPENAI, {"OPENAI_PROJECT_ID": "proj\r\nX-Evil: 1"}),
         (CLAUDE, {"ANTHROPIC_CUSTOM_HEADERS": "X-One: 日本"}),
+        (OPENAI, {"OPENAI_CUSTOM_HEADERS": "X One: 1"}),
+        (OPENAI, {"OPENAI_CUSTOM_HEADERS": ": 1"}),
+        (CLAUDE, {"ANTHROPIC_CUSTOM_HEADERS": '{"X-One": "1"}'}),
     ],
 )
 async def test_a_header_that_no_request_can_carry(caller, spec, variables):
