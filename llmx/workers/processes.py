@@ -8,6 +8,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 
 from msgspec import Struct
 
@@ -74,8 +75,11 @@ def _end_with_the_owner() -> None:
 
 def _flush() -> None:
     """Nothing that was said may be said again by a fork."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(
+            Exception
+        ):  # there may be none, or nobody who reads it: a fork must get to its end all the same
+            stream.flush()
 
 
 def ended(process: Process) -> bool:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -318,6 +321,17 @@ def test_a_shared_run_survives_random_kills(llmx: Llmx, provider: Provider):
 
 
 # What is no run for several
+
+
+def test_standard_output_that_is_closed(llmx: Llmx, mock: Mock):
+    """Rows go to a file; nobody looks for a stream that is not there."""
+    write_rows(llmx.cwd / "rows.jsonl", some_rows(20))
+    command = shlex.join([sys.executable, "-m", "llmx", *RUN, *mock.openai, "-o", "out.jsonl", *TWO])
+    done = subprocess.run(
+        ["sh", "-c", f"{command} >&- 2>&-"], cwd=llmx.cwd, env=llmx.env, timeout=60, check=False
+    )
+    assert done.returncode == 0
+    assert len(read_rows(llmx.cwd / "out.jsonl")) == 20
 
 
 def test_the_embedded_model_is_for_one(llmx: Llmx):
