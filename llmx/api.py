@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from contextlib import aclosing
 from typing import Any
 
 from llmx.ahead import Ahead
 from llmx.clock import SystemClock
+from llmx.connecting import Quiet
 from llmx.engine import Engine, engine
 from llmx.environment import Environment
 from llmx.errors import UsageError
@@ -25,7 +26,6 @@ from llmx.pipeline import amap
 from llmx.planning import make_prompt, no_model, resolve_schema, selection
 from llmx.presenting import NoRows
 from llmx.prompts import Prompt
-from llmx.report.summary import Figures
 from llmx.schemas import Schema
 from llmx.settings import Settings
 from llmx.types import Outcome, Record, weight
@@ -163,7 +163,7 @@ async def _outcomes(
             clock=SystemClock(),
             stop=stop,
             observer=observer,
-            talk=_Quiet(),
+            talk=Quiet(_warn),
             presenter=NoRows(),
         ) as parts:
             async for outcome in _told(parts, feed, settings, stop, observer):
@@ -238,20 +238,6 @@ def _mappings(rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
         yield row
 
 
-class _Quiet:
+def _warn(text: str) -> None:
     """A library does not print; a cache that fails is a warning."""
-
-    def say(self, text: str) -> None:
-        """See `Talk.say`."""
-        warnings.warn(text, stacklevel=2)
-
-    def confirmed(self, question: str) -> bool:
-        """See `Talk.confirmed`."""
-        return True
-
-    def downloading(self, done: int, total: int | None) -> None:
-        """See `Talk.downloading`."""
-
-    def showing(self, figures: Figures) -> AbstractAsyncContextManager[None]:
-        """See `Talk.showing`."""
-        return nullcontext()
+    warnings.warn(text, stacklevel=3)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -17,7 +17,7 @@ from llmx.schemas import Schema
 from llmx.settings import EndpointTable, Settings
 from llmx.spending import counts_money
 
-__all__ = ["Talk", "connected", "keyless"]
+__all__ = ["Quiet", "Talk", "connected", "keyless"]
 
 
 class Talk(Protocol):
@@ -38,6 +38,32 @@ class Talk(Protocol):
     def showing(self, figures: Figures) -> AbstractAsyncContextManager[None]:
         """Show the figures for as long as the context lasts."""
         ...
+
+
+class Quiet:
+    """A `Talk` with nobody there to see or to ask.
+
+    Args:
+        say: takes what is said.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+
+    def say(self, text: str) -> None:
+        """See `Talk.say`."""
+        self._say(text)
+
+    def confirmed(self, question: str) -> bool:
+        """See `Talk.confirmed`."""
+        return True
+
+    def downloading(self, done: int, total: int | None) -> None:
+        """See `Talk.downloading`."""
+
+    def showing(self, figures: Figures) -> AbstractAsyncContextManager[None]:
+        """See `Talk.showing`."""
+        return nullcontext()
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from llmx.settling import Prepare, Prepared
 from llmx.shelf import WINDOW, Shelf
 from llmx.types import Outcome, Record, Unreadable, weight
 
-__all__ = ["amap", "batches", "run", "settled", "written"]
+__all__ = ["amap", "batches", "settled", "written"]
 
 Row = TypeVar("Row")
 Result = TypeVar("Result")
@@ -27,17 +27,6 @@ Result = TypeVar("Result")
 
 def _nothing() -> None:
     """For whoever need not be told."""
-
-
-async def run(
-    rows: Iterable[Record | Unreadable],
-    *,
-    write: Callable[[list[Outcome]], None],
-    drained: Callable[[], Awaitable[None]],
-    **options: Any,
-) -> None:
-    """Settle every row and write its outcome: `settled`, `written`."""
-    await written(settled(Feed(rows, weigh=weight), **options), write=write, drained=drained)
 
 
 def settled(

@@ -6,9 +6,10 @@ import asyncio
 import random
 import threading
 import tracemalloc
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from fakes import Counted, FakeClock, Gate, Log, LoopClock, Script, a_request, an_answer, settle_down, until
@@ -29,10 +30,16 @@ from llmx.errors import (
 from llmx.events import Paused, RowSettled, RowsSettled
 from llmx.feed import Feed
 from llmx.layers.stop import Stop
-from llmx.pipeline import amap, run
+from llmx.pipeline import amap, settled, written
 from llmx.settling import FIRST_ROWS, FirstRows, Prepared, Settler
 from llmx.shelf import HEAVY
 from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
+
+
+async def run(rows: Iterable[Record | Unreadable], *, write: Any, drained: Any, **options: Any) -> None:
+    """Settle rows and write how they ended, as a run does."""
+    await written(settled(Feed(rows), **options), write=write, drained=drained)
+
 
 # amap
 

@@ -6,11 +6,11 @@ import asyncio
 import socket
 import traceback
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from typing import Any
 
 from llmx.clock import SystemClock
+from llmx.connecting import Quiet
 from llmx.engine import Engine, engine
 from llmx.errors import LlmxError, Stopped
 from llmx.events import Event, LimitLearned, RowSettled, RowsSettled, RowsSkipped
@@ -75,33 +75,6 @@ class _Inbox:
         return [self._rows.popleft() for _ in range(min(most, len(self._rows)))]
 
 
-class _Silent:
-    """Where a worker speaks to a person: to the owner, who does.
-
-    Args:
-        say: takes what is said.
-    """
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
-
-    def say(self, text: str) -> None:
-        """See `Talk`."""
-        self._say(text)
-
-    def confirmed(self, question: str) -> bool:
-        """See `Talk`: the owner has asked."""
-        return True
-
-    def downloading(self, done: int, total: int | None) -> None:
-        """See `Talk`: the owner has done so."""
-
-    @asynccontextmanager
-    async def showing(self, figures: Any) -> AsyncIterator[None]:
-        """See `Talk`: the owner does."""
-        yield
-
-
 class _Worker:
     """See the module."""
 
@@ -144,10 +117,9 @@ class _Worker:
         except LlmxError as error:
             self._stop.set(error)
 
-    @asynccontextmanager
-    async def _engine(self) -> AsyncIterator[Engine]:
+    def _engine(self) -> AbstractAsyncContextManager[Engine]:
         plan = self._plan
-        async with engine(
+        return engine(
             plan.settings,
             plan.schema,
             plan.prompt,
@@ -155,13 +127,12 @@ class _Worker:
             clock=SystemClock(),
             stop=self._stop,
             observer=self._observe,
-            talk=_Silent(self._say),
+            talk=Quiet(self._say),
             presenter=plan.presenter,
             journal=NoJournal() if plan.settings.no_store else self._journal,
             share=self._share,
             caps=self._caps,
-        ) as parts:
-            yield parts
+        )
 
     async def _settle(self, parts: Engine) -> None:
         outcomes = settled(

@@ -12,10 +12,11 @@ PROGRAM = textwrap.dedent("""
     from pathlib import Path
     from llmx.environment import Environment
     from llmx.layers.stop import Stop
-    from llmx.pipeline import run
+    from llmx.feed import Feed
+    from llmx.pipeline import settled, written
     from llmx.settling import Prepared
     from llmx.records import open_sink, open_source
-    from llmx.types import Outcome
+    from llmx.types import Outcome, weight
 
     async def prepare(rows):
         return [Prepared(row, None) for row in rows]
@@ -27,7 +28,9 @@ PROGRAM = textwrap.dedent("""
         env = Environment(cwd=Path(path).parent)
         sink = open_sink("out.jsonl", env=env)
         write = lambda outcomes: sink.write(*(outcome.value for outcome in outcomes))
-        await run(open_source([path], env=env), prepare=prepare, settle=settle, taken=None, write=write, drained=sink.drained, concurrency=100, ordered=True, stop=Stop())
+        rows = Feed(open_source([path], env=env), weigh=weight)
+        outcomes = settled(rows, prepare=prepare, settle=settle, taken=None, concurrency=100, ordered=True, stop=Stop())
+        await written(outcomes, write=write, drained=sink.drained)
         sink.close()
 
     asyncio.run(main(sys.argv[1]))
