@@ -7,7 +7,6 @@ here knows layers or providers: an endpoint is only looked at for what identifie
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +14,6 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct, field
 from msgspec.structs import asdict
@@ -41,7 +39,8 @@ from llmx.outputs import errors_path, flows
 from llmx.places import check_place, first_row, place_of
 from llmx.planning import Plan
 from llmx.providers import Endpoint
-from llmx.records import sink_format, to_json
+from llmx.questions import dearest, digest_of, hashes, prices
+from llmx.records import sink_format
 from llmx.report.summary import Figures
 from llmx.settings import as_options
 from llmx.spending import Risk, Spent
@@ -163,7 +162,7 @@ class State(Struct):
     @property
     def config(self) -> str:
         """One digest of all that makes a question."""
-        return _digest([self.manifest.hashes.get(name) for name in CONFIG])[:16]
+        return digest_of([self.manifest.hashes.get(name) for name in CONFIG])[:16]
 
     async def catch_up(self, stop: Stop, say: Callable[[str], None]) -> None:
         """Read what the journal's index does not know yet. Raises OutputFailed, and Stopped, for it may take a while."""
@@ -176,7 +175,7 @@ class State(Struct):
     def identify(self, endpoints: Sequence[Endpoint], label: str) -> None:
         """The endpoints are known: note what will be asked."""
         self.endpoints = endpoints
-        self.manifest.hashes |= _hashes(self.plan, endpoints)
+        self.manifest.hashes |= hashes(self.plan, endpoints)
         self.manifest.model = label
         given = {endpoint.given for endpoint in endpoints}
         self.manifest.server = given.pop() if len(given) == 1 else None
@@ -191,7 +190,7 @@ class State(Struct):
             known = [endpoint.price(endpoint.model, usage) for endpoint in endpoints]
             cost = None if None in known else max(price for price in known if price is not None)
         risk = earlier.at_risk
-        most = Decimal(risk.cost) + _dearest(endpoints, risk.unpriced)
+        most = Decimal(risk.cost) + dearest(endpoints, risk.unpriced)
         return Spent(None if cost is None else cost + most, tokens + risk.tokens, most, risk.tokens)
 
     def outstanding(self, risk: Risk) -> None:
@@ -224,9 +223,8 @@ class State(Struct):
         kind = sink_format(settings.output, settings.output_format)
         columns = list(plan.columns.items())
         shape = [asdict(plan.shape), settings.key, kind, columns, settings.csv_safe]
-        return _digest([self.config, self.manifest.llmx, plan.schema.fields, plan.schema.made_of, *shape])[
-            :16
-        ]
+        schema = [plan.schema.fields, plan.schema.made_of]
+        return digest_of([self.config, self.manifest.llmx, *schema, *shape])[:16]
 
     @property
     def checkpoint(self) -> Checkpoint | None:
@@ -268,11 +266,11 @@ class State(Struct):
         manifest.usage = {"input": totals.input_tokens, "output": totals.output_tokens}
         manifest.cost = None if totals.cost is None else str(totals.cost)
         if self.inputs.await_digests(DIGEST_SECONDS):
-            manifest.hashes["input"] = _digest(
+            manifest.hashes["input"] = digest_of(
                 [[file.sha256 for file in manifest.inputs], first_row(self.plan)]
             )
         if self.endpoints:  # here and not before: reading price lists takes half a second
-            manifest.hashes["prices"] = _digest([_prices(endpoint) for endpoint in self.endpoints])
+            manifest.hashes["prices"] = digest_of([prices(endpoint) for endpoint in self.endpoints])
         try:
             self._write()
         except OutputFailed as error:
@@ -379,44 +377,6 @@ def _manifest(plan: Plan, inputs: Inputs, earlier: Manifest | None) -> Manifest:
         selection=selection,
         started=_now(),
     )
-
-
-def _dearest(endpoints: Sequence[Endpoint], tokens: int) -> Decimal:
-    """US dollars for so many tokens of which nobody knows what they were: all of them what is dearest."""
-    if not tokens:
-        return Decimal(0)
-    usages = (Usage(input_tokens=tokens), Usage(output_tokens=tokens))
-    prices = [endpoint.price(endpoint.model, usage) for endpoint in endpoints for usage in usages]
-    return max((price for price in prices if price is not None), default=Decimal(0))
-
-
-def _hashes(plan: Plan, endpoints: Sequence[Endpoint]) -> dict[str, str]:
-    settings = plan.settings
-    params = [[endpoint.mode, settings.temperature, settings.spans] for endpoint in endpoints]
-    return {
-        "schema": plan.schema.fingerprint,
-        "prompt": _digest(plan.question),
-        "model": _digest_of_chain([endpoint.model for endpoint in endpoints]),
-        "server": _digest_of_chain([endpoint.id for endpoint in endpoints]),
-        "params": _digest_of_chain(params),
-    }
-
-
-def _digest_of_chain(values: Sequence[Any]) -> str:
-    """Of one endpoint, its own; each of several counts once: a second key asks no other question."""
-    different = [value for number, value in enumerate(values) if value not in values[:number]]
-    return _digest(different[0] if len(different) == 1 else different)
-
-
-def _prices(endpoint: Endpoint) -> list[str | None]:
-    """What a million tokens in, and out, cost today."""
-    million = (Usage(input_tokens=1_000_000), Usage(output_tokens=1_000_000))
-    costs = [endpoint.price(endpoint.model, usage) for usage in million]
-    return [None if cost is None else str(Decimal(cost)) for cost in costs]
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(to_json(value, sort_keys=True)).hexdigest()
 
 
 def _now() -> str:
