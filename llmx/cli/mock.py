@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from llmx.mock import GoldSettings
 
 __all__ = ["mock"]
 
@@ -45,6 +49,31 @@ _BrownOuts = Annotated[
 _SlowStart = Annotated[
     float, typer.Option(help="Seconds in which latencies fall from 10 times to once what they are.")
 ]
+# Answers from a file, apart for the same reason.
+_Gold = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Answer its rows with their right answers, as `llmx eval` has them."),
+]
+_GoldKey = Annotated[
+    str | None, typer.Option(metavar="COL", help="The column that names a row; default: id, else its number.")
+]
+_GoldRows = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The rows themselves, where --gold has their keys and answers only."),
+]
+_GoldErrors = Annotated[
+    float, typer.Option(metavar="RATE", help="Share of the values that are wrong, by chance.", min=0, max=1)
+]
+_ModelErrors = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=RATE", help="The same for one model; repeatable."),
+]
+_GoldConfidence = Annotated[
+    str,
+    typer.Option(
+        metavar="RIGHT:WRONG", help="Mean probability of right and of wrong values in log-probabilities."
+    ),
+]
 
 
 def mock(
@@ -84,7 +113,7 @@ def mock(
     malformed_until: Annotated[
         int, typer.Option(help="Attempts per row that are malformed, so that re-asks succeed.", min=0)
     ] = 0,
-    seed: Annotated[int, typer.Option(help="Decides every fault and latency.")] = 0,
+    seed: Annotated[int, typer.Option(help="Decides every fault, latency and wrong value.")] = 0,
     log: Annotated[bool, typer.Option("--log", help="Keep request bodies for GET /log.")] = False,
     no_limit_headers: Annotated[
         bool, typer.Option("--no-limit-headers", help="Send no rate-limit headers.")
@@ -95,11 +124,18 @@ def mock(
     no_retry_after: Annotated[
         bool, typer.Option("--no-retry-after", help="Name no wait in a 429: --retry-after none.")
     ] = False,
+    gold: _Gold = None,
+    gold_key: _GoldKey = None,
+    gold_rows: _GoldRows = None,
+    gold_errors: _GoldErrors = 0.0,
+    model_errors: _ModelErrors = None,
+    gold_confidence: _GoldConfidence = "0.95:0.6",
 ) -> None:
     """Run a simulated provider on this machine, for rehearsals, tests and benchmarks.
 
     It speaks OpenAI's and Anthropic's formats and answers with objects valid for your schema, made of
-    words of your rows. GET /stats says what it saw. It costs nothing and knows nothing.
+    words of your rows. GET /stats says what it saw. It costs nothing and knows nothing, but for what --gold
+    tells it: then GET /truth says which values it answered wrongly.
     """
     from llmx.mock import BrownOut, Latency, LimitsChange, MockSettings, Outage, run
 
@@ -129,5 +165,34 @@ def mock(
         malformed_until=malformed_until,
         seed=seed,
         log=log,
+        gold=_gold_settings(gold, gold_key, gold_rows, gold_errors, model_errors or [], gold_confidence),
     )
     run(settings, host, port, lambda line: typer.echo(line, err=True))
+
+
+def _gold_settings(
+    gold: Path | None,
+    key: str | None,
+    rows: Path | None,
+    errors: float,
+    model_errors: list[str],
+    confidence: str,
+) -> GoldSettings | None:
+    """The settings, None without a gold file.
+
+    Raises:
+        UsageError: there is no gold file that the other options could be about.
+    """
+    from llmx.errors import UsageError
+    from llmx.mock import GoldSettings
+    from llmx.mock.gold_settings import parse_confidence, parse_model_error
+
+    if gold is None:
+        if key is not None or rows is not None or errors or model_errors:
+            raise UsageError(
+                "options of a gold file, but no gold file",
+                hint="add the rows with their answers: --gold FILE",
+            )
+        return None
+    rates = tuple(map(parse_model_error, model_errors))
+    return GoldSettings(gold, key, rows, errors, rates, parse_confidence(confidence))

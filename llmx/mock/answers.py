@@ -13,13 +13,17 @@ from typing import Any
 
 import orjson
 
+from llmx.mock.gold import Gold
+from llmx.mock.logprobs import Token, tokens_of
 from llmx.mock.merging import Schema
 from llmx.mock.prompt_schema import schema_in
 from llmx.mock.schemagen import Generator, SchemaError, compiled
 from llmx.mock.settings import MockSettings
+from llmx.mock.truth import GoldAnswer
 from llmx.mock.wire import Answer, Call, Rejected, bad_request
+from llmx.records import to_json
 
-__all__ = ["answered", "refused", "spoiled"]
+__all__ = ["answered", "digest", "refused", "spoiled"]
 
 _REFUSAL = "I'm sorry, but I can't help with that request."
 _PROSE = "I could not find what you asked for in the text."
@@ -32,21 +36,33 @@ _ANY_OBJECT: Schema = {
 _prose = Generator({"type": "string", "minLength": 60, "maxLength": 400})
 
 
-def answered(call: Call, settings: MockSettings) -> Answer:
+def answered(call: Call, settings: MockSettings, gold: Gold | None = None) -> Answer:
     """The model's answer, the same for the same model, prompt and schema.
+
+    Args:
+        gold: is asked first; what it says may differ from one sample of the same prompt to the next.
 
     Raises:
         Rejected: the schema cannot be answered.
     """
-    generator = _generator(call)
-    seed, prompt = _seed(call), sum(map(len, call.texts))
-    if generator is None:
-        return _measured(call, settings, _prose.draw(seed, call.user_text), None, prompt // 4)
-    value = _drawn(generator, seed, call)
-    text = orjson.dumps(value).decode()
+    schema, prompt = _schema(call), sum(map(len, call.texts))
+    if schema is None:
+        return _measured(call, settings, _prose.draw(digest(call), call.user_text), None, prompt // 4)
+    generator = _generator(call, schema)
+    known = None if gold is None else gold.answer(call, schema, digest(call))
+    value = _drawn(generator, digest(call), call) if known is None else known.value
+    text = to_json(value).decode()
     if _wants_fence(call):
         text = f"```json\n{text}\n```"
-    return _measured(call, settings, text, value, (prompt + generator.size) // 4)
+    answer = _measured(call, settings, text, value, (prompt + generator.size) // 4)
+    return replace(answer, gold=known, tokens=_tokens(call, value, known))
+
+
+def _tokens(call: Call, value: Any, known: GoldAnswer | None) -> list[Token] | None:
+    """Those of the answer's JSON, which is the whole text but for the fence that some prompts ask for."""
+    if not call.logprobs or _wants_fence(call):
+        return None
+    return tokens_of(value, {} if known is None else known.beliefs)
 
 
 def _drawn(generator: Generator, seed: int, call: Call) -> Any:
@@ -77,6 +93,14 @@ def spoiled(answer: Answer, call: Call, settings: MockSettings, variant: int) ->
     return _measured(call, settings, texts[variant % len(texts)], broken, answer.input_tokens)
 
 
+def digest(call: Call) -> int:
+    """A number of the model and the prompt: the same for the same."""
+    state = hashlib.blake2b(call.model.encode(), digest_size=8)
+    for text in call.texts:
+        state.update(b"\0" + text.encode())
+    return int.from_bytes(state.digest(), "big")
+
+
 def refused(answer: Answer) -> Answer:
     """The model declines instead."""
     return replace(
@@ -86,15 +110,18 @@ def refused(answer: Answer) -> Answer:
         finish="refusal",
         output_tokens=len(_REFUSAL) // 4,
         reasoning_tokens=0,
+        tokens=None,
+        gold=None,
     )
 
 
-def _generator(call: Call) -> Generator | None:
+def _schema(call: Call) -> Schema | None:
+    """What the answer must satisfy; None where it is prose."""
     schema = call.schema if call.schema is not None else schema_in(call.texts)
-    if schema is None:
-        if not call.wants_json:
-            return None
-        schema = _ANY_OBJECT
+    return _ANY_OBJECT if schema is None and call.wants_json else schema
+
+
+def _generator(call: Call, schema: Schema) -> Generator:
     try:
         return compiled(schema)
     except SchemaError as error:
@@ -104,13 +131,6 @@ def _generator(call: Call) -> Generator | None:
 def _invalid_schema(call: Call, error: SchemaError) -> Rejected:
     name = "tools" if call.tool else "response_format"
     return bad_request(f"Invalid schema for {name}: {error}", name)
-
-
-def _seed(call: Call) -> int:
-    state = hashlib.blake2b(call.model.encode(), digest_size=8)
-    for text in call.texts:
-        state.update(b"\0" + text.encode())
-    return int.from_bytes(state.digest(), "big")
 
 
 def _wants_fence(call: Call) -> bool:

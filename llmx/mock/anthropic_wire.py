@@ -61,6 +61,7 @@ class AnthropicWire:
             forced=forced,
             wants_json=schema is not None,
             limit=_limit(body),
+            temperature=field(body, "temperature", (int, float)),
         )
 
     def completion(self, call: Call, answer: Answer, serial: int) -> dict[str, Any]:

@@ -7,11 +7,12 @@ and the generator draws again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from llmx.mock.merging import ANNOTATIONS, Schema
 
-__all__ = ["checker"]
+__all__ = ["checker", "is_valid"]
 
 _UNSURE = frozenset(
     {
@@ -37,17 +38,25 @@ def checker(schema: Schema) -> Callable[[Any], bool] | None:
     """What says whether a value is valid for `schema`; None where every drawn value is."""
     if not any(map(_is_unsure, _parts(schema))):
         return None
+    return partial(_accepts, _validator(schema))
+
+
+def is_valid(schema: Schema, value: Any) -> bool:
+    """Whether a value is valid for a schema that refers to nothing outside itself; true where nobody can tell."""
+    return _accepts(_validator(schema), value)
+
+
+def _validator(schema: Schema) -> Any:
     from jsonschema import validators
 
-    validator = validators.validator_for(schema)(schema)
+    return validators.validator_for(schema)(schema)
 
-    def fits(value: Any) -> bool:
-        try:
-            return bool(validator.is_valid(value))
-        except Exception:  # noqa: BLE001  a pattern of another dialect than Python's, say: then nobody can tell
-            return True
 
-    return fits
+def _accepts(validator: Any, value: Any) -> bool:
+    try:
+        return bool(validator.is_valid(value))
+    except Exception:  # noqa: BLE001  a pattern of another dialect than Python's, say: then nobody can tell
+        return True
 
 
 def _parts(schema: Any) -> Iterator[Mapping[str, Any]]:

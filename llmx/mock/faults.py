@@ -14,7 +14,7 @@ from typing import Literal
 
 from llmx.mock.settings import MockSettings
 
-__all__ = ["Conversations", "Fate", "FateKind", "Faults"]
+__all__ = ["Conversations", "Fate", "FateKind", "Faults", "prefix_digests"]
 
 FateKind = Literal["answer", "error", "hang", "drop", "refusal", "malformed"]
 
@@ -90,7 +90,7 @@ class Conversations:
 
     def attempt(self, messages: Iterable[bytes]) -> int:
         """Which attempt these messages are, from 0; the same messages are the same attempt."""
-        digests = _prefix_digests(messages)
+        digests = prefix_digests(messages)
         if not digests:
             return 0
         before = (self._attempts[digest] for digest in reversed(digests[:-1]) if digest in self._attempts)
@@ -101,7 +101,8 @@ class Conversations:
         return number
 
 
-def _prefix_digests(messages: Iterable[bytes]) -> list[bytes]:
+def prefix_digests(messages: Iterable[bytes]) -> list[bytes]:
+    """What a conversation is known by after each of its messages."""
     state = hashlib.blake2b(digest_size=16)
     digests = []
     for message in messages:

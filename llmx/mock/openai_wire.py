@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmx.mock.limit_headers import duration
+from llmx.mock.logprobs import openai_logprobs
 from llmx.mock.wire import Answer, Call, Problem, Rejected, bad_request, field, text_of
 
 __all__ = ["OpenAIWire", "openai_model"]
@@ -54,6 +55,10 @@ class OpenAIWire:
             forced=forced,
             wants_json=wants_json,
             limit=_limit(body),
+            seed=field(body, "seed", int),
+            temperature=field(body, "temperature", (int, float)),
+            logprobs=bool(field(body, "logprobs", bool)),
+            top_logprobs=field(body, "top_logprobs", int) or 0,
         )
 
     def completion(self, call: Call, answer: Answer, serial: int) -> dict[str, Any]:
@@ -67,7 +72,7 @@ class OpenAIWire:
                 {
                     "index": 0,
                     "message": _message(call, answer, serial),
-                    "logprobs": None,
+                    "logprobs": _logprobs(call, answer),
                     "finish_reason": _finish(call, answer),
                 }
             ],
@@ -108,6 +113,10 @@ def _refuse_unsimulated(body: dict[str, Any]) -> None:
         raise bad_request("the mock does not stream", "stream")
     if (body.get("n") or 1) != 1:
         raise bad_request("the mock gives one choice per call", "n")
+    if body.get("top_logprobs") and not body.get("logprobs"):
+        raise bad_request(
+            "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.", "top_logprobs"
+        )
 
 
 def _response_format(body: dict[str, Any], texts: tuple[str, ...]) -> tuple[Any, bool]:
@@ -161,6 +170,13 @@ def _message(call: Call, answer: Answer, serial: int) -> dict[str, Any]:
         function = {"name": call.tool, "arguments": answer.text}
         message["tool_calls"] = [{"id": f"call_mock{serial:08x}", "type": "function", "function": function}]
     return message
+
+
+def _logprobs(call: Call, answer: Answer) -> dict[str, Any] | None:
+    """Of the content; what tools are called with has none."""
+    if not call.logprobs or call.tool is not None or answer.finish == "refusal":
+        return None
+    return openai_logprobs(answer.text, answer.tokens, call.top_logprobs)
 
 
 def _finish(call: Call, answer: Answer) -> str:

@@ -16,10 +16,11 @@ import orjson
 
 from llmx.clock import Clock
 from llmx.mock.accounts import Account, Accounts, key_of
-from llmx.mock.answers import answered, refused, spoiled
+from llmx.mock.answers import answered, digest, refused, spoiled
 from llmx.mock.anthropic_wire import AnthropicWire, anthropic_model
 from llmx.mock.conditions import Conditions
 from llmx.mock.faults import Conversations, Fate, Faults
+from llmx.mock.gold import Gold
 from llmx.mock.http import Reply
 from llmx.mock.limit_headers import anthropic_limit_headers, openai_limit_headers, retry_after_header
 from llmx.mock.openai_wire import OpenAIWire, openai_model
@@ -27,6 +28,7 @@ from llmx.mock.parsing import HttpRequest
 from llmx.mock.settings import MockSettings
 from llmx.mock.stats import RequestLog, Stats
 from llmx.mock.wire import Answer, Call, LimitHeaders, Rejected, Wire, bad_request
+from llmx.records import to_json
 
 __all__ = ["SimulatedProvider"]
 
@@ -54,16 +56,19 @@ class SimulatedProvider:
 
     Args:
         clock: what the limits count by, and the schedules go by.
+        gold: where the answers come from, as far as it has them.
     """
 
-    def __init__(self, settings: MockSettings, clock: Clock) -> None:
+    def __init__(self, settings: MockSettings, clock: Clock, gold: Gold | None = None) -> None:
         self._settings = settings
+        self._gold = gold
         self._clock = clock
         self._serial = 0
         self._stats = Stats()
         self._own: dict[tuple[str, str], Callable[[], Reply]] = {
             ("GET", "/stats"): lambda: _json(200, self.stats()),
             ("GET", "/log"): self._show_log,
+            ("GET", "/truth"): self._show_truth,
             ("POST", "/reset"): self._reset,
         }
         self._begin()
@@ -82,7 +87,8 @@ class SimulatedProvider:
 
     def stats(self) -> dict[str, Any]:
         """What `GET /stats` tells."""
-        return self._stats.snapshot() | {"keys": self._accounts.snapshot()}
+        counts = {} if self._gold is None else {"gold": self._gold.truth.counts()}
+        return self._stats.snapshot() | {"keys": self._accounts.snapshot()} | counts
 
     def ended(self, reply: Reply) -> None:
         """See `Application.ended`."""
@@ -147,6 +153,8 @@ class SimulatedProvider:
             reply = self._rejection(family, Rejected("server", status=fate.status), account)
             return replace(reply, delay=fate.latency)
         self._charge(request, answer, fate, account)
+        if self._gold is not None and fate.kind == "answer" and answer.value is not None:
+            self._gold.left(call, digest(call), answer.gold)
         return self._deliver(family, call, answer, fate, account)
 
     def _fate(self, call: Call) -> Fate:
@@ -159,7 +167,7 @@ class SimulatedProvider:
         return fate
 
     def _say(self, call: Call, fate: Fate) -> Answer:
-        answer = answered(call, self._settings)
+        answer = answered(call, self._settings, self._gold)
         if fate.kind == "refusal":
             return refused(answer)
         return spoiled(answer, call, self._settings, fate.variant) if fate.kind == "malformed" else answer
@@ -172,7 +180,7 @@ class SimulatedProvider:
         self._stats.judged(refusal=fate.kind == "refusal", malformed=fate.kind == "malformed")
 
     def _deliver(self, family: _Family, call: Call, answer: Answer, fate: Fate, account: Account) -> Reply:
-        body = orjson.dumps(family.wire.completion(call, answer, self._serial))
+        body = to_json(family.wire.completion(call, answer, self._serial))
         reply = Reply(200, body, self._headers(family, account), fate.latency)
         if fate.kind == "hang":
             return replace(reply, fate="hang")
@@ -244,8 +252,15 @@ class SimulatedProvider:
             return _json(404, {"error": {"message": "request bodies are kept with --log only"}})
         return _json(200, {"requests": self._log.snapshot()})
 
+    def _show_truth(self) -> Reply:
+        if self._gold is None:
+            return _json(404, {"error": {"message": "what is right is known with --gold FILE only"}})
+        return _json(200, self._gold.truth.document())
+
     def _reset(self) -> Reply:
         self._begin()
+        if self._gold is not None:
+            self._gold.forget()
         self._stats = Stats(self._stats.in_flight)
         return _json(200, {"reset": True})
 
@@ -265,4 +280,4 @@ def _loads(body: bytes) -> Any:
 
 
 def _json(status: int, value: Any) -> Reply:
-    return Reply(status, orjson.dumps(value))
+    return Reply(status, to_json(value))

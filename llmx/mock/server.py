@@ -6,15 +6,20 @@ import asyncio
 import ipaddress
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from llmx.clock import Clock, SystemClock
+from llmx.environment import Environment
 from llmx.errors import UsageError
+from llmx.mock.gold import Gold
+from llmx.mock.gold_file import read_gold
+from llmx.mock.gold_settings import GoldSettings
 from llmx.mock.http import Connection
 from llmx.mock.provider import SimulatedProvider
 from llmx.mock.settings import MockSettings
+from llmx.text import plural
 
 __all__ = ["Server", "run", "serve"]
 
@@ -81,6 +86,7 @@ async def serve(
     port: int = 0,
     *,
     clock: Clock | None = None,
+    remark: Callable[[str], None] | None = None,
 ) -> Server:
     """Start a simulated provider.
 
@@ -89,13 +95,17 @@ async def serve(
         host: a loopback address or `localhost`; it has no authentication worth the name.
         port: 0 takes a free one, see `Server.port`.
         clock: what limits and latency go by; the machine's by default.
+        remark: is told, once, that a row is not in the gold file.
 
     Raises:
-        UsageError: the host is not loopback, or the port cannot be had.
+        UsageError: the host is not loopback, the port cannot be had, or the gold file is none.
     """
     _require_loopback(host)
     settings, clock = settings or MockSettings(), clock or SystemClock()
-    provider = SimulatedProvider(settings, clock)
+    gold = None
+    if settings.gold is not None:
+        gold = Gold(settings.gold, settings.seed, read_gold(settings.gold, Environment()), remark)
+    provider = SimulatedProvider(settings, clock, gold)
     peers: set[Connection] = set()
     loop = asyncio.get_running_loop()
     try:
@@ -137,7 +147,7 @@ async def _run(
     announce: Callable[[str], None],
     stopped: Callable[[], Awaitable[None]],
 ) -> None:
-    async with await serve(settings, host, port) as server:
+    async with await serve(settings, host, port, remark=announce) as server:
         url = server.url
         announce(f"mock provider on {url}/v1 (openai) and {url} (anthropic)")
         key = "$KEY" if settings.keys else "mock"  # keys are never shown
@@ -147,6 +157,15 @@ async def _run(
             f" -m openai/{model} --base-url {url}/v1"
         )
         await stopped()
+        if settings.gold is not None:
+            announce(_balance(server.stats()["gold"], settings.gold))
+
+
+def _balance(counts: Mapping[str, int], gold: GoldSettings) -> str:
+    """What was answered from the gold file, for when it is over."""
+    values = f"{counts['wrong']} of {plural(counts['values'], 'value')} wrong"
+    unknown = plural(counts["unknown"], "answer")
+    return f"{plural(counts['answers'], 'answer')} from {gold.path}, {values}; {unknown} to rows that it does not have"
 
 
 async def _signalled() -> None:

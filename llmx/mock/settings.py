@@ -8,6 +8,7 @@ from random import Random
 from typing import Literal
 
 from llmx.errors import UsageError
+from llmx.mock.gold_settings import GoldSettings
 from llmx.mock.schedules import BrownOut, LimitsChange, Outage
 
 __all__ = ["Latency", "MockSettings", "RetryAfter"]
@@ -101,6 +102,7 @@ class MockSettings:
         log: whether request bodies are kept for `GET /log`.
         log_size: how many of them, the latest.
         max_body: bytes; a longer request gets 413.
+        gold: a file of right answers, which are given to its rows; None makes all answers up.
     """
 
     latency: Latency = Latency()
@@ -133,6 +135,7 @@ class MockSettings:
     log: bool = False
     log_size: int = 1000
     max_body: int = 32 * 1024 * 1024
+    gold: GoldSettings | None = None
 
     def __post_init__(self) -> None:
         shares = [f.name for f in fields(self) if f.name.endswith(("_rate", "_share"))]

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from llmx.mock.limits import LimitState
+from llmx.mock.logprobs import Token
 from llmx.mock.merging import Schema
+from llmx.mock.truth import GoldAnswer
 
 __all__ = ["Answer", "Call", "LimitHeaders", "Problem", "Rejected", "Wire", "bad_request", "field", "text_of"]
 
@@ -72,6 +74,10 @@ class Call:
         forced: whether the caller named that very tool.
         wants_json: whether an answer without a schema must still be a JSON object.
         limit: output tokens at most; None is no limit.
+        seed: the request's own, None where it names none.
+        temperature: None where it is not sent.
+        logprobs: whether the tokens' probabilities are asked for.
+        top_logprobs: how many likely tokens are to be named at every place.
     """
 
     model: str
@@ -83,6 +89,10 @@ class Call:
     forced: bool = False
     wants_json: bool = False
     limit: int | None = None
+    seed: int | None = None
+    temperature: float | None = None
+    logprobs: bool = False
+    top_logprobs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +105,8 @@ class Answer:
         finish: "length" where the text was cut at the call's limit.
         input_tokens: cached ones included.
         output_tokens: reasoning ones included.
+        tokens: of a text whose probabilities are asked for and known.
+        gold: what it was told by a gold file, None where that does not have the row.
     """
 
     text: str
@@ -104,6 +116,8 @@ class Answer:
     output_tokens: int
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    tokens: list[Token] | None = None
+    gold: GoldAnswer | None = None
 
 
 class Wire(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 import llmx.mock
 from llmx.cli.mock import mock
 from llmx.errors import UsageError
-from llmx.mock import BrownOut, Latency, LimitsChange, MockSettings, Outage
+from llmx.mock import BrownOut, GoldSettings, Latency, LimitsChange, MockSettings, Outage
 
 
 @pytest.fixture
@@ -45,6 +46,8 @@ def test_every_option(command: typer.Typer, started: list[Any]) -> None:
         " --fail-first 2 --malformed-until 1 --seed 9 --log --no-limit-headers --retry-after ms"
         " --itpm 800 --otpm 200 --limit-window 1 --limits-at 30:15 --limits-at 60:-:300 --outage 10:5"
         " --outage 20:2.5 --outage-retry-after --brown-out 40:10:0.5 --slow-start 3"
+        " --gold g.jsonl --gold-key k --gold-rows r.csv --gold-errors .1 --model-errors openai/a=0.2"
+        " --model-errors b=.3 --gold-confidence .9:.5"
     )
     result = CliRunner().invoke(command, line.split(), catch_exceptions=False)
     assert result.exit_code == 0
@@ -74,6 +77,14 @@ def test_every_option(command: typer.Typer, started: list[Any]) -> None:
         outage_retry_after=True,
         brown_outs=(BrownOut(40.0, 10.0, 0.5),),
         slow_start=3.0,
+        gold=GoldSettings(
+            Path("g.jsonl"),
+            "k",
+            Path("r.csv"),
+            0.1,
+            model_errors=(("a", 0.2), ("b", 0.3)),
+            confidence=(0.9, 0.5),
+        ),
     )
     assert [expected, "::1", 0] == started
 

@@ -1,0 +1,102 @@
+"""How a gold answer is read by a schema."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmx.mock.leaves import ABSENT, dotted, shaped
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string"},
+        "age": {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "null"}]},
+        "paid": {"type": "boolean"},
+        "tone": {"enum": ["good", "bad"]},
+        "lines": {"type": "array", "items": {"$ref": "#/$defs/Line"}},
+        "other": {"type": "object", "additionalProperties": {"type": "number"}},
+    },
+    "required": ["name", "age", "paid", "tone", "lines", "other"],
+    "additionalProperties": False,
+    "$defs": {
+        "Line": {"type": "object", "properties": {"sum": {"type": "number"}}, "required": ["sum"]},
+    },
+}
+
+ANSWERS = st.fixed_dictionaries(
+    {
+        "name": st.text(),
+        "age": st.none() | st.integers(0, 10**6),
+        "paid": st.booleans(),
+        "tone": st.sampled_from(["good", "bad"]),
+        "lines": st.lists(st.fixed_dictionaries({"sum": st.floats(-1e6, 1e6)}), max_size=3),
+        "other": st.dictionaries(st.text(), st.integers(-1000, 1000), max_size=3),
+    }
+)
+
+
+@given(ANSWERS)
+def test_a_valid_answer_is_left_as_it_is(answer: dict[str, Any]) -> None:
+    """Every value that is no container is a leaf, nothing is missing."""
+    found = shaped(SCHEMA, SCHEMA, answer)
+    assert (answer, [], []) == (found.value, found.missing, found.unfit)
+    assert len(found.leaves) == 4 + len(answer["lines"]) + len(answer["other"])
+
+
+@given(ANSWERS)
+def test_a_row_of_csv_means_the_same(answer: dict[str, Any]) -> None:
+    """All cells are text there: numbers, booleans, JSON; an empty one is read as null."""
+    cells = {
+        name: value if value is None else value or None if isinstance(value, str) else json.dumps(value)
+        for name, value in answer.items()
+    }
+    assert answer == shaped(SCHEMA, SCHEMA, cells).value
+
+
+def test_what_the_file_is_silent_about() -> None:
+    """Null or an empty list where the schema allows it, which is no value of the gold file; else it is missing."""
+    found = shaped(SCHEMA, SCHEMA, {"name": "Ada", "unknown": 1})
+    assert found.value == {"name": "Ada", "age": None, "lines": []}
+    assert ["name"] == [dotted(leaf.steps) for leaf in found.leaves]
+    assert ["paid", "tone", "other"] == [dotted(steps) for steps, _ in found.missing]
+
+
+def test_what_the_schema_does_not_allow() -> None:
+    """It is told apart from what is missing."""
+    found = shaped(
+        SCHEMA, SCHEMA, {"name": "Ada", "age": -1, "paid": "maybe", "tone": "ugly", "lines": [], "other": {}}
+    )
+    assert [(("age",), -1), (("paid",), "maybe"), (("tone",), "ugly")] == found.unfit
+    assert [("age",), ("paid",), ("tone",)] == [steps for steps, _ in found.missing]
+
+
+@pytest.mark.parametrize("gold", ["text", 3, None, []])
+def test_no_object(gold: Any) -> None:
+    """Then there is no answer."""
+    assert shaped(SCHEMA, SCHEMA, gold).value is ABSENT
+
+
+def test_the_option_of_a_union_that_fits() -> None:
+    """Objects are told apart by their constants; text that is a number stays text where text is allowed."""
+    cat = {
+        "type": "object",
+        "properties": {"kind": {"const": "cat"}, "lives": {"type": "integer"}},
+        "required": ["kind", "lives"],
+    }
+    dog = {
+        "type": "object",
+        "properties": {"kind": {"const": "dog"}, "tag": {"type": "string"}},
+        "required": ["kind", "tag"],
+    }
+    schema = {
+        "type": "object",
+        "properties": {"pet": {"oneOf": [cat, dog]}, "code": {"type": ["integer", "string"]}},
+        "required": ["pet", "code"],
+    }
+    answer = {"pet": {"kind": "dog", "tag": "x"}, "code": "007"}
+    assert answer == shaped(schema, schema, answer).value
