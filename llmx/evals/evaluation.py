@@ -6,7 +6,7 @@ It is made by `llmx.evals.evaluate`, is all that tables, pages and gates are mad
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from llmx.evals.bootstrap import Interval, macro_f1_interval, mean_interval, micro_f1_interval
-from llmx.evals.counts import FieldCounts
+from llmx.evals.counts import FieldCounts, LabelCounts
 from llmx.evals.joining import Column, Joined
 from llmx.evals.matching import Comparison
 from llmx.evals.scores import LabelScore, Rates, macro, micro, per_label, ratio
@@ -100,9 +100,14 @@ class FieldScore(Struct, frozen=True, dict=True, eq=False):
         return self.counts.verdicts()
 
     @cached_property
+    def label_counts(self) -> Mapping[Hashable, LabelCounts]:
+        """What the figures per label are made of."""
+        return self.counts.labels()
+
+    @cached_property
     def labels(self) -> Sequence[LabelScore]:
-        """Figures per label, of texts that are no choice too."""
-        return per_label(self.counts)
+        """Figures per label, of texts that are no choice too; those that gold has most often first."""
+        return per_label(self.label_counts)
 
     @cached_property
     def macro(self) -> Rates:
@@ -112,7 +117,7 @@ class FieldScore(Struct, frozen=True, dict=True, eq=False):
     @cached_property
     def micro(self) -> Rates:
         """Over all labels together."""
-        return micro(self.counts.labels().values())
+        return micro(self.label_counts.values())
 
     @cached_property
     def ci95(self) -> Interval | None:
@@ -270,7 +275,7 @@ class Evaluation(Struct, frozen=True, dict=True, eq=False):
             ratio(right, values),
             mean_interval(_shares(shares)),
             _mean([one.macro for one in fields]),
-            micro(chain.from_iterable(one.counts.labels().values() for one in fields)),
+            micro(chain.from_iterable(one.label_counts.values() for one in fields)),
         )
 
     def disagreements(self) -> Iterator[Disagreement]:

@@ -97,9 +97,12 @@ def _is_option(comparison: Comparison) -> bool:
 
 
 def reader(comparison: Comparison) -> Callable[[Any], Reading]:
-    """What reads a value for comparison. A text that is not what the field should be stays a text."""
+    """What reads a value for comparison: one that is not blank, or None, which is nothing.
+
+    A text that is not what the field should be stays a text.
+    """
     read = _READERS[comparison.means](comparison)
-    return lambda value: None if is_blank(value) else read(value)
+    return lambda value: None if value is None else read(value)
 
 
 def _number(value: Any) -> Reading:

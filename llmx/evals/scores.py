@@ -8,11 +8,11 @@ missing value lowers recall, a spurious one precision. What is undefined is None
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 
 from msgspec import Struct
 
-from llmx.evals.counts import FieldCounts, LabelCounts
+from llmx.evals.counts import LabelCounts
 
 __all__ = ["LabelScore", "Rates", "macro", "micro", "per_label", "ratio"]
 
@@ -45,9 +45,9 @@ def ratio(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def per_label(counts: FieldCounts) -> list[LabelScore]:
+def per_label(counts: Mapping[Hashable, LabelCounts]) -> list[LabelScore]:
     """Every label of either side, those that gold has most often first."""
-    found = [_scored(label, one) for label, one in counts.labels().items()]
+    found = [_scored(label, one) for label, one in counts.items()]
     return sorted(found, key=lambda one: (-one.expected, -one.predicted, str(one.label)))
 
 
