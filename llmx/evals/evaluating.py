@@ -18,6 +18,7 @@ from llmx.evals.joining import Column, Joined, Sides, join
 from llmx.evals.layout import GOLD, Layout
 from llmx.evals.matching import Comparison, parse_comparison
 from llmx.evals.reading import File, choose_key, identity, open_file
+from llmx.records import same_file
 from llmx.text import nearest, plural
 
 __all__ = ["Options", "evaluate", "evaluated", "named"]
@@ -95,6 +96,7 @@ def evaluated(predictions: str | Path, gold: str | Path, options: Options, env: 
     right = open_file(gold, "gold", env=env, format=options.gold_format)
     key = choose_key(ours, right, options.key)
     sides = _sides(ours, right, key, options)
+    _check_two(ours, right, sides, env)
     joined = join(ours, right, key, sides, options.also)
     if not options.lenient:
         _check_compared(options.compare, joined)
@@ -116,6 +118,22 @@ def _sides(predictions: File, gold: File, key: str, options: Options) -> Sides:
         theirs,
         options.fields,
     )
+
+
+def _check_two(predictions: File, gold: File, sides: Sides, env: Environment) -> None:
+    """Raise UsageError where every value would be compared with itself."""
+    if "-" in (predictions.name, gold.name) or sides.gold.inside is not None:
+        return
+    if sides.predictions.inside is not None or sides.predictions.prefix:
+        return
+    if any(path != place for path, place in (sides.names or {}).items()):
+        return
+    if same_file(env.cwd / predictions.name, env.cwd / gold.name):
+        raise UsageError(
+            f"predictions and gold are one file, {gold.name!r}, without a column {GOLD!r}: it would be compared "
+            "with itself",
+            hint="--gold FILE with the right answers, or --fields FIELD=COLUMN of right answers",
+        )
 
 
 def _noted(predictions: File, command: Mapping[str, Any]) -> tuple[str | None, str | None]:
@@ -151,10 +169,10 @@ def _scored(
         given = options.compare.get(path)
         choice = choose(column, given, gold_texts=texts[0], predicted_texts=texts[1])
         counts = count(column, choice.comparison, joined.matched)
-        if plain and options.fields is None and _is_input(choice, counts):
+        if plain and options.fields is None and _is_input(path, choice, counts):
             said.append(
-                f"{path!r} is a long text and the same in both files in every row: taken for an input column "
-                f"and not compared; --fields names what is"
+                f"{path!r} is the same in both files in every row, and looks like an input column: not compared; "
+                "--fields names what is"
             )
             continue
         said += remarks(path, column, choice, joined.keys, texts)
@@ -170,10 +188,12 @@ _LONG = 30
 """Characters, on average, of a text that no field has word for word in every row."""
 
 
-def _is_input(choice: Choice, counts: FieldCounts) -> bool:
-    """Whether a column of a gold file without `gold` is what was read, not what was to be found."""
-    if counts.wrong or set(choice.expected) != {"text"} or counts.empty:
+def _is_input(path: str, choice: Choice, counts: FieldCounts) -> bool:
+    """Whether a column of a gold file without `gold` is what was read, not what was to be found: `id`, a long text."""
+    if counts.wrong or counts.empty:
         return False
+    if path == "id" or set(choice.expected) != {"text"}:
+        return path == "id"
     lengths = [len(str(cell.expected[0])) * times for cell, times in counts.cells.items()]
     return sum(lengths) >= _LONG * counts.n and len(counts.cells) > counts.n / 2
 

@@ -126,8 +126,8 @@ class FieldScore(Struct, frozen=True, dict=True, eq=False):
 
     @cached_property
     def f1_macro_ci95(self) -> Interval | None:
-        """See `macro_f1_interval`; None where there are no classes."""
-        return macro_f1_interval(self.counts) if self.has_classes else None
+        """See `macro_f1_interval`; None where there are no classes, or nothing is wrong."""
+        return macro_f1_interval(self.counts) if self.has_classes and self.counts.wrong else None
 
     @cached_property
     def f1_micro_ci95(self) -> Interval | None:

@@ -27,6 +27,9 @@ _MATRIX = 10
 
 _CONFUSED = 10
 
+_OFTEN = 5
+"""How often a label comes, on average, in a field whose confusion is worth a look."""
+
 
 class Section(Struct, frozen=True):
     """A table.
@@ -66,7 +69,7 @@ def headline(evaluation: Evaluation) -> list[str]:
     rows, overall = evaluation.rows, evaluation.overall
     lines = [
         f"{plural(rows.matched, 'row')} compared in {plural(len(evaluation.fields), 'field')}: "
-        f"{percent(overall.accuracy)} of the values are right, {rows.right:,} rows in every field",
+        f"{percent(overall.accuracy)} of the values are right, {plural(rows.right, 'row')} in every field",
     ]
     if rows.missing:
         known = f", {_failures(rows.failed)}" if rows.failed else ""
@@ -95,24 +98,24 @@ def sections(judged: Judged) -> list[Section]:
 
 
 def _fields(evaluation: Evaluation) -> Section:
-    head = ["field", "compared by", "accuracy", "95 %", "F1 macro", "F1 micro"]
-    head += ["correct", "wrong", "missing", "spurious", "both empty"]
-    rows = [_field(one) for one in evaluation.fields.values()]
-    overall = evaluation.overall
-    figures = [percent(overall.accuracy), _interval(overall.ci95), *_f1(overall.macro, overall.micro)]
+    fields, overall = list(evaluation.fields.values()), evaluation.overall
+    looser = any(one.normalized is not None and one.normalized > one.counts.right for one in fields)
+    head = ["field", "by", "accuracy", *(["normalized"] if looser else []), "95 %", "F1 macro", "F1 micro"]
+    head += ["correct", "wrong", "missing", "spurious", "empty"]
+    rows = [_field(one, looser=looser) for one in fields]
     if len(rows) > 1:
-        rows.append(["all", "", *figures, *_sums(evaluation)])
-    stressed = {row for row, one in enumerate(evaluation.fields.values()) if one.counts.wrong}
-    return Section("", head, rows, 2, frozenset(stressed))
+        figures = [_interval(overall.ci95), *_f1(overall.macro, overall.micro), *_sums(evaluation)]
+        rows.append(["all", "", percent(overall.accuracy), *([""] if looser else []), *figures])
+    stressed = frozenset(row for row, one in enumerate(fields) if one.counts.wrong)
+    return Section("", head, rows, 2, stressed)
 
 
-def _field(one: FieldScore) -> list[str]:
-    how = str(one.comparison)
-    if one.normalized is not None and one.normalized > one.counts.right:
-        how += f" (normalized: {percent(ratio(one.normalized, one.n))})"
+def _field(one: FieldScore, *, looser: bool) -> list[str]:
+    normalized = percent(ratio(one.normalized, one.n)) if one.normalized is not None else ""
     counts = [one.verdicts[name] for name in ("correct", "wrong", "missing", "spurious")]
-    figures = [percent(one.accuracy), _interval(one.ci95), *_f1(one.macro, one.micro)]
-    return [one.path, how, *figures, *(f"{count:,}" for count in (*counts, one.counts.empty))]
+    figures = [percent(one.accuracy), *([normalized] if looser else []), _interval(one.ci95)]
+    figures += _f1(one.macro, one.micro)
+    return [one.path, str(one.comparison), *figures, *(f"{count:,}" for count in (*counts, one.counts.empty))]
 
 
 def _sums(evaluation: Evaluation) -> list[str]:
@@ -127,7 +130,7 @@ def _f1(macro: Rates, micro: Rates) -> list[str]:
 
 
 def _interval(interval: tuple[float, float] | None) -> str:
-    return "–" if interval is None else f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f} %"
+    return "–" if interval is None else f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}"
 
 
 def _minimums(judged: Judged) -> Section:
@@ -169,12 +172,13 @@ def _baseline(comparison: BaselineComparison) -> Section:
 
 
 def _confusion(one: FieldScore) -> list[Section]:
-    confusion = one.confusion()
-    if confusion is None or not one.counts.wrong:
+    confusion = one.confusion() if one.counts.wrong else None
+    if confusion is None or _OFTEN * len(one.labels) > sum(label.expected for label in one.labels):
         return []
     labels = [label.label for label in one.labels]
     if len(labels) > _MATRIX:
-        return [_most_confused(one.path, confusion)]
+        section = _most_confused(one.path, confusion)
+        return [section] if section.rows else []
     wanted = [*labels, None] if any(None in pair for pair in confusion) else labels
     names = ["–" if label is None else shown(label_text(label)) for label in wanted]
     rows = [
@@ -185,9 +189,8 @@ def _confusion(one: FieldScore) -> list[Section]:
 
 
 def _most_confused(path: str, confusion: dict[tuple[Any, Any], int]) -> Section:
-    pairs = sorted(
-        ((times, pair) for pair, times in confusion.items() if pair[0] != pair[1]), key=lambda x: -x[0]
-    )
+    mistaken = [(times, pair) for pair, times in confusion.items() if pair[0] != pair[1] and times > 1]
+    pairs = sorted(mistaken, key=lambda one: -one[0])
     rows = [
         [*("–" if one is None else shown(label_text(one)) for one in pair), f"{times:,}"]
         for times, pair in pairs[:_CONFUSED]

@@ -95,7 +95,8 @@ def choose_key(predictions: File, gold: File, given: str | None) -> str:
     if empty:
         raise UsageError(f"{empty[0].role}: no rows in {empty[0].name!r}")
     raise UsageError(
-        "which rows belong together is not known: there is no column 'id' in both files", hint=_keys(both)
+        "which rows belong together is not known: there is no column 'id' in both files",
+        hint=_keys(both) if both else f"{_has(predictions)}; {_has(gold)}",
     )
 
 
@@ -107,6 +108,10 @@ def _check_column(file: File, key: str, both: Sequence[str]) -> None:
     close = nearest(key, file.columns)
     hint = f"did you mean {close!r}? " if close else ""
     raise UsageError(f"{file.role}: no column {key!r} in {file.name!r}", hint=hint + _keys(both))
+
+
+def _has(file: File) -> str:
+    return f"{file.name!r} has the columns {', '.join(file.columns)}"
 
 
 def _keys(both: Sequence[str]) -> str:

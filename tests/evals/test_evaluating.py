@@ -225,6 +225,24 @@ def test_a_kept_text_is_not_compared(tmp_path: Path):
     assert list(evaluate(ours, gold, fields=["text", "a"]).fields) == ["text", "a"]
 
 
+def test_an_id_beside_the_key_is_not_compared(tmp_path: Path):
+    """It was given, not found."""
+    rows = [{"id": n, "nr": f"n{n}", "a": "x"} for n in range(3)]
+    found = evaluate(jsonl(tmp_path / "out.jsonl", rows), jsonl(tmp_path / "gold.jsonl", rows), "nr")
+    assert list(found.fields) == ["a"]
+
+
+def test_a_file_is_not_compared_with_itself(tmp_path: Path):
+    """All would be right; with a column `gold` in it, it is both."""
+    rows = [{"id": 1, "a": "x", "right": "y"}]
+    ours = jsonl(tmp_path / "out.jsonl", rows)
+    with pytest.raises(UsageError, match="it would be compared with itself"):
+        evaluate(ours, ours)
+    assert evaluate(ours, ours, fields=["a=right"]).overall.accuracy == 0.0
+    both = jsonl(tmp_path / "both.jsonl", [{**rows[0], "gold": {"a": "x"}}])
+    assert evaluate(both, both).overall.accuracy == 1.0
+
+
 def test_keys_of_another_type(tmp_path: Path):
     """7, 7.0 and "7" are one key."""
     gold = jsonl(tmp_path / "gold.jsonl", [{"id": "7", "gold": {"a": "x"}}])
