@@ -46,7 +46,10 @@ def answered(call: Call, settings: MockSettings) -> Answer:
     text = orjson.dumps(value).decode()
     if _wants_fence(call):
         text = f"```json\n{text}\n```"
-    return _measured(call, settings, text, value, (prompt + generator.size) // 4)
+    beside = (
+        generator.size if call.schema is not None else 0
+    )  # one in the prompt's words is counted with these
+    return _measured(call, settings, text, value, (prompt + beside) // 4)
 
 
 def _drawn(generator: Generator, seed: int, call: Call) -> Any:
