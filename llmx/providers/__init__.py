@@ -11,6 +11,7 @@ from llmx.providers.codec import Codec
 from llmx.providers.endpoints import DEFAULT_CAP, Endpoint, Prices, connect, load_adapter
 from llmx.providers.forms import caps_in, size_of
 from llmx.providers.keys import has_key, with_keys
+from llmx.providers.modes import reasons
 
 __all__ = [
     "CATALOG",
@@ -26,6 +27,7 @@ __all__ = [
     "has_key",
     "load_adapter",
     "parse_model",
+    "reasons",
     "size_of",
     "suggestions",
     "with_keys",
