@@ -41,13 +41,9 @@ _OUTPUT = {
 
 def figures(estimate: Estimate) -> list[str]:
     """Rows, the table of models, what is cheapest, and the limits."""
-    return [
-        _rows_line(estimate),
-        "",
-        *aligned(HEAD, [_cells(model) for model in estimate.models], right=RIGHT),
-        "",
-        *_verdicts(estimate),
-    ]
+    table = aligned(HEAD, [_cells(model) for model in estimate.models], right=RIGHT)
+    verdicts = list(_verdicts(estimate))
+    return [_rows_line(estimate), "", *table, *([""] if verdicts else []), *verdicts]
 
 
 def _rows_line(estimate: Estimate) -> str:
@@ -141,7 +137,9 @@ def footnotes(estimate: Estimate) -> list[str]:
     if any(model.price == "list" for model in estimate.models):
         prices = estimate.prices
         dated = f", newest dated price {prices.dated}" if prices.dated else ""
-        notes.append(f"prices: {prices.name} {prices.version}{dated}; low: short answers and no re-ask; ")
+        notes.append(
+            f"prices: {prices.name} {prices.version}{dated}; low: shorter prompts and answers, no re-ask; "
+        )
         notes[-1] += "worst: every answer as long as --max-output-tokens allows, every re-ask used"
     if estimate.chain:
         notes.append("one run: each model is shown as if all rows went to it")
@@ -176,6 +174,12 @@ def _time_words(model: ModelEstimate) -> str:
         "assumed": "assumed",
         "unknown": "",
     }[model.latency_source]
+    if model.price == "none":
+        return (
+            "how long a call takes is unknown"
+            if pace.latency is None
+            else f"{pace.latency:.2g} s a call, {how}"
+        )
     latency = "seconds of a call unknown" if pace.latency is None else f"{pace.latency:.2g} s a call, {how}"
     limits = [f"{value:,.0f} {name}" for name, value in (("rpm", pace.rpm), ("tpm", pace.tpm)) if value]
     return f"{latency}; {pace.concurrency} in flight; {' and '.join(limits) or 'no limit per minute known'}"

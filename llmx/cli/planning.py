@@ -56,13 +56,16 @@ def _check_probe(settings: EstimateSettings) -> None:
 async def _estimate(planned: Plan, terminal: Terminal, rows: int) -> Estimate:
     from llmx.estimates import estimate
 
-    stop, clock = Stop(), SystemClock()
-    if rows:
+    stop, clock, task = Stop(), SystemClock(), asyncio.current_task()
+    assert task is not None
+
+    def asking() -> None:
+        """From here on a signal is a run's: what is in flight is waited for."""
         models = plural(len(planned.settings.model), "model")
-        terminal.say(f"asking {models} about {plural(rows, 'row')} each at most")
-    task = asyncio.create_task(estimate(planned, talk=terminal, clock=clock, stop=stop, probe_rows=rows))
-    on_signals(task, stop, lambda: terminal.say("stopping"))
-    return await task
+        terminal.say(f"asking {models} about {plural(rows, 'row')} at most")
+        on_signals(task, stop, lambda: terminal.say("stopping: calls in flight are waited for"))
+
+    return await estimate(planned, talk=terminal, clock=clock, stop=stop, probe_rows=rows, asking=asking)
 
 
 def _show(made: Estimate, env: Environment, terminal: Terminal, *, as_json: bool) -> None:

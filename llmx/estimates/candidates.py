@@ -6,7 +6,8 @@ What makes requests of rows is the run's own code, so that fingerprints, and wha
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,22 +15,21 @@ from msgspec.structs import replace
 from llmx.caches.exact import cache_folder
 from llmx.connecting import Talk, connected, keyless
 from llmx.engine import preparer
-from llmx.errors import UsageError
+from llmx.estimates.outline import BESIDE, outline
 from llmx.estimates.stored import Asked, Stored
 from llmx.estimates.tokens import schema_bytes, text_bytes
 from llmx.journal import JournalView
 from llmx.lanes import Traffic, traffic
+from llmx.layers.fit import check_fit
 from llmx.layers.stop import Stop
 from llmx.places import place_of
 from llmx.planning import Plan
-from llmx.providers import Endpoint, caps_in, parse_model
+from llmx.pricing import context_window
+from llmx.providers import Endpoint, caps_in
 from llmx.settings import Settings
 from llmx.types import Record, Request
 
 __all__ = ["Candidate", "candidates", "single"]
-
-BESIDE = frozenset({"json_schema", "tools"})
-"""Modes in which the schema is sent beside the messages, and not in their words."""
 
 
 class Candidate(Struct):
@@ -42,9 +42,9 @@ class Candidate(Struct):
         limits: what is asked of the endpoint.
         stored: what is known of its answers.
         journal: of the run, None where there is none.
+        outlined: what is known of the endpoint is an outline.
         first: the first request that was made.
         around: bytes of text of a prompt beside the row's own.
-        prefix: those of them that stand before the row in every prompt.
     """
 
     spec: str
@@ -54,12 +54,14 @@ class Candidate(Struct):
     limits: Traffic
     stored: Stored
     journal: JournalView | None
+    outlined: bool = False
     first: Request | None = None
     around: int = 0
 
     def asked(self, record: Record) -> Asked:
-        """What a run would ask about a row. Raises RowError."""
+        """What a run would ask about a row. Raises RowError where it would ask nothing."""
         request = self.prepare(record)
+        check_fit(request, lambda: context_window(self.endpoint.model, self.endpoint.prices))
         if self.first is None:
             self.first, self.around = request, self._around(request)
         return Asked(record, request.fingerprint, self.around + _own(request))
@@ -74,6 +76,11 @@ class Candidate(Struct):
     def cap(self) -> int:
         """Output tokens of one call at most."""
         return 0 if self.first is None else max(caps_in(self.first.body).values(), default=0)
+
+    @property
+    def request(self) -> dict[str, Any] | None:
+        """The body of the first request; None where there is none, or only an outline of it."""
+        return None if self.first is None or self.outlined else dict(self.first.body)
 
     @property
     def is_local(self) -> bool:
@@ -96,7 +103,7 @@ async def candidates(plan: Plan, specs: Sequence[str], talk: Talk) -> AsyncItera
     """The models, ready to be planned for; released at the end. Nobody is called, and nothing is written.
 
     Raises:
-        UsageError: a name, the mode, an address or the schema is wrong, or an SDK or the local model is missing.
+        UsageError: a name, the mode, an address or the schema is wrong.
         OutputFailed: the journal of an earlier run cannot be read.
     """
     async with AsyncExitStack() as held:
@@ -106,14 +113,16 @@ async def candidates(plan: Plan, specs: Sequence[str], talk: Talk) -> AsyncItera
         made = []
         for spec in specs:
             its = replace(plan, settings=single(plan.settings, spec))
-            endpoint = await held.enter_async_context(_endpoint(its, talk))
+            sketch = outline(spec, plan.schema, its.settings, plan.env)
+            connecting = nullcontext(sketch) if sketch is not None else _endpoint(its, talk)
+            endpoint = await held.enter_async_context(connecting)
             cache = None if plan.settings.cache == "off" else cache_folder(plan.env.home)
             stored = Stored(cache, journal)
             held.callback(stored.close)
             prepare = preparer(endpoint, plan.prompt, plan.schema, plan.presenter)
-            made.append(
-                Candidate(spec, its, endpoint, prepare, traffic(endpoint, its.settings), stored, journal)
-            )
+            limits = traffic(endpoint, its.settings)
+            outlined = sketch is not None
+            made.append(Candidate(spec, its, endpoint, prepare, limits, stored, journal, outlined))
         yield made
 
 
@@ -121,19 +130,8 @@ async def candidates(plan: Plan, specs: Sequence[str], talk: Talk) -> AsyncItera
 async def _endpoint(plan: Plan, talk: Talk) -> AsyncIterator[Endpoint]:
     # Told that it is offline, it keeps nothing of what instructor makes of the schema.
     settings = plan.settings.model_copy(update={"offline": True})
-    _check_local(settings, plan)
     async with connected(settings, plan.schema, keyless(settings, plan.env), talk, Stop()) as endpoints:
         yield endpoints[0]
-
-
-def _check_local(settings: Settings, plan: Plan) -> None:
-    """Raises UsageError where the embedded model would have to be fetched first."""
-    from llmx.providers.weights import weights_path
-
-    model = parse_model(settings.table(settings.model[0]).model)
-    if model.provider == "local" and not model.path and not weights_path(plan.env.home).exists():
-        problem = "the weights of -m local are not here yet, and a plan fetches nothing"
-        raise UsageError(problem, hint="python -m llmx.providers.weights fetches them")
 
 
 def _journal(plan: Plan) -> JournalView | None:

@@ -8,6 +8,7 @@ at halves: adaptive sampling, as in P. Flajolet, "On adaptive sampling", Computi
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -102,10 +103,10 @@ class Census(Struct, frozen=True):
     cut: LlmxError | None = None
 
 
-def census(
+async def census(
     plan: Plan, models: Sequence[Candidate], *, choose: int = 0, together: bool = False, kept: int = KEPT
 ) -> Census:
-    """Read the plan's input to its end and count.
+    """Read the plan's input to its end and count; now and then others have their turn.
 
     Args:
         choose: rows to choose of those that a model would be asked about, spread over the input.
@@ -118,7 +119,7 @@ def census(
     )
     cut = None
     try:
-        counter.read(plan.source)
+        await counter.read(plan.source)
     except InputFailed as error:
         cut = error
     finally:
@@ -151,8 +152,10 @@ class _Counter:
         self._spread: list[Spread[Record]] = [Spread(choose) for _ in models]
         self.rows = self.unreadable = 0
 
-    def read(self, rows: Iterable[Record | Unreadable]) -> None:
+    async def read(self, rows: Iterable[Record | Unreadable]) -> None:
         for row in rows:
+            if self.rows % BATCH == 0:
+                await asyncio.sleep(0)  # a Ctrl-C is heard here
             self.rows += 1
             if isinstance(row, Unreadable):
                 self.unreadable += 1

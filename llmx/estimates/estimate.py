@@ -7,7 +7,7 @@ nothing is written but by that.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any, Literal
 
@@ -48,6 +48,10 @@ REASONING = 300
 
 InputSource = Literal["probe", "journal", "assumed"]
 LatencySource = Literal["probe", "journal", "assumed", "unknown"]
+SURELY, SURELY_MEASURED = 0.8, 0.95
+"""What there is at least of the tokens of a prompt: five bytes each, where it was four bytes; or of what was measured, on
+other rows."""
+
 PriceOrigin = Literal["list", "config", "none", "unknown"]
 
 
@@ -147,19 +151,23 @@ async def estimate(
     stop: Stop,
     probe_rows: int = 0,
     chain: bool = False,
+    asking: Callable[[], None] = lambda: None,
 ) -> Estimate:
     """Plan a run for each of the plan's models.
 
     Args:
         probe_rows: rows that each model is really asked about; 0 for none.
         chain: see `Estimate`.
+        asking: called before the first row of a probe is asked about.
 
     Raises:
         UsageError: a model, an option or the schema is wrong.
         LlmxError: a probe was stopped.
     """
     async with candidates(plan, plan.settings.model, talk) as models:
-        counted = census(plan, models, choose=probe_rows, together=chain)
+        counted = await census(plan, models, choose=probe_rows, together=chain)
+        if any(counted.chosen):
+            asking()
         estimates = []
         for model, counts, rows in zip(models, counted.counts, counted.chosen, strict=True):
             measured = await probe(model, rows, clock=clock, stop=stop, talk=talk) if rows else None
@@ -196,7 +204,7 @@ def _estimated(model: Candidate, counts: Counts, measured: Probe | None) -> Mode
         pace=pace,
         time=run_time(calls, calls * (call.input + call.output), pace),
         latency_source=latency_source,
-        request=None if model.first is None else dict(model.first.body),
+        request=model.request,
         messages=() if model.first is None else model.first.messages,
         probe=measured,
         near=_near(model) if cost.expected is None else None,
@@ -221,8 +229,10 @@ def _answered(model: Candidate, past: History) -> list[Answered]:
 def _call(model: Candidate, counts: Counts, rate: float | None, output: Measured, calls_each: float) -> Call:
     settings, per_byte = model.plan.settings, tokens_of(1) if rate is None else rate
     cap = model.cap
+    surely = SURELY_MEASURED if rate is not None else SURELY
     return Call(
         input=counts.size * per_byte,
+        least_input=counts.size * per_byte * surely,
         most_input=counts.size + model.endpoint.injected,
         prefix=model.around * per_byte,
         short=min(output.low, output.mean),

@@ -28,7 +28,8 @@ class Call(Struct, frozen=True):
     """What one row's calls use, on average.
 
     Args:
-        input: tokens of the prompt, expected; `most_input` at most: no tokenizer makes more tokens than there are bytes.
+        input: tokens of the prompt, expected; `least_input` surely; `most_input` at most: no tokenizer makes more tokens
+            than there are bytes.
         prefix: those of the expected that all prompts begin with.
         short, output: tokens of a short answer, and expected.
         cap: of an answer at most; `raised` whether one that is cut is asked for once more with twice that.
@@ -37,6 +38,7 @@ class Call(Struct, frozen=True):
     """
 
     input: float
+    least_input: float
     most_input: float
     prefix: float
     short: float
@@ -91,7 +93,8 @@ def costs(endpoint: Endpoint, rows: int, call: Call, *, listed: bool) -> CostRan
     if not rows:
         return CostRange(Decimal(0), Decimal(0), Decimal(0))
     kept = call.prefix if _keeps(endpoint, call) else 0
-    low = _times(endpoint.price(endpoint.model, _usage(call.input, call.short, kept)), rows)
+    least = _usage(call.least_input, call.short, min(kept, call.least_input))
+    low = _times(endpoint.price(endpoint.model, least), rows)
     worst = [endpoint.price(endpoint.model, usage) for usage in call.worst]
     cached = _times(endpoint.price(endpoint.model, _usage(call.input, call.output, kept)), rows * call.calls)
     batch = batch_price(endpoint.model, endpoint.prices, None, usual) if listed else None

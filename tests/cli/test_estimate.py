@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import Llmx, Mock
+from commands import Llmx, Mock, wait_for
 from rehearsal import write_rows
 
 from llmx.mock import Latency, MockSettings
@@ -79,14 +81,17 @@ def test_a_plan_and_its_run(llmx: Llmx, mock: Mock, model: str, mode: str) -> No
 
 def test_a_plan_calls_nobody_and_writes_nothing(llmx: Llmx, mock: Mock) -> None:
     """Neither beside a run and a cache that are there, nor where there is nothing yet; and it needs no key."""
-    options = priced(mock)
+    (llmx.cwd / "llmx.toml").write_text("[budget.day]\ndaily-tokens = 1_000_000\n")
+    options = (*priced(mock), "--budget", "day")
     before = disk(llmx)
     planned(llmx, *options, "-o", "out.jsonl")
     assert disk(llmx) == before
     run(llmx, *options, "-o", "out.jsonl", "-n", "10")
+    run(llmx, *options, "-n", "12")
     calls, before = mock.calls, disk(llmx)
     planned(llmx, *options, "-o", "out.jsonl")
     planned(llmx, *options)
+    llmx("estimate", "rows.jsonl", *SCHEMA, *options, "-m", "local")
     assert mock.calls == calls
     assert disk(llmx) == before
 
@@ -149,6 +154,31 @@ def test_any_kind_of_input(llmx: Llmx, mock: Mock, suffix: str) -> None:
         llmx("extract", "rows.jsonl", "-s", "age int", *mock.openai, "-o", f"in.{suffix}", OPENAI_API_KEY="k")
     plan = planned(llmx, *GPT, "--prefix", "p_", inputs=f"in.{suffix}")
     assert plan["rows"]["total"] == plan["models"][0]["rows"]["ask"] == 30
+
+
+def test_a_row_that_is_too_long(llmx: Llmx) -> None:
+    """It fails before it is sent, and is counted so."""
+    write_rows(llmx.cwd / "long.jsonl", [{"text": "a word " * 200_000}, {"text": "short"}])
+    (plan,) = planned(llmx, "-m", "openai/gpt-4o-mini", inputs="long.jsonl")["models"]
+    assert (plan["rows"]["ask"], plan["rows"]["fails"]) == (1, 1)
+
+
+def test_models_that_cannot_be_connected_here(llmx: Llmx) -> None:
+    """One whose package is missing and one whose weights are not fetched are planned for in outline: nothing is fetched."""
+    models = ("-m", "local", "-m", "google/gemini-2.5-flash")
+    local, google = planned(llmx, *models)["models"]
+    assert (local["cost"]["expected"], local["cost"]["price_from"], local["time"]["seconds"]) == (
+        0,
+        "none",
+        None,
+    )
+    assert google["cost"]["low"] < google["cost"]["expected"] < google["cost"]["worst"]
+    assert google["rows"]["ask"] == 30
+    done = llmx("estimate", "rows.jsonl", *SCHEMA, *models)
+    assert "so that nothing stored of google/gemini-2.5-flash was looked up" in done.err
+    assert "the weights of -m local are fetched by its first run" in done.err
+    assert not Path(llmx.env["LLMX_HOME"]).exists()
+    assert llmx("estimate", "rows.jsonl", *SCHEMA, *models[2:], "--probe", "1").code == 2
 
 
 def test_standard_input(llmx: Llmx) -> None:
@@ -329,6 +359,43 @@ def test_a_key_that_is_refused(llmx: Llmx, provider: Callable[[MockSettings], Mo
     done = llmx("estimate", "rows.jsonl", *SCHEMA, *priced(mock), "--probe", "3", OPENAI_API_KEY="wrong")
     assert done.code == 4
     assert "Traceback" not in done.err
+
+
+def test_a_probe_that_is_interrupted(llmx: Llmx, provider: Callable[[MockSettings], Mock]) -> None:
+    """Calls in flight are waited for, what they answered is the run's, and there is no plan."""
+    mock = provider(MockSettings(latency=Latency(0.3, 0.3)))
+    command = ("estimate", "rows.jsonl", *SCHEMA, *priced(mock), "--probe", "20", "-c", "2")
+    running, out, err = llmx.piped(*command, OPENAI_API_KEY="k")
+    wait_for(lambda: mock.calls >= 1)
+    running.signal(signal.SIGINT)
+    assert running.wait() == 130
+    assert out.read_text() == ""
+    assert "stopping: calls in flight are waited for" in err.read_text()
+    asked = mock.calls
+    assert asked < 20
+    run(llmx, *priced(mock), "-o", "out.jsonl", "-c", "16")
+    assert mock.calls == 30
+
+
+def test_a_plan_that_is_interrupted(llmx: Llmx) -> None:
+    """It ends at once, as any command does."""
+    write_rows(llmx.cwd / "many.jsonl", ({"text": f"{WORDS} {n}"} for n in range(200_000)))
+    running, out, err = llmx.piped("estimate", "many.jsonl", *SCHEMA, *GPT)
+    wait_for(lambda: opened(running.pid, "many.jsonl"))
+    running.signal(signal.SIGINT)
+    assert running.wait() == 130
+    assert (out.read_text(), "Traceback" in err.read_text()) == ("", False)
+
+
+def opened(pid: int, name: str) -> bool:
+    """Whether a process has a file open."""
+    with suppress(OSError):
+        return any(link.readlink().name == name for link in Path(f"/proc/{pid}/fd").iterdir())
+    return False
+
+
+if not Path("/proc/self/fd").exists():
+    test_a_plan_that_is_interrupted = pytest.mark.skip("there is no /proc")(test_a_plan_that_is_interrupted)
 
 
 @pytest.mark.parametrize(

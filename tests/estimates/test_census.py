@@ -38,7 +38,7 @@ def counted(
     async def count() -> Census:
         planned = plan(settings, env)
         async with candidates(planned, planned.settings.model, Quiet(print)) as models:
-            return census(planned, models, choose=choose, kept=kept)
+            return await census(planned, models, choose=choose, kept=kept)
 
     return asyncio.run(count())
 

@@ -15,6 +15,7 @@ from llmx.types import Usage
 
 CALL = Call(
     input=2_000,
+    least_input=1_800,
     most_input=8_000,
     prefix=1_500,
     short=10,
@@ -53,7 +54,7 @@ def test_a_listed_model() -> None:
     found = costs(an_endpoint("openai", "gpt-5-mini"), 10, CALL, listed=True)
     kept = Decimal("1500") * Decimal("0.225") / 1_000_000
     assert found.expected == 10 * million("2000", "50")
-    assert found.low == 10 * (million("2000", "10") - kept)
+    assert found.low == 10 * (million("1800", "10") - kept)
     assert found.prefix_cached == 10 * (million("2000", "50") - kept)
     assert found.batch == found.expected / 2
     assert found.worst == 10 * (million("8000", "4096") + million("24384", "8192") + million("40768", "8192"))
@@ -68,7 +69,7 @@ def test_a_provider_that_keeps_no_prefix_by_itself() -> None:
     """Nothing is taken off for it."""
     found = costs(an_endpoint("anthropic", "claude-haiku-4-5"), 10, CALL, listed=True)
     assert found.prefix_cached is None
-    assert found.low == 10 * (Decimal(2_000) + 10 * 5) / 1_000_000
+    assert found.low == 10 * (Decimal(1_800) + 10 * 5) / 1_000_000
 
 
 def test_no_rows() -> None:
@@ -88,7 +89,9 @@ def test_the_bounds_are_in_order(
     rows: int, read: float, share: float, written: float, reasks: int, raised: bool
 ) -> None:
     """Whatever is expected, less is not expected to be cheaper, nor the worst dearer."""
-    call = Call(read, 4 * read, share * read, share * written, written, 4_096, raised, 1.0, reasks)
+    call = Call(
+        read, 0.8 * read, 4 * read, share * read, share * written, written, 4_096, raised, 1.0, reasks
+    )
     found = costs(an_endpoint("openai", "gpt-5-mini"), rows, call, listed=True)
     assert found.low is not None
     assert found.expected is not None
@@ -98,5 +101,5 @@ def test_the_bounds_are_in_order(
 
 def test_the_worst_call_is_no_guess() -> None:
     """A model that the user has capped is not asked for more."""
-    capped = Call(2_000, 8_000, 0, 10, 50, 100, raised=False, calls=1.0, reasks=1)
+    capped = Call(2_000, 1_600, 8_000, 0, 10, 50, 100, raised=False, calls=1.0, reasks=1)
     assert capped.worst == [Usage(8_000, 100), Usage(8_200, 100)]
