@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from llmx.cli.extract import extract
+from llmx.cli.options import option
 
 __all__ = ["estimate"]
 
@@ -33,6 +34,17 @@ def _command(context: typer.Context, **given: Any) -> int:
     return run_estimate(wanted, context)
 
 
+_MODEL = Annotated[
+    list[str] | None,
+    option(
+        "--model",
+        "-m",
+        metavar="P/NAME",
+        help="As of a run: openai/…, anthropic/…, local, an [endpoint.NAME] of the config file; repeatable: each is "
+        "planned for, side by side.",
+    ),
+]
+
 _MORE = {
     "probe": Annotated[
         str | None,
@@ -48,7 +60,12 @@ _MORE = {
 
 def _declared() -> inspect.Signature:
     """The context, the options of a run that matter, and those of the plan alone."""
-    taken = [param for name, param in inspect.signature(extract).parameters.items() if name not in LEFT_OUT]
+    options = inspect.signature(extract).parameters
+    taken = [
+        param.replace(annotation=_MODEL) if name == "model" else param
+        for name, param in options.items()
+        if name not in LEFT_OUT
+    ]
     keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
     more = [
         inspect.Parameter("probe", keyword, default=None, annotation=_MORE["probe"]),
