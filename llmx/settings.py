@@ -37,6 +37,7 @@ __all__ = [
     "FORMATS",
     "DailyBudget",
     "EndpointTable",
+    "EstimateSettings",
     "MaxFailures",
     "Settings",
     "as_json",
@@ -336,6 +337,16 @@ class Settings(BaseModel):
             return cls(**given)
         except ValidationError as error:
             raise _usage_error(error, said or {}) from error
+
+
+class EstimateSettings(Settings):
+    """Those of `llmx estimate`: what a run would be given, and
+
+    Args:
+        probe: rows that each model is really asked about, None for none.
+    """
+
+    probe: int | None = Field(default=None, ge=1, le=1_000)
 
 
 def as_options(settings: Settings) -> dict[str, Any]:
