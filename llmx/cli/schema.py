@@ -5,6 +5,7 @@ Importing this module imports typer and nothing heavier.
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -78,16 +79,42 @@ def show(
 @schema.command()
 def check(
     context: typer.Context,
-    spec: Spec,
+    specs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SCHEMA",
+            help="Ready-made names, path.py:Model, module:Model, file.json, or inline schemas.",
+        ),
+    ],
     provider: Annotated[Provider | None, typer.Option(help="Only what this provider makes of it.")] = None,
 ) -> None:
-    """Say what each provider would refuse, weaken or rewrite; exit 2 if none can take the schema."""
+    """Say what each provider would refuse, weaken or rewrite; exit 2 if none can take a schema."""
+    from llmx.errors import UsageError
+
+    names = [provider] if provider else list(_DIALECTS)
+    unusable = []
+    for spec in specs:
+        try:
+            _check(context, spec, names)
+        except UsageError as error:
+            if len(specs) == 1:
+                raise
+            typer.echo(f"error: {spec}: {error}", err=True)
+            unusable.append(spec)
+    if unusable:
+        raise UsageError(
+            f"{len(unusable)} of {len(specs)} schemas cannot be used: {', '.join(unusable)}",
+            hint=f"llmx schema check {shlex.quote(unusable[0])}",
+        )
+
+
+def _check(context: typer.Context, spec: str, names: list[Provider]) -> None:
+    """Print one schema's findings. Raises UsageError: it is none, or no provider can take it."""
     from llmx.schemas import lint, supports, wire_schema
 
     loaded = _loaded(context, spec)
     typer.echo(f"{loaded.name}: {', '.join(loaded.fields)}")
     _report("", lint(loaded))
-    names = [provider] if provider else list(_DIALECTS)
     for dialect in (dialect for name in names for dialect in _DIALECTS[name]):
         _report(dialect, wire_schema(loaded, dialect).findings)
     if not any(supports(loaded, dialect) for name in names for dialect in _DIALECTS[name]):

@@ -111,3 +111,17 @@ def test_jsonschema_is_loaded_for_json_schemas_only() -> None:
         "sys.exit(bool({'jsonschema', 'openai', 'anthropic', 'instructor'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_check_of_several_says_which_are_unusable(tmp_path: Path) -> None:
+    """All are looked at, the usable ones are shown, and the command fails for the others."""
+    (tmp_path / "good.json").write_text('{"type": "object", "properties": {"a": {"type": "string"}}}')
+    (tmp_path / "bad.json").write_text('{"type": "objec"}')
+    good, bad = str(tmp_path / "good.json"), str(tmp_path / "bad.json")
+    result = CliRunner().invoke(schema, ["check", bad, good, "none.json"])
+    assert isinstance(result.exception, UsageError)
+    assert f"2 of 3 schemas cannot be used: {bad}, none.json" in str(result.exception)
+    assert "llmx schema check" in result.exception.hint
+    assert [f"error: {name}: " in result.stderr for name in (bad, "none.json", good)] == [True, True, False]
+    assert ": a" in result.stdout
+    assert run("check", good, good).exit_code == 0
