@@ -9,6 +9,7 @@ has no quote).
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -73,7 +74,7 @@ class Aligner:
         if not quote or quote.isspace():
             return None
         form = normal(quote)
-        for start in (after, 0) if after else (0,):
+        for start in (after, 0) if after > 0 else (0,):
             found = self._exact(quote, start) or (self._normalized(form, start) if form else None)
             if found is not None:
                 return found
@@ -199,7 +200,8 @@ def _is_apart(text: str, offset: int) -> bool:
     beside = text[max(0, offset - 1) : offset + 1]
     if len(beside) < 2 or is_unspaced(beside):
         return True
-    return not beside.isalnum() and _INSIDE_A_NUMBER.search(text, max(0, offset - 2), offset + 2) is None
+    within = all(character.isalnum() or unicodedata.category(character)[0] == "M" for character in beside)
+    return not within and _INSIDE_A_NUMBER.search(text, max(0, offset - 2), offset + 2) is None
 
 
 def _says_something(part: str) -> bool:

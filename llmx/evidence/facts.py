@@ -34,7 +34,7 @@ _NEGATIONS = frozenset(
     re.findall(
         r"\w+",
         """
-        not no never none neither nor without cannot cant dont wont nobody nothing nowhere hardly except unless false
+        not no never none neither nor without cannot nobody nothing nowhere hardly except unless false
         nicht kein keine keinen keinem keiner keines nie niemals niemand nichts ohne weder nein
         ne pas jamais sans aucun aucune rien ni non sin nunca jamas ningun ninguna ninguno nada
         mai senza nessun nessuno nao sem nem nenhum nenhuma niet geen nooit zonder
@@ -44,8 +44,12 @@ _NEGATIONS = frozenset(
     )
 )
 
-# Where words are not apart, or a negation is an ending: Chinese, Japanese, Korean, Hindi, and the English n't.
-_NEGATING = re.compile(r"n't\b|[不没沒无無未非别別勿]|ない|なかった|なく|ません|않|없|नही")
+# Where words are not apart, or a negation is a part of one: Chinese, Japanese, Korean, Hindi, behind the Arabic "and", and
+# the English n't, with or without its apostrophe.
+_NEGATING = re.compile(
+    r"[不没沒无無未非别別勿]|ない|なかった|なく|ません|않|없|नही|\b[وف](?:لا|لم|لن|ليس|ليست|غير|ما)\b|n't\b"
+    r"|\b(?:is|are|was|were|do|does|did|has|have|had|ca|wo|would|could|should|must|need)nt\b"
+)
 
 _PREFIXES = ("un", "in", "im", "il", "ir", "dis", "non", "non-", "mis", "de", "anti", "anti-", "a")
 """What makes a word its opposite, in English and for the most part in French, Spanish and German."""

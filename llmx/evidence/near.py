@@ -35,11 +35,17 @@ _SEEDS, _HITS, _PLACES = 48, 16, 3
 _HEAD = 96
 """Letters at each end of a quote that its ends are found by."""
 
-_EDGES = 6
-"""Ends of words tried on either side of each end."""
+_EDGES, _REACH = 12, 60
+"""Ends of words tried about each end of a place, and how many letters away from it they are at most."""
 
-_WORD_END = re.compile(r"(?<=\w)(?!\w)|(?<=[^\w\s])")
-_WORD_START = re.compile(r"(?<!\w)(?=\w)|(?=[^\w\s])")
+# Marks, decomposed as they are in a normal form, are parts of words, which \w does not know. The ranges of scripts that
+# write their vowels as marks (Indic, Thai and its neighbours) hold little else than words.
+_WORD = (
+    r"\w\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u061a\u064b-\u065f"
+    r"\u0900-\u0963\u0966-\u109f\u1780-\u17ff\u3099\u309a"
+)
+_WORD_END = re.compile(rf"(?<=[{_WORD}])(?![{_WORD}])|(?<=[^{_WORD}\s])")
+_WORD_START = re.compile(rf"(?<![{_WORD}])(?=[{_WORD}])|(?=[^{_WORD}\s])")
 
 
 def near(quote: str, text: str) -> tuple[int, int] | None:
@@ -102,13 +108,11 @@ def _span(quote: str, text: str, place: int) -> tuple[int, int, float] | None:
     start, end = _ends(quote, text, low, high)
     if start >= end:
         return None
-    starts = _nearest(_WORD_START, text, start, max(low - margin, 0), high)
-    ends = _nearest(_WORD_END, text, end, low, min(high + margin, len(text)))
-    for edges in (ends, starts):
-        spans = [(start, edge) if edges is ends else (edge, end) for edge in edges]
-        scored = [(fuzz.ratio(quote, text[a:b]), b - a, a, b) for a, b in spans if a < b]
-        if scored:
-            _, _, start, end = max(scored)
+    # The end first: a span that is cut short on the right says less about where its beginning is best.
+    ends = _nearest(_WORD_END, text, end, start + 1, min(high + margin, len(text)))
+    end = max(ends, key=lambda edge: (fuzz.ratio(quote, text[start:edge]), edge), default=end)
+    starts = _nearest(_WORD_START, text, start, max(low - margin, 0), end - 1)
+    start = max(starts, key=lambda edge: (fuzz.ratio(quote, text[edge:end]), -edge), default=start)
     score = fuzz.ratio(quote, text[start:end], score_cutoff=CUTOFF)
     return (start, end, score) if score else None
 
@@ -129,10 +133,8 @@ def _ends(quote: str, text: str, low: int, high: int) -> tuple[int, int]:
 
 def _nearest(pattern: re.Pattern[str], text: str, offset: int, low: int, high: int) -> list[int]:
     """The ends of words nearest to an offset, itself among them if the text has no words apart."""
-    reach = 60
-    found = [
-        match.start() for match in pattern.finditer(text, max(low, offset - reach), min(high, offset + reach))
-    ]
+    around = max(low, offset - _REACH), min(high, offset + _REACH)
+    found = [match.start() for match in pattern.finditer(text, *around)]
     if is_unspaced(text[max(0, offset - 1) : offset + 1]) or not found:
-        found += range(max(low, offset - _EDGES), min(high, offset + _EDGES) + 1)
-    return sorted(set(found), key=lambda edge: abs(edge - offset))[: 2 * _EDGES]
+        found += range(max(low, offset - _EDGES // 2), min(high, offset + _EDGES // 2) + 1)
+    return sorted(set(found), key=lambda edge: abs(edge - offset))[:_EDGES]

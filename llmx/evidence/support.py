@@ -68,6 +68,8 @@ _AFTER_A_LETTER = "[\u0300-\u036f\u0653-\u0655]*"
 _YEAR, _MONTH, _DAY = (normal(sign) for sign in "년월일")
 
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}.*)?", re.ASCII)
+_SPLIT_WORD = re.compile("[\\dA-Za-z\u00c0-\u024f]{2}")
+_SPLIT_NUMBER = re.compile(r"\d[.,]\d")
 _PLAIN_NUMBER = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?", re.ASCII)
 
 
@@ -108,11 +110,22 @@ def _all_supported(values: list[Any] | tuple[Any, ...], aligner: Aligner) -> Ali
 def _text(value: str, aligner: Aligner) -> Alignment | None:
     """A string as it is, or what it says: a date, a number."""
     found = aligner.find(value)
-    if found is not None:
+    if found is not None and not (_splits(aligner.text, found.start) or _splits(aligner.text, found.end)):
         return found
     if _ISO_DATE.fullmatch(value):
         return _iso_date(value, aligner)
     return _number(Decimal(value), aligner) if _PLAIN_NUMBER.fullmatch(value) else None
+
+
+def _splits(text: str, offset: int) -> bool:
+    """Whether an offset is inside a word or a number: a 12 in 2012, an "art" in "party".
+
+    Of Latin letters alone: Arabic, Korean and others write particles together with their words.
+    """
+    return bool(
+        _SPLIT_WORD.fullmatch(text, max(0, offset - 1), offset + 1)
+        or _SPLIT_NUMBER.search(text, max(0, offset - 2), offset + 2)
+    )
 
 
 def _iso_date(value: str, aligner: Aligner) -> Alignment | None:

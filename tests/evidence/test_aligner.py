@@ -99,6 +99,7 @@ def test_words_before_parts_of_words():
     """A place between words is better than an earlier one inside a word, which is better than none."""
     assert Alignment(9, 12, "exact") == align("art", "a party, art")
     assert Alignment(3, 6, "exact") == align("art", "a party")
+    assert Alignment(7, 12, "exact") == align("cafe\u0301", "cafe\u0301s cafe\u0301")
     assert Alignment(10, 11, "exact") == align("5", "1.5, 5,5, 5.")
 
 

@@ -22,6 +22,8 @@ from llmx.evidence.normal import normal
         ("es ist gut", "es ist nicht gut"),
         ("он был", "он не был"),
         ("هذا صحيح", "هذا غير صحيح"),
+        ("هو قال", "ولم قال"),
+        ("he did", "he didnt"),
         ("他是", "他不是"),
         ("三人", "四人"),
         ("가다", "안 가다"),
@@ -40,6 +42,7 @@ def test_different(one: str, other: str):
     [
         ("the house in 2019", "a house of 2019"),
         ("not nice", "not so nice"),
+        ("he didnt, and won't", "he didn't, and wont"),
         ("el año pasado no", "el ano pasado no"),
         ("2019-2020", "2019–2020"),
     ],

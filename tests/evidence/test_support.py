@@ -119,6 +119,23 @@ def test_a_date_within_chinese():
     assert "2024年3月5日" == span(DAY, "公司于2024年3月5日在北京开会")
 
 
+@pytest.mark.parametrize(
+    ("value", "text", "expected"),
+    [
+        ("art", "a party", None),
+        ("art", "a party of art", "art"),
+        ("12", "in 2012, 1.12 and 12,5", None),
+        ("2024-03-05", "2024-03-051", None),
+        ("회사", "회사가 말했다", "회사"),
+        ("كتاب", "قرأت الكتاب", "كتاب"),
+        ("北京", "公司在北京开会", "北京"),
+    ],
+)
+def test_words_are_no_parts_of_words(value: str, text: str, expected: str | None):
+    """A string is not found inside a Latin word or a number; other scripts write particles with their words."""
+    assert expected == span(value, text)
+
+
 def test_strings_and_lists():
     """A string is aligned, a list needs all of its elements; its match is the worst of theirs."""
     aligner = Aligner("Anna, BOB and 3 others")
