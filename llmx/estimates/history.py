@@ -63,7 +63,7 @@ def _folders(plan: Plan) -> list[RunFolder]:
         parents.append(plan.env.cwd / STATE)
     folders = [folder for parent in parents for folder in folders_in(parent)]
     latest = sorted(folders, key=RunFolder.modified, reverse=True)
-    return list(_of_schema(latest, plan.schema.fingerprint))[:RUNS]
+    return list(_of_schema(latest, plan.asked.fingerprint))[:RUNS]
 
 
 def _of_schema(folders: list[RunFolder], schema: str) -> Iterator[RunFolder]:
