@@ -141,6 +141,8 @@ def footnotes(estimate: Estimate) -> list[str]:
             f"prices: {prices.name} {prices.version}{dated}; low: shorter prompts and answers, no re-ask; "
         )
         notes[-1] += "worst: every answer as long as --max-output-tokens allows, every re-ask used"
+    if estimate.plan.settings.offline:
+        notes.append("--offline: rows to ask about fail instead, and nothing is spent")
     if estimate.chain:
         notes.append("one run: each model is shown as if all rows went to it")
     return notes
@@ -153,6 +155,8 @@ def _of_model(model: ModelEstimate) -> Iterator[str]:
     if model.price == "unknown":
         meant = f"; did you mean {model.near}?" if model.near else ""
         yield f"the price of {model.label} is not known{meant}"
+    if model.price == "list" and model.server is not None:
+        yield f"{model.server} is taken to cost what {model.label} does by its provider's list"
     if model.price == "config":
         yield f"the price of {model.model} is the config file's"
     yield f"{model.model}: {_time_words(model)}"
