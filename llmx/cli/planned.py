@@ -142,6 +142,8 @@ def footnotes(estimate: Estimate) -> list[str]:
         )
         notes[-1] += "worst: every answer as long as --max-output-tokens allows, every re-ask used"
     settings = estimate.plan.settings
+    if settings.offline:
+        notes.append("--offline: rows to ask about fail instead, and nothing is spent")
     if settings.votes > 1:
         notes.append(f"tokens are those of one call; a row takes {settings.votes} (--votes)")
     if settings.cascade:
@@ -167,6 +169,8 @@ def _of_model(model: ModelEstimate) -> Iterator[str]:
     if model.price == "unknown":
         meant = f"; did you mean {model.near}?" if model.near else ""
         yield f"the price of {model.label} is not known{meant}"
+    if model.price == "list" and model.server is not None:
+        yield f"{model.server} is taken to cost what {model.label} does by its provider's list"
     if model.price == "config":
         yield f"the price of {model.model} is the config file's"
     yield f"{model.model}: {_time_words(model)}"

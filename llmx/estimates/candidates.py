@@ -16,6 +16,7 @@ from llmx.caches.exact import cache_folder
 from llmx.caches.fingerprint import rekeyed
 from llmx.connecting import Talk, connected, keyless
 from llmx.engine import preparer
+from llmx.errors import UsageError
 from llmx.estimates.outline import BESIDE, outline
 from llmx.estimates.stored import Asked, Stored
 from llmx.estimates.tokens import schema_bytes, text_bytes
@@ -108,9 +109,11 @@ async def candidates(plan: Plan, specs: Sequence[str], talk: Talk) -> AsyncItera
     """The models, ready to be planned for; released at the end. Nobody is called, and nothing is written.
 
     Raises:
-        UsageError: a name, the mode, an address or the schema is wrong.
+        UsageError: a name is given twice; it, the mode, an address or the schema is wrong.
         OutputFailed: the journal of an earlier run cannot be read.
     """
+    if twice := [spec for spec in specs if specs.count(spec) > 1]:
+        raise UsageError(f"-m {twice[0]} is given twice")
     async with AsyncExitStack() as held:
         journal = _journal(plan)
         if journal is not None:

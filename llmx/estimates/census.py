@@ -12,6 +12,7 @@ import asyncio
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
@@ -150,7 +151,7 @@ class _Counter:
     ) -> None:
         self._prompt = plan.prompt
         self._selection = selection(plan.settings)
-        self._models = models
+        self._models = self._firstless = models
         self._together = together
         self._most = kept
         self._mask = (1 << depth) - 1
@@ -170,6 +171,8 @@ class _Counter:
                 self._meet(row)
 
     def _meet(self, row: Record) -> None:
+        if self._firstless:
+            self._make_first(row)
         number = _number(self._shown(row.data))
         if number & self._mask:
             return
@@ -183,6 +186,13 @@ class _Counter:
             self._look_at_waiting()
         if len(self._kept) > self._most:
             self._halve()
+
+    def _make_first(self, row: Record) -> None:
+        """The first request is that of the first row that makes one, whether or not the row is looked at."""
+        with suppress(RowError):
+            for model in self._firstless:
+                model.asked(row)
+            self._firstless = []
 
     def _shown(self, data: Mapping[str, Any]) -> Any:
         """What decides about a row's request, as far as that can be told without making it."""

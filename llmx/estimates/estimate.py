@@ -69,6 +69,8 @@ class ModelEstimate(Struct, frozen=True):
         limits_told: limits are the server's own, told to the probe, where none were given.
         near: a model with a known price whose name is like this one's, where this one has none.
         thinks: the expected output holds an assumption about reasoning.
+        server: where calls go, if that is not the provider's own; its list's prices are taken to hold there.
+        note: what a user of the model should know, "" for nothing.
     """
 
     model: str
@@ -89,6 +91,7 @@ class ModelEstimate(Struct, frozen=True):
     probe: Probe | None = None
     near: str | None = None
     thinks: bool = False
+    server: str | None = None
     note: str = ""
 
     @property
@@ -209,6 +212,7 @@ def _estimated(model: Candidate, counts: Counts, measured: Probe | None) -> Mode
         probe=measured,
         near=_near(model) if cost.expected is None else None,
         thinks=thinks,
+        server=model.endpoint.given,
         note=model.endpoint.note,
     )
 
