@@ -20,6 +20,7 @@ bench:
 	python benchmarks/large.py
 	python benchmarks/workers.py
 	python benchmarks/journal.py
+	python benchmarks/evaluation.py
 	python benchmarks/kills.py
 	python benchmarks/pacing.py --env .bench
 

@@ -16,6 +16,7 @@ from typing import Any
 from llmx.ahead import Ahead
 from llmx.clock import SystemClock
 from llmx.connecting import Quiet
+from llmx.demands import check_demands, enough, wrapped
 from llmx.engine import Engine, engine
 from llmx.environment import Environment
 from llmx.errors import UsageError
@@ -44,6 +45,7 @@ FILES_ONLY = frozenset(
         "prefix",
         "into",
         "explode",
+        "review",
     }
     | {"meta", "output", "errors", "summary", "csv_safe", "dry_run", "max_failures"}
     | {"fresh", "state_dir", "no_store", "confirm_above", "workers"}
@@ -58,7 +60,7 @@ def extract(
     rows: Iterable[Mapping[str, Any]],
     schema: Any,
     *,
-    model: str | Sequence[str],
+    model: str | Sequence[str] = (),
     observer: Observer | None = None,
     **options: Any,
 ) -> list[Outcome]:
@@ -68,7 +70,7 @@ def extract(
         rows: columns by name; read lazily, once, by a thread of its own (what may be used only by the thread that
             made it, as a cursor of sqlite3 by default, is read into a list first).
         schema: a Pydantic class, a JSON Schema as a dict, or any spec that `--schema` takes.
-        model: as `--model`, e.g. "openai/gpt-5-mini", "local"; several are a fallback chain.
+        model: as `--model`, e.g. "openai/gpt-5-mini", "local"; several are a fallback chain. Not needed with `cascade`.
         observer: called with every event of the run.
         options: the command line's options with underscores, e.g. `concurrency=8`, `rpm=500`, `reasks=1`.
 
@@ -101,7 +103,7 @@ def aextract(
     rows: Iterable[Mapping[str, Any]],
     schema: Any,
     *,
-    model: str | Sequence[str],
+    model: str | Sequence[str] = (),
     observer: Observer | None = None,
     **options: Any,
 ) -> Extraction:
@@ -151,13 +153,14 @@ async def _outcomes(
 ) -> AsyncGenerator[Outcome]:
     settings = _settings(schema, model, options)
     env, stop = Environment(), Stop()
+    check_demands(settings)
     resolved = resolve_schema(settings, env)
     feed = Feed(_records(rows, settings.key), weigh=weight)
     try:
         prompt = await _prompt(settings, resolved, feed, env)
         async with engine(
             settings,
-            resolved,
+            wrapped(settings, resolved) or resolved,
             prompt,
             env,
             clock=SystemClock(),
@@ -165,6 +168,7 @@ async def _outcomes(
             observer=observer,
             talk=Quiet(_warn),
             presenter=NoRows(),
+            enough=enough(settings, env),
         ) as parts:
             async for outcome in _told(parts, feed, settings, stop, observer):
                 yield outcome
@@ -178,7 +182,11 @@ async def _told(
     parts: Engine, feed: Feed[Record], settings: Settings, stop: Stop, observer: Observer
 ) -> AsyncGenerator[Outcome]:
     """The run's outcomes; the observer hears of its beginning and, whatever ends it, of its end."""
-    observer(RunStarted(None, parts.label, parts.concurrency, endpoints=parts.names))
+    observer(
+        RunStarted(
+            None, parts.label, parts.concurrency, endpoints=parts.names, cascade=bool(settings.cascade)
+        )
+    )
     ordered, complete = settings.order == "input", False
     try:
         async with aclosing(
@@ -218,7 +226,7 @@ def _settings(schema: Any, model: str | Sequence[str], options: dict[str, Any]) 
     for name in options:
         if name in FILES_ONLY:
             raise UsageError(f"{name!r} is about files, which the library leaves to its caller")
-    if not model:
+    if not model and not options.get("cascade"):
         raise no_model(Environment())
     models = [model] if isinstance(model, str) else list(model)
     return Settings.of({"schema": schema, "model": models, **options})

@@ -141,6 +141,7 @@ async def _connect(spec: str, settings: Settings, schema: Schema, env: Environme
         timeout=settings.timeout,
         spans=settings.spans,
         transport=settings.transport,
+        logprobs=settings.logprobs,
         plans=None if settings.no_store or settings.offline else env.home / "plans",
         progress=talk.downloading,
     )

@@ -14,20 +14,19 @@ from typing import Protocol
 from msgspec import Struct
 
 from llmx.ahead import Done
+from llmx.asking import Asking, asking
 from llmx.caches import Cache, NoCache
 from llmx.caches.fingerprint import fingerprinter
 from llmx.clock import Clock
 from llmx.connecting import Talk, connected, keyless
+from llmx.demands import judge
 from llmx.environment import Environment
 from llmx.errors import UsageError
 from llmx.events import Observer, fan_out
 from llmx.journal import NoJournal
 from llmx.lanes import Parts, lane, names_of, traffic
-from llmx.layers import compose
 from llmx.layers.budget import Allowance, Spending
-from llmx.layers.cache import looked_up
-from llmx.layers.coalesce import coalesced
-from llmx.layers.fallback import Lane, fallback
+from llmx.layers.fallback import Lane
 from llmx.layers.hedge import Hedges
 from llmx.layers.journal import Answers
 from llmx.layers.stop import Stop
@@ -39,7 +38,7 @@ from llmx.settings import Settings
 from llmx.settling import FirstRows, Prepare, Prepared, Settler
 from llmx.share import ALONE, Share
 from llmx.spending import Outstanding, Spent, counts_money, spending
-from llmx.types import Completion, Outcome, Record, Request, Unreadable, Usage
+from llmx.types import Outcome, Record, Request, Unreadable, Usage
 
 __all__ = ["Engine", "RowJournal", "Settle", "engine", "preparer"]
 
@@ -69,7 +68,13 @@ def preparer(
         rendered = prompt.render(record.data)
         body = endpoint.codec.prepare(rendered.messages)
         return Request(
-            endpoint.id, endpoint.model, body, digest_of(body), row=rendered.row, messages=rendered.messages
+            endpoint.id,
+            endpoint.model,
+            body,
+            digest_of(body),
+            row=rendered.row,
+            messages=rendered.messages,
+            data=record.data,
         )
 
     return prepare
@@ -97,7 +102,8 @@ class Engine(Struct, frozen=True):
         prepare: makes the first endpoint's request of a row; RowError where there is none.
         ready: makes what `settle` takes of rows, and has what is stored of them read meanwhile.
         taken: to be told of all rows that are done at once, when they are taken.
-        questions: the fingerprints under which answers to a row's request may be stored, in the order of the chain.
+        questions: of each answer that a row needs, one or, of votes, several: the fingerprints under which it may be
+            stored, in the order of the chain.
         cache: where it looks first.
         observer: to be told what happens to rows elsewhere.
         spending: what calls are paid from.
@@ -113,7 +119,7 @@ class Engine(Struct, frozen=True):
     prepare: Callable[[Record], Request]
     ready: Prepare
     taken: Callable[[Sequence[Outcome]], None]
-    questions: Callable[[Request], list[str]]
+    questions: Callable[[Request], list[list[str]]]
     cache: Cache
     observer: Observer
     spending: Spending
@@ -139,6 +145,7 @@ async def engine(
     note: Outstanding = lambda risk: None,
     share: Share = ALONE,
     caps: Allowance | None = None,
+    enough: float | None = None,
 ) -> AsyncIterator[Engine]:
     """Everything between a row and its outcome, connected; released at the end.
 
@@ -149,6 +156,7 @@ async def engine(
         note: told what calls in flight may come to.
         share: of all limits, where several processes share the run.
         caps: the run's, where another process keeps them.
+        enough: the confidence from which on a cascade takes a cheaper model's answer.
     """
     journal = journal or NoJournal()
     env = keyless(settings, env) if settings.offline else env
@@ -165,10 +173,21 @@ async def engine(
         ):
             hedges = Hedges()
             parts = Parts(
-                settings, schema, cache, journal, past, budgets, clock, stop, observer, hedges, share
+                settings,
+                schema,
+                cache,
+                journal,
+                past,
+                budgets,
+                clock,
+                stop,
+                observer,
+                hedges,
+                share,
+                judge(settings, prompt),
             )
             try:
-                yield _engine(endpoints, prompt, presenter, parts, journal)
+                yield _engine(endpoints, prompt, presenter, parts, journal, enough)
             finally:
                 await hedges.aclose()
 
@@ -179,23 +198,22 @@ def _engine(
     presenter: Presenter,
     parts: Parts,
     journal: RowJournal,
+    enough: float | None,
 ) -> Engine:
     settings = parts.settings
     lanes = [
         lane(endpoint, name, parts, several=len(endpoints) > 1)
         for endpoint, name in zip(endpoints, names_of(endpoints), strict=True)
     ]
-    _introduce(lanes, spread=settings.spread)
-    handler = compose(
-        fallback(lanes, spread=settings.spread, asks=not settings.offline, observer=parts.observer),
-        [coalesced()],
-    )
+    if not settings.cascade:  # whose rungs do not stand in for each other
+        _introduce(lanes, spread=settings.spread)
+    ways = asking(lanes, endpoints, parts, enough)
     prepare = preparer(endpoints[0], prompt, parts.schema, presenter)
     observer = fan_out(parts.observer, FirstRows(parts.stop))
     settler = Settler(
         prepare,
-        handler,
-        stored=_stored(lanes[0].name, parts),
+        ways.handler,
+        stored=ways.stored,
         present=presenter.present,
         clock=parts.clock,
         stop=parts.stop,
@@ -206,13 +224,15 @@ def _engine(
     return Engine(
         _recorded(settler.settle, journal),
         endpoints,
-        (" + " if settings.spread else " → ").join(lane.name for lane in lanes),
+        (" + " if settings.spread else " ⇒ " if settings.cascade else " → ").join(
+            lane.name for lane in lanes
+        ),
         [lane.name for lane in lanes],
-        sum(ceilings) if settings.spread else max(ceilings),
+        _rows_at_once(ceilings, settings),
         prepare,
-        _readier(settler, parts.cache, journal),
+        _readier(settler, parts.cache, journal, ways),
         settler.taken,
-        lambda request: [lane.address(request).fingerprint for lane in lanes],
+        lambda request: [ways.alternatives(sample) for sample in ways.samples(request)],
         parts.cache,
         observer,
         parts.spending,
@@ -221,18 +241,13 @@ def _engine(
     )
 
 
-def _stored(name: str, parts: Parts) -> Callable[[Request], Completion | None]:
-    """A function that finds what the cache of the first endpoint has."""
-    look_up = looked_up(parts.cache, parts.schema.parse)
-
-    def stored(request: Request) -> Completion | None:
-        request.tally.endpoint = name
-        return look_up(request)
-
-    return stored
+def _rows_at_once(ceilings: Sequence[int], settings: Settings) -> int:
+    """Rows that are under way together: as many as there are calls, of which votes take several for a row."""
+    calls = sum(ceilings) if settings.spread or settings.cascade else max(ceilings)
+    return max(1, calls // settings.votes)
 
 
-def _readier(settler: Settler, cache: Cache, journal: RowJournal) -> Prepare:
+def _readier(settler: Settler, cache: Cache, journal: RowJournal, ways: Asking) -> Prepare:
     """A function that makes rows ready together: one look into each table on the disk is for all of them.
 
     Rows that are in the cache are settled here, without a task's turn for each.
@@ -240,9 +255,9 @@ def _readier(settler: Settler, cache: Cache, journal: RowJournal) -> Prepare:
 
     async def ready(rows: list[Record | Unreadable]) -> list[Prepared | Done[Outcome]]:
         made = [settler.prepared(row) for row in rows]
-        await _read(cache.expect(_fingerprints(made)))
+        await _read(cache.expect(_fingerprints(made, ways)))
         ready = list(_together(map(settler.at_once, made)))
-        await _read(journal.expect(_fingerprints(ready), rows))
+        await _read(journal.expect(_fingerprints(ready, ways), rows))
         journal.settle(*(outcome for one in ready if isinstance(one, Done) for outcome in one.results))
         return ready
 
@@ -264,9 +279,10 @@ def _together(made: Iterable[Prepared | Outcome]) -> Iterator[Prepared | Done[Ou
         yield Done(done)
 
 
-def _fingerprints(rows: Sequence[Prepared | Outcome | Done[Outcome]]) -> list[str]:
+def _fingerprints(rows: Sequence[Prepared | Outcome | Done[Outcome]], ways: Asking) -> list[str]:
     """Of those that are asked about."""
-    return [row.request.fingerprint for row in rows if isinstance(row, Prepared)]
+    asked = [row.request for row in rows if isinstance(row, Prepared)]
+    return [sample.fingerprint for request in asked for sample in ways.samples(request)]
 
 
 async def _read(reading: Future[None] | None) -> None:

@@ -28,6 +28,7 @@
     ├── PipeClosed            exit 141       the reader of stdout went away
     ├── Stopped                        internal: the run is stopping, this row was not settled
     ├── NotAdmitted                    internal: this endpoint takes no requests now, another one does
+    ├── BelowThreshold        exit 6   an evaluation is below a minimum, or worse than its baseline
     ├── WorkerLost            exit 1   one of the run's processes was killed
     ├── InputFailed           exit 1   the disk's fault, or that of who wrote it; the rows before are done
     └── OutputFailed          exit 1   the disk's fault, or ours
@@ -43,6 +44,7 @@ from typing import ClassVar
 __all__ = [
     "AllInvalid",
     "AuthenticationFailed",
+    "BelowThreshold",
     "BudgetReached",
     "CallTimeout",
     "ConnectionFailed",
@@ -262,6 +264,12 @@ class Stopped(LlmxError):
 
 class NotAdmitted(LlmxError):
     """An endpoint takes no requests now and another one does; never shown, it only moves a row on."""
+
+
+class BelowThreshold(LlmxError):
+    """An evaluation does not reach a minimum, or a field is significantly worse than in the baseline."""
+
+    exit_code = 6
 
 
 class WorkerLost(LlmxError):

@@ -24,6 +24,7 @@ __all__ = [
     "CircuitProbing",
     "ConcurrencySet",
     "EndpointEnded",
+    "Escalated",
     "Event",
     "FellBack",
     "HedgeEnded",
@@ -42,6 +43,7 @@ __all__ = [
     "RowsSkipped",
     "RunEnded",
     "RunStarted",
+    "Sufficed",
     "Throttled",
     "fan_out",
     "one_by_one",
@@ -55,6 +57,7 @@ class RunStarted(Struct, frozen=True):
         total: None when it is not known without reading everything.
         done: how many of them an earlier session has answered.
         endpoints: their names, in the order of the chain.
+        cascade: the chain is one, so that each of them is dearer than the one before.
     """
 
     total: int | None
@@ -62,6 +65,7 @@ class RunStarted(Struct, frozen=True):
     concurrency: int
     done: int = 0
     endpoints: Sequence[str] = ()
+    cascade: bool = False
 
 
 class RunEnded(Struct, frozen=True):
@@ -241,6 +245,34 @@ class Reasked(Struct, frozen=True):
     problem: str
 
 
+class Sufficed(Struct, frozen=True):
+    """A cheaper model's answer will do.
+
+    Args:
+        cost: US dollars that it has cost now, None when unknown.
+        saved: US dollars that the dearest model would have cost beyond that, None when unknown.
+    """
+
+    endpoint: str
+    cost: Decimal | None
+    saved: Decimal | None
+
+
+class Escalated(Struct, frozen=True):
+    """A cheaper model's answer will not do: a dearer one is asked.
+
+    Args:
+        endpoint, to: who has answered, and who is asked.
+        reason: "votes", "confidence", "evidence", or the type of the error that the row would have ended with.
+        cost: US dollars that the first has cost now, None when unknown.
+    """
+
+    endpoint: str
+    to: str
+    reason: str
+    cost: Decimal | None
+
+
 class RowSettled(Struct, frozen=True):
     """A row ended, in the results or in the errors."""
 
@@ -281,6 +313,8 @@ Event = (
     | HedgeSent
     | HedgeEnded
     | Reasked
+    | Sufficed
+    | Escalated
     | RowSettled
     | RowsSettled
     | RowsSkipped

@@ -38,6 +38,7 @@ from llmx.planning import Plan, open_rows
 from llmx.records import Sink, is_stream, open_sink
 from llmx.remarks import notes, tell, warnings
 from llmx.report.summary import Figures
+from llmx.reviewing import review
 from llmx.settings import Settings
 from llmx.state import NoState, Retried, State, open_state
 from llmx.survey import Survey, survey
@@ -54,8 +55,8 @@ __all__ = ["PRECEDENCE", "Report", "execute", "first_request"]
 async def first_request(plan: Plan, talk: Talk) -> dict[str, Any] | None:
     """The body of the first row's request, None when there is no readable row. Calls nobody."""
     env = keyless(plan.settings, plan.env)
-    async with connected(plan.settings, plan.schema, env, talk, Stop()) as endpoints:
-        prepare = preparer(endpoints[0], plan.prompt, plan.schema, plan.presenter)
+    async with connected(plan.settings, plan.asked, env, talk, Stop()) as endpoints:
+        prepare = preparer(endpoints[0], plan.prompt, plan.asked, plan.presenter)
         for row in plan.source:
             if isinstance(row, Record):
                 with suppress(RowError):  # a run has it among the errors and goes on
@@ -76,6 +77,7 @@ class Report(Struct, frozen=True):
         lost: answers that arrived and could not be kept.
         manifest: what is noted of the run, earlier sessions included; None when nothing is kept.
         run: the name it goes by in `llmx runs` and `llmx retry`, as seen from its folder.
+        reviewed: rows that a person should look at, None where nobody wants to know.
     """
 
     figures: Figures
@@ -87,6 +89,7 @@ class Report(Struct, frozen=True):
     lost: int = 0
     manifest: Manifest | None = None
     run: str = ""
+    reviewed: int | None = None
 
 
 async def execute(
@@ -117,7 +120,7 @@ async def execute(
         await state.catch_up(stop, talk.say)
         async with engine(
             plan.settings,
-            plan.schema,
+            plan.asked,
             plan.prompt,
             plan.env,
             clock=clock,
@@ -129,9 +132,10 @@ async def execute(
             past=state.past,
             spent=state.spent,
             note=state.outstanding,
+            enough=plan.enough,
         ) as parts:
             done = await _introduce(plan, parts, state, talk, stop, retried)
-            figures(RunStarted(plan.source.total(), parts.label, parts.concurrency, done, parts.names))
+            figures(_started(plan, parts, done))
             plan, outputs = await _begun(plan, state, stop)
             if outputs.written:
                 parts.observer(RowsSkipped(outputs.written))
@@ -145,7 +149,21 @@ async def execute(
         _end(plan, state, figures, outputs, stop, complete=complete)
     for warning in warnings(plan, state, outputs):
         talk.say(f"warning: {warning}")
-    return _report(plan, state, stop, figures, outputs)
+    report = _report(plan, state, stop, figures, outputs)
+    return await _reviewed(plan, report) if complete and stop.reason is None else report
+
+
+async def _reviewed(plan: Plan, report: Report) -> Report:
+    """The report of a run whose rows have been looked through for those that a person should see."""
+    if plan.settings.review is None:
+        return report
+    looking = partial(review, plan.settings, plan.env, errors=report.errors_path, enough=plan.enough)
+    return replace(report, reviewed=await asyncio.wrap_future(in_thread(looking)))
+
+
+def _started(plan: Plan, parts: Engine, done: int) -> RunStarted:
+    cascade = bool(plan.settings.cascade)
+    return RunStarted(plan.source.total(), parts.label, parts.concurrency, done, parts.names, cascade=cascade)
 
 
 def _end(

@@ -27,7 +27,7 @@ from llmx.layers.fit import fitting
 from llmx.layers.gate import Gate, admitted
 from llmx.layers.health import Health
 from llmx.layers.hedge import Hedges, hedged
-from llmx.layers.journal import Answers, asked_anew, journalled
+from llmx.layers.journal import Answers, journalled
 from llmx.layers.meter import metered
 from llmx.layers.pacing import Pacing
 from llmx.layers.retry import RetryPolicy, retried
@@ -40,7 +40,7 @@ from llmx.schemas import Schema
 from llmx.settings import Settings
 from llmx.share import ALONE, Share
 from llmx.spending import counts_money
-from llmx.types import Layer, Request
+from llmx.types import Judgement, Layer, Request
 
 __all__ = ["ADAPTIVE", "CONCURRENCY", "Parts", "Traffic", "lane", "names_of", "traffic", "worst"]
 
@@ -61,6 +61,7 @@ class Parts(Struct, frozen=True):
         past: another run's journal, whose answers may be of use.
         spending: the run's budgets.
         share: of the limits, what this process keeps to.
+        judge: finds out how far answers can be trusted, where somebody wants to know.
     """
 
     settings: Settings
@@ -74,6 +75,7 @@ class Parts(Struct, frozen=True):
     observer: Observer
     hedges: Hedges
     share: Share = ALONE
+    judge: Judgement | None = None
 
 
 class Traffic(Struct, frozen=True):
@@ -133,14 +135,14 @@ def _outer(endpoint: Endpoint, parts: Parts) -> list[Layer]:
     """From the cache to the journal: what costs nothing."""
     settings, schema = parts.settings, parts.schema
     return [
-        cached(parts.cache, schema.parse),
-        *([] if settings.offline else [asked_anew()]),
+        cached(parts.cache, schema.parse, parts.judge),
         validated(
             endpoint.codec,
             reasks=settings.reasks,
             rekey=rekeyed(schema.fingerprint),
             observer=parts.observer,
             replayed=not isinstance(parts.journal, NoJournal),
+            judge=parts.judge,
         ),
         journalled(parts.journal, past=parts.past, offline=settings.offline),
     ]
@@ -231,13 +233,14 @@ def _as_it_is(request: Request) -> Request:
 
 def _addressed(endpoint: Endpoint, schema: Schema) -> Callable[[Request], Request]:
     """A function that makes a request in an endpoint's format of one in another's."""
-    digest_of = fingerprinter(endpoint.id, schema.fingerprint)
+    digest_of, rekey = fingerprinter(endpoint.id, schema.fingerprint), rekeyed(schema.fingerprint)
 
     def address(request: Request) -> Request:
         body = endpoint.codec.prepare(request.messages)
-        return replace(
+        addressed = replace(
             request, endpoint=endpoint.id, model=endpoint.model, body=body, fingerprint=digest_of(body)
         )
+        return rekey(addressed) if request.sample else addressed
 
     return address
 

@@ -49,7 +49,7 @@ def check_outputs(settings: Settings, env: Environment) -> None:
     check_output(settings.output, settings.inputs, env=env, format=settings.output_format)
     _check_failed_rows(settings, env)
     _check_apart(settings, env)
-    beside = {"--summary": settings.summary}
+    beside = {"--summary": settings.summary, "--review": settings.review}
     if (errors := errors_path(settings.output, settings.errors, env)) is not None:
         beside["--errors"] = os.path.relpath(errors, env.cwd)
     taken = {env.cwd / settings.output}
@@ -57,14 +57,23 @@ def check_outputs(settings: Settings, env: Environment) -> None:
         if name is not None:
             _check_beside(option, name, settings.inputs, taken, env)
             taken.add(env.cwd / name)
-    if settings.errors is not None and _suffix(Path(settings.errors)) not in JSONL:
-        stem = Path(settings.errors).with_suffix(".jsonl")
-        raise UsageError(f"--errors {settings.errors!r}: failed rows are JSON Lines", hint=f"--errors {stem}")
+    for option, name, rows in (
+        ("--errors", settings.errors, "failed rows"),
+        ("--review", settings.review, "rows to review"),
+    ):
+        if name is not None and _suffix(Path(name)) not in JSONL:
+            stem = Path(name).with_suffix(".jsonl")
+            raise UsageError(f"{option} {name!r}: {rows} are JSON Lines", hint=f"{option} {stem}")
 
 
 def _check_apart(settings: Settings, env: Environment) -> None:
     """Refuse outputs in the folders where runs are kept: a journal could be overwritten."""
-    named = {"-o": settings.output, "--errors": settings.errors, "--summary": settings.summary}
+    named = {
+        "-o": settings.output,
+        "--errors": settings.errors,
+        "--summary": settings.summary,
+        "--review": settings.review,
+    }
     for option, name in named.items():
         if name is not None and name != "-" and _is_kept_there(env.cwd / name, settings, env):
             problem = f"{option}: {name!r} is in a folder where runs are kept"

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct
 from pydantic import ValidationError
 
+from llmx.demands import check_demands, enough, exemplary, wrapped
 from llmx.environment import Environment, is_file
 from llmx.errors import InvalidAnswer, UsageError
 from llmx.layers.validate import describe
@@ -18,6 +19,7 @@ from llmx.outputs import check_outputs
 from llmx.presenting import FlatRows, Presenter
 from llmx.prompts import Example, Prompt, Selection, default_system
 from llmx.records import RecordSource, Shape, open_source, to_json
+from llmx.reviewing import check_review
 from llmx.schemas import Schema, list_fields, load_schema, schema_of, written_fields
 from llmx.schemas.keywords import property_schemas
 from llmx.settings import Settings
@@ -36,7 +38,12 @@ __all__ = [
 
 
 class Plan(Struct, frozen=True):
-    """A run that has passed every check that needs no provider."""
+    """A run that has passed every check that needs no provider.
+
+    Args:
+        wrapped: the schema of an answer around the user's own, None where there is no more to it.
+        enough: the confidence from which on a cheaper model's answer will do, None where none was given.
+    """
 
     settings: Settings
     env: Environment
@@ -46,6 +53,13 @@ class Plan(Struct, frozen=True):
     shape: Shape
     shown: list[str]
     template: str | None = None
+    wrapped: Schema | None = None
+    enough: float | None = None
+
+    @property
+    def asked(self) -> Schema:
+        """What the model is asked for: the user's schema, or one around it."""
+        return self.schema if self.wrapped is None else self.wrapped
 
     @property
     def announcement(self) -> str:
@@ -94,17 +108,30 @@ def plan(settings: Settings, env: Environment) -> Plan:
     Raises:
         UsageError: input, schema, columns, prompt or output are wrong.
     """
+    check_demands(settings)
     schema = resolve_schema(settings, env)
     if not settings.model:
         raise no_model(env)
     check_outputs(settings, env)
+    check_review(settings, env)
     source = open_rows(settings, env)
     columns = source.columns
     shape = _make_shape(settings, schema, columns)
     shown = selection(settings).check(columns)
     prompt = make_prompt(settings, schema, columns, env)
     template = _template(settings.prompt, env)
-    return Plan(settings, env, schema, source, prompt, shape, shown, template)
+    return Plan(
+        settings,
+        env,
+        schema,
+        source,
+        prompt,
+        shape,
+        shown,
+        template,
+        wrapped(settings, schema),
+        enough(settings, env),
+    )
 
 
 def open_rows(settings: Settings, env: Environment) -> RecordSource:
@@ -141,7 +168,13 @@ def _make_shape(settings: Settings, schema: Schema, columns: Sequence[str]) -> S
     """The shape of output rows, checked against the columns and fields there are."""
     keep: Any = settings.keep[0] if settings.keep in (["all"], ["none"]) else settings.keep
     shape = Shape(
-        keep=keep, prefix=settings.prefix, into=settings.into, explode=settings.explode, meta=settings.meta
+        keep=keep,
+        prefix=settings.prefix,
+        into=settings.into,
+        explode=settings.explode,
+        meta=settings.meta,
+        evidence=settings.evidence,
+        confidence=settings.votes > 1 or settings.logprobs,
     )
     shape.check(columns, schema.fields, list_fields(schema))
     return shape
@@ -159,12 +192,13 @@ def make_prompt(settings: Settings, schema: Schema, columns: Sequence[str], env:
     system = _text(settings.system, "--system", env)
     if system is None:
         system = default_system(schema.description, described, fenced=settings.prompt is None)
+    examples = _examples(settings.examples, schema, env) if settings.examples else []
     return Prompt(
         system=system,
         selection=selection(settings),
         columns=columns,
         template=_template(settings.prompt, env),
-        examples=_examples(settings.examples, schema, env) if settings.examples else [],
+        examples=exemplary(settings, schema, examples),
     )
 
 

@@ -13,10 +13,15 @@ from msgspec.structs import replace
 
 from llmx.errors import RowError
 from llmx.records import Shape
+from llmx.records.shape import CONFIDENCE, EVIDENCE
 from llmx.schemas import Schema
-from llmx.types import Outcome, Record
+from llmx.types import Outcome, Quality, Quote, Record
 
 __all__ = ["FlatRows", "NoRows", "Presenter"]
+
+Path = tuple[str | int, ...]
+
+CONFIDENCE_DIGITS = 6
 
 
 class Presenter(Protocol):
@@ -60,10 +65,38 @@ class FlatRows:
         try:
             extracted = self._schema.dump(outcome.value)
             meta = _provenance(outcome) if self._shape.meta else None
-            rows = self._shape.rows(outcome.record.data, extracted, meta)
+            known = {} if outcome.quality is None else self._known(outcome.value, outcome.quality)
+            rows = self._shape.rows(outcome.record.data, extracted, meta, known)
         except RowError as error:
             return replace(outcome, value=None, error=error, raw=error.raw)
         return outcome.presented(rows)
+
+    def _known(self, value: Any, quality: Quality) -> dict[str, dict[Path, Any]]:
+        """What is asked for of an answer's quality, by column and by the values' paths in the output."""
+        from llmx.quality.leaves import written_paths
+
+        known: dict[str, Mapping[Path, Any]] = {}
+        if self._shape.evidence:
+            known[EVIDENCE] = {path: _as_cell(quote) for path, quote in (quality.evidence or {}).items()}
+        if self._shape.confidence:
+            sure = quality.confidence or {}
+            known[CONFIDENCE] = {path: round(share, CONFIDENCE_DIGITS) for path, share in sure.items()}
+        return {
+            column: {written_paths(value, path): about for path, about in values.items()}
+            for column, values in known.items()
+        }
+
+
+def _as_cell(quote: Quote | None) -> dict[str, Any] | None:
+    if quote is None:
+        return None
+    return {
+        "quote": quote.text,
+        "column": quote.column,
+        "start": quote.start,
+        "end": quote.end,
+        "match": quote.match,
+    }
 
 
 class NoRows:

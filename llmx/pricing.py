@@ -7,7 +7,8 @@ Nothing here touches the network: the package's updater is never started.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -21,7 +22,16 @@ if TYPE_CHECKING:
     from genai_prices.types import Provider as PriceList
     from genai_prices.types import TieredPrices
 
-__all__ = ["ModelInfo", "context_window", "known_models", "likely_provider", "price"]
+__all__ = [
+    "ModelInfo",
+    "PriceSource",
+    "batch_price",
+    "context_window",
+    "known_models",
+    "likely_provider",
+    "price",
+    "price_source",
+]
 
 
 class ModelInfo(Struct, frozen=True):
@@ -56,11 +66,29 @@ def price(model: str, provider: str | None, base_url: str | None, usage: Usage) 
         provider: the id of a price list, e.g. "openai", "x-ai"; None when there is none.
         base_url: where the call went; a server that is not the provider's has no price.
     """
-    if (found := _find(model, provider, base_url)) is None:
+    found = _find(model, provider, base_url)
+    return None if found is None else _priced(*found, usage)
+
+
+def batch_price(model: str, provider: str | None, base_url: str | None, usage: Usage) -> Decimal | None:
+    """The same of a call in the provider's batch lane; None when the list has no price of its own for that.
+
+    Args: as `price` has them.
+    """
+    found = _find(model, provider, base_url)
+    if found is None or not any(variant.when == _BATCH for variant in found[0].price_variants or ()):
         return None
+    return _priced(*found, usage, _BATCH)
+
+
+_BATCH: dict[str, str] = {"processing": "batch"}
+
+
+def _priced(
+    priced: PricedModel, prices: PriceList, usage: Usage, context: dict[str, str] | None = None
+) -> Decimal | None:
     from genai_prices import Usage as Counts
 
-    priced, prices = found
     counts = Counts(
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
@@ -68,10 +96,42 @@ def price(model: str, provider: str | None, base_url: str | None, usage: Usage) 
         cache_write_tokens=usage.cache_write_tokens,
     )
     try:
-        return priced.calc_price(counts, prices).total_price
+        return priced.calc_price(counts, prices, price_context=context).total_price
     except ValueError:
         # The list cannot price this mix of counts (a server that reports more cached than sent).
         return None
+
+
+class PriceSource(Struct, frozen=True):
+    """Where prices come from.
+
+    Args:
+        name, version: the package's.
+        dated: ISO 8601, the newest day by now from which a price in it holds; None where none says so.
+    """
+
+    name: str
+    version: str
+    dated: str | None
+
+
+def price_source() -> PriceSource:
+    """The lists that are installed. They have no date of their own: what they say last is dated tells how old they are."""
+    from genai_prices import __version__
+
+    today = datetime.now(tz=UTC).date()
+    days = {day for prices in _price_lists() for model in prices.models for day in _days(model)}
+    newest = max((day for day in days if day <= today), default=None)
+    return PriceSource("genai-prices", __version__, None if newest is None else newest.isoformat())
+
+
+def _days(model: PricedModel) -> Iterator[date]:
+    """The days from which prices of a model hold, as far as it says so."""
+    prices = model.prices if isinstance(model.prices, list) else []
+    for part in [*prices, *(model.price_variants or ())]:
+        start = getattr(part.constraint, "start_date", None)
+        if isinstance(start, date):
+            yield start
 
 
 def context_window(model: str, provider: str | None) -> int | None:

@@ -163,6 +163,12 @@ class Prompt:
         content, row = self._user(data)
         return Rendered([*self._prefix, {"role": "user", "content": content}], row)
 
+    def shown(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The columns of a row of which the model sees something."""
+        if self.used is None or self.row_is_shown:
+            return self._selection.of(data)
+        return {name: data[name] for name in self.used if name in data}
+
     def likeness(self, data: Mapping[str, Any]) -> int:
         """The same number, in this process, for rows whose messages are the same. Raises as `render`."""
         if self._template is None:
@@ -171,11 +177,11 @@ class Prompt:
 
     def _user(self, data: Mapping[str, Any]) -> tuple[str, str]:
         try:
-            return self._shown(data) if self._template is None else self._templated(data)
+            return self._as_json(data) if self._template is None else self._templated(data)
         except (TypeError, UnicodeEncodeError) as error:
             raise UnreadableRow(f"this row cannot be sent as JSON: {error}") from error
 
-    def _shown(self, data: Mapping[str, Any]) -> tuple[str, str]:
+    def _as_json(self, data: Mapping[str, Any]) -> tuple[str, str]:
         shown = self._selection.of(data)
         if not shown:
             there = ", ".join(map(str, data))

@@ -27,9 +27,11 @@ def dearest(endpoints: Sequence[Endpoint], tokens: int) -> Decimal:
 def hashes(plan: Plan, endpoints: Sequence[Endpoint]) -> dict[str, str]:
     """By name, a digest of each thing that all requests of a run share."""
     settings = plan.settings
-    params = [[endpoint.mode, settings.temperature, settings.spans] for endpoint in endpoints]
+    several = [settings.votes, settings.logprobs, plan.enough, bool(settings.cascade)]
+    beside = [] if several == [1, False, None, False] else several
+    params = [[endpoint.mode, settings.temperature, settings.spans, *beside] for endpoint in endpoints]
     return {
-        "schema": plan.schema.fingerprint,
+        "schema": plan.asked.fingerprint,
         "prompt": digest_of(plan.question),
         "model": _digest_of_chain([endpoint.model for endpoint in endpoints]),
         "server": _digest_of_chain([endpoint.id for endpoint in endpoints]),

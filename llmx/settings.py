@@ -37,6 +37,7 @@ __all__ = [
     "FORMATS",
     "DailyBudget",
     "EndpointTable",
+    "EstimateSettings",
     "MaxFailures",
     "Settings",
     "as_json",
@@ -288,6 +289,15 @@ class Settings(BaseModel):
     budget: Name | None = None
     budgets: dict[str, DailyBudget] = {}
 
+    evidence: bool = False
+    require_evidence: bool = False
+    votes: int = Field(default=1, ge=1, le=99)
+    logprobs: bool = False
+    cascade: Models = []
+    calibration: Path | None = None
+    min_confidence: float | None = Field(default=None, ge=0, le=1)
+    review: str | None = None
+
     dry_run: bool = False
     cache: Literal["exact", "off"] = "exact"
     cache_ttl: Seconds | None = 30 * 86400.0
@@ -297,6 +307,15 @@ class Settings(BaseModel):
     no_store: bool = False
     confirm_above: Decimal = Field(default=Decimal(5), ge=0)
     max_failures: Annotated[MaxFailures, BeforeValidator(_parse_max_failures)] = MaxFailures()
+
+    @model_validator(mode="after")
+    def _has_what_it_asks_for(self) -> Self:
+        """One option may bring another."""
+        if self.require_evidence:
+            object.__setattr__(self, "evidence", True)
+        if self.cascade:  # the models of the run, in the order of their price
+            object.__setattr__(self, "model", self.cascade)
+        return self
 
     def table(self, spec: str) -> EndpointTable:
         """What `-m SPEC` means: the config file's endpoint of that name, or a model."""
@@ -318,6 +337,16 @@ class Settings(BaseModel):
             return cls(**given)
         except ValidationError as error:
             raise _usage_error(error, said or {}) from error
+
+
+class EstimateSettings(Settings):
+    """Those of `llmx estimate`: what a run would be given, and
+
+    Args:
+        probe: rows that each model is really asked about, None for none.
+    """
+
+    probe: int | None = Field(default=None, ge=1, le=1_000)
 
 
 def as_options(settings: Settings) -> dict[str, Any]:

@@ -123,6 +123,7 @@ def _succeeded(row: Record, request: Request, completion: Completion, seconds: f
         endpoint=request.tally.endpoint,
         attempts=request.tally.attempts,
         seconds=seconds,
+        quality=completion.quality,
     )
 
 

@@ -98,12 +98,12 @@ class Survey(Struct, frozen=True):
 
 
 async def survey(
-    plan: Plan, state: State, questions: Callable[[Record], list[str]], cache: Cache, stop: Stop
+    plan: Plan, state: State, questions: Callable[[Record], list[list[str]]], cache: Cache, stop: Stop
 ) -> Survey | None:
     """Compare a run with what its folder holds; None when that is nothing.
 
     Args:
-        questions: the fingerprints under which an answer to a row may be stored; RowError where there is no question.
+        questions: as in `Engine`; RowError where there is no question.
 
     Raises:
         Stopped: the run was stopped while the input was read.
@@ -134,7 +134,9 @@ async def survey(
 class _Count:
     """Rows counted by what is stored of them."""
 
-    def __init__(self, journal: Journal, cache: Cache, questions: Callable[[Record], list[str]]) -> None:
+    def __init__(
+        self, journal: Journal, cache: Cache, questions: Callable[[Record], list[list[str]]]
+    ) -> None:
         self._journal = journal
         self._cache = cache
         self._questions = questions
@@ -176,12 +178,16 @@ class _Count:
             digests = self._questions(row)
         except RowError:
             return  # it fails before anybody is asked
-        if any(self._cache.get(digest) is not None for digest in digests):
+        missing = [some for some in digests if not self._is_cached(some)]
+        if not missing:
             return
-        answered = any(self._journal.holds(digest) for digest in digests)
+        answered = all(any(map(self._journal.holds, some)) for some in missing)
         self.edited += known is not None and row.key is not None and not answered
         if not answered or (known is not None and known.failed and self._finished):
-            self._asked.add(digests[0])
+            self._asked.add(digests[0][0])
+
+    def _is_cached(self, digests: list[str]) -> bool:
+        return any(self._cache.get(digest) is not None for digest in digests)
 
     def survey(self, changed: list[str], total: int | None, *, everything: bool) -> Survey:
         total = self.rows if self.whole else total or self.rows

@@ -23,12 +23,15 @@ __all__ = [
     "Completion",
     "Finish",
     "Handler",
+    "Judgement",
     "Layer",
     "LimitKind",
     "LimitState",
     "Listener",
     "Outcome",
     "Provider",
+    "Quality",
+    "Quote",
     "Record",
     "Request",
     "Source",
@@ -198,11 +201,59 @@ class Tally(Struct):
     others: frozenset[str] = frozenset()
     endpoint: str = ""
 
+    def add(self, part: Tally) -> None:
+        """Count what a part of the row's asking has cost: a vote, or a step of a cascade."""
+        self.attempts += part.attempts
+        self.usage += part.usage
+        self.outdated += part.outdated
+        self.replayed |= part.replayed
+        self.endpoint = part.endpoint or self.endpoint
+
 
 def _shown(struct: Struct, *, hidden: Sequence[str]) -> str:
     """The `repr` of a struct without some of its fields."""
     shown = (f"{name}={getattr(struct, name)!r}" for name in struct.__struct_fields__ if name not in hidden)
     return f"{type(struct).__name__}({', '.join(shown)})"
+
+
+class Quote(Struct, frozen=True):
+    """Words of a row that a value rests on.
+
+    Args:
+        text: the words as the model quoted them, or the value itself where it quoted none and the row holds it.
+        column: where they are.
+        start, end: offsets in the column's text, in code points; `end` is behind the last one.
+        match: how far they are the same: "exact", "normalized" (case, blanks, Unicode form) or "fuzzy".
+    """
+
+    text: str
+    column: str
+    start: int
+    end: int
+    match: str
+
+
+class Quality(Struct, frozen=True):
+    """What is known of how far an answer's values can be trusted, by their paths in the answer.
+
+    Args:
+        evidence: of each value that is not null, None where the row does not hold what it was said to rest on. None as a
+            whole where nobody has asked for evidence.
+        confidence: from 0 to 1, of each value and of each list of values. None as a whole where nothing is known.
+    """
+
+    evidence: Mapping[tuple[str | int, ...], Quote | None] | None = None
+    confidence: Mapping[tuple[str | int, ...], float] | None = None
+
+    @property
+    def least(self) -> float | None:
+        """The confidence of the value that is the least certain, None when nothing is known."""
+        return min(self.confidence.values(), default=None) if self.confidence else None
+
+    @property
+    def unsupported(self) -> int:
+        """How many values have no words in the row that they rest on."""
+        return sum(1 for quote in (self.evidence or {}).values() if quote is None)
 
 
 class Request(Struct, frozen=True):
@@ -221,6 +272,7 @@ class Request(Struct, frozen=True):
         anew: answers of an earlier, finished run are not to be used: they have been found wanting.
         stored: only a stored answer will do: nobody is to be asked.
         messages: what the body was made of, for other endpoints, which speak another format.
+        data: the row's columns.
         tally: where the row's spending is added up; no part of the request's identity.
     """
 
@@ -234,6 +286,7 @@ class Request(Struct, frozen=True):
     anew: bool = False
     stored: bool = False
     messages: Sequence[Any] = ()
+    data: Mapping[str, Any] = {}
     tally: Tally = field(default_factory=Tally)
 
     def __eq__(self, other: object) -> bool:
@@ -261,6 +314,7 @@ class Completion(Struct, frozen=True):
         body: the provider's whole response as parsed JSON, {} for an answer out of the cache.
         source: where the answer came from.
         value: the validated object, set by the `validated` layer and by the cache; None before.
+        quality: what is known of how far it can be trusted.
     """
 
     text: str
@@ -270,13 +324,16 @@ class Completion(Struct, frozen=True):
     body: Mapping[str, Any] = field(default_factory=dict)
     source: Source = "model"
     value: Any = None
+    quality: Quality | None = None
 
     def __repr__(self) -> str:
         return _shown(self, hidden=("body",))
 
-    def valued(self, value: Any) -> Completion:
+    def valued(self, value: Any, quality: Quality | None = None) -> Completion:
         """The same answer with its validated object."""
-        return Completion(self.text, self.usage, self.model, self.finish, self.body, self.source, value)
+        return Completion(
+            self.text, self.usage, self.model, self.finish, self.body, self.source, value, quality
+        )
 
 
 class Outcome(Struct, frozen=True):
@@ -291,6 +348,7 @@ class Outcome(Struct, frozen=True):
         raw: the last answer's text where the row failed and there was one.
         attempts: calls made for this row now; 0 for cached, replayed and coalesced ones.
         seconds: from when a worker took the row until it was settled.
+        quality: what is known of how far the value can be trusted.
     """
 
     record: Record | Unreadable
@@ -305,6 +363,7 @@ class Outcome(Struct, frozen=True):
     raw: str | None = None
     attempts: int = 0
     seconds: float = 0.0
+    quality: Quality | None = None
 
     def presented(self, rows: Sequence[Mapping[str, Any]]) -> Outcome:
         """The same with its output rows."""
@@ -321,6 +380,7 @@ class Outcome(Struct, frozen=True):
             self.raw,
             self.attempts,
             self.seconds,
+            self.quality,
         )
 
     @property
@@ -339,6 +399,9 @@ class Outcome(Struct, frozen=True):
         parts = [self.usage.cost, *self.replayed]
         return None if None in parts else sum((part for part in parts if part is not None), Decimal(0))
 
+
+Judgement = Callable[[Request, Completion], Completion]
+"""What is made of a valid answer beyond its value. Raises ValueError: it is refused."""
 
 Handler = Callable[[Request], Awaitable[Completion]]
 Layer = Callable[[Handler], Handler]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+from datetime import date
 from decimal import Decimal
+from importlib.metadata import version
 
 import pytest
 
-from llmx.pricing import context_window, known_models, likely_provider, price
+from llmx.pricing import batch_price, context_window, known_models, likely_provider, price, price_source
 from llmx.types import Usage
 
 
@@ -74,3 +76,19 @@ def test_prices_never_touch_the_network(monkeypatch):
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     assert None is not price("gpt-4o", "openai", None, Usage(10, 10))
+
+
+def test_the_batch_lane_has_prices_of_its_own():
+    """Half of the others, where the list has any; None for models and servers without."""
+    used = Usage(1_000_000, 1_000_000)
+    assert batch_price("gpt-5-mini", "openai", None, used) == price("gpt-5-mini", "openai", None, used) / 2
+    assert batch_price("deepseek-chat", "deepseek", None, used) is None
+    assert batch_price("nope", "openai", None, used) is None
+    assert batch_price("gpt-5-mini", "openai", "http://127.0.0.1:8000/v1", used) is None
+
+
+def test_where_prices_come_from():
+    """The package's version, and the newest day by now from which a price of it holds."""
+    source = price_source()
+    assert (source.name, source.version) == ("genai-prices", version("genai-prices"))
+    assert "2026-01-01" < str(source.dated) <= date.today().isoformat()

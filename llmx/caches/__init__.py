@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
@@ -12,10 +12,17 @@ __all__ = ["Cache", "CachedAnswer", "NoCache"]
 
 
 class CachedAnswer(Struct, frozen=True):
-    """A valid answer: its JSON text, and the model that gave it."""
+    """A valid answer.
+
+    Args:
+        text: its JSON text.
+        model: the model that gave it.
+        confidence: as in `Quality`, where the response has told it.
+    """
 
     text: str
     model: str
+    confidence: Mapping[tuple[str | int, ...], float] | None = None
 
 
 class Cache(Protocol):

@@ -155,7 +155,7 @@ class ExactCache:
         if self._broken:
             return
         try:
-            text = orjson.dumps({"text": answer.text, "model": answer.model}).decode()
+            text = _text_of(answer)
         except TypeError:
             return  # a lone surrogate, which no file of ours can hold
         self._answers.put(fingerprint, text)
@@ -210,13 +210,23 @@ class ExactCache:
         self._cache.close()
 
 
+def _text_of(answer: CachedAnswer) -> str:
+    """An answer as it is stored. Raises TypeError: it holds a lone surrogate."""
+    fields: dict[str, Any] = {"text": answer.text, "model": answer.model}
+    if answer.confidence is not None:
+        fields["confidence"] = list(answer.confidence.items())
+    return orjson.dumps(fields).decode()
+
+
 def answer_of(text: str) -> CachedAnswer:
     """What a value of ours holds. Raises ValueError, KeyError or TypeError: it is none."""
     fields = orjson.loads(text)
-    answer = CachedAnswer(text=fields["text"], model=fields["model"])
+    answer = CachedAnswer(fields["text"], fields["model"])
     if not (isinstance(answer.text, str) and isinstance(answer.model, str)):
         raise TypeError("a cached answer that is not text")
-    return answer
+    if (sure := fields.get("confidence")) is None:
+        return answer
+    return CachedAnswer(answer.text, answer.model, {tuple(path): float(share) for path, share in sure})
 
 
 def _open(folder: Path, warn: Callable[[str], None]) -> tuple[Any, sqlite3.Connection]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from llmx.environment import Environment
@@ -38,10 +38,8 @@ def _tell(planned: Plan, report: Report, terminal: Terminal, argv: Sequence[str]
         terminal.say("0 rows: nothing to do")
     if manifest is not None and manifest.sessions > 1 and manifest.ended is not None:
         terminal.say(f"all {manifest.sessions} sessions: {spent_as_line(manifest)}")
-    if (failed := _failed_rows(report)) is not None:
-        terminal.say(f"failed rows: {failed}")
-    elif figures.failed and planned.settings.no_store:
-        terminal.say("failed rows are not kept (--no-store); --errors PATH keeps them")
+    for line in _places(planned, report):
+        terminal.say(line)
     if report.reasons:
         _tell_reasons(report, planned, terminal, argv)
     elif figures.failed and report.exit_code == 0:
@@ -91,6 +89,17 @@ def _tell_reasons(report: Report, planned: Plan, terminal: Terminal, argv: Seque
         terminal.say(f"resume: {shlex.join(['llmx', *_resuming(argv)])}")
 
 
+def _places(planned: Plan, report: Report) -> Iterator[str]:
+    """Where there are rows that somebody should see."""
+    if (failed := _failed_rows(report)) is not None:
+        yield f"failed rows: {failed}"
+    elif report.figures.failed and planned.settings.no_store:
+        yield "failed rows are not kept (--no-store); --errors PATH keeps them"
+    if report.reviewed is not None:
+        place = f", in {planned.settings.review}" if report.reviewed else ""
+        yield f"to review: {plural(report.reviewed, 'row')}{place}"
+
+
 def _resuming(argv: Sequence[str]) -> list[str]:
     """The same command, but for what would start it over."""
     return [word for word in argv if word != "--fresh"]
@@ -117,6 +126,7 @@ def _write_summary(planned: Plan, report: Report) -> None:
         "output": planned.settings.output,
         "written": report.written,
         "errors_file": _failed_rows(report),
+        **({} if report.reviewed is None else {"to_review": report.reviewed}),
         "all_sessions": None if report.manifest is None else spent_as_json(report.manifest),
     }
     try:

@@ -272,6 +272,67 @@ def extract(
             help="Ask before a changed run, on a terminal, when it is to cost more. [5]",
         ),
     ] = None,
+    evidence: Annotated[
+        bool | None,
+        option(
+            "--evidence/--no-evidence",
+            help="The model quotes the words that each value rests on; adds _evidence, with their places in the row.",
+        ),
+    ] = None,
+    require_evidence: Annotated[
+        bool | None,
+        option(
+            "--require-evidence/--no-require-evidence",
+            help="The same, and values whose words are not in the row are refused and asked again.",
+        ),
+    ] = None,
+    votes: Annotated[
+        Text,
+        option(
+            "--votes",
+            metavar="N",
+            help="Ask N times about each row; each field is what most answers say; adds _confidence. [1]",
+        ),
+    ] = None,
+    logprobs: Annotated[
+        bool | None,
+        option(
+            "--logprobs/--no-logprobs",
+            help="Ask how likely the model found what it wrote (OpenAI-compatible servers); adds _confidence.",
+        ),
+    ] = None,
+    cascade: Annotated[
+        Text,
+        option(
+            "--cascade",
+            metavar="CHEAP,STRONG",
+            help="In place of -m: the strong model is asked only where the cheap one's answer will not do.",
+        ),
+    ] = None,
+    calibration: Annotated[
+        Text,
+        option(
+            "--calibration",
+            metavar="FILE",
+            help="By `llmx calibrate`: how sure an answer must be for --cascade and --review.",
+        ),
+    ] = None,
+    min_confidence: Annotated[
+        Text,
+        option(
+            "--min-confidence",
+            metavar="X",
+            help="The same as a number from 0 to 1. [with --votes: all agree]",
+        ),
+    ] = None,
+    review: Annotated[
+        Text,
+        option(
+            "--review",
+            metavar="FILE",
+            help="The rows that a person should look at: failed, without evidence, or not sure enough.",
+        ),
+    ] = None,
     max_failures: Annotated[
         Text,
         option("--max-failures", metavar="N|P%", help="Failed rows up to which the exit code is 0. [0]"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import stat
@@ -17,10 +16,9 @@ from llmx.cli.conclusion import conclude
 from llmx.clock import SystemClock
 from llmx.environment import Environment
 from llmx.errors import Interrupted, UsageError
-from llmx.job import Report, execute, first_request
+from llmx.job import execute
 from llmx.layers.stop import Stop
 from llmx.planning import Plan, plan
-from llmx.records.terminal import visible
 from llmx.report.progress import Terminal
 from llmx.report.summary import Figures
 from llmx.settings import EndpointTable, Settings, parse_names
@@ -29,24 +27,38 @@ from llmx.text import nearest
 from llmx.workers.hiring import hired
 from llmx.workers.processes import Process
 
-__all__ = ["run_command", "run_settings"]
+__all__ = ["on_signals", "run_command", "run_settings", "settings_of", "terminal_of"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run_command(given: Mapping[str, Any], context: typer.Context) -> int:
     """Run the job that the options describe; returns its exit code."""
+    return run_settings(settings_of(given, context), context.obj, sys.argv[1:])
+
+
+def settings_of(
+    given: Mapping[str, Any], context: typer.Context, kind: type[Settings] = Settings
+) -> Settings:
+    """What the options, with what the config files say of them, come to.
+
+    Args:
+        kind: the settings that the command takes.
+
+    Raises:
+        UsageError: an option is wrong, or there is no input.
+    """
     env: Environment = context.obj
     _warn_of_unknown_variables(env, context)
     inputs = given.get("inputs") or ["-"]
     if "-" in inputs and env.stdin.closed:
-        raise UsageError("standard input is closed", hint="llmx extract FILE")
+        raise UsageError("standard input is closed", hint=f"llmx {context.info_name} FILE")
     if not given.get("inputs") and env.stdin.isatty():
         print(context.get_usage(), file=env.stderr)
-        raise UsageError("no INPUT, and standard input is a terminal", hint="llmx extract --help")
-    return run_settings(
-        Settings.of({**_named(given, env, context), "inputs": inputs}, said=_said(context)), env, sys.argv[1:]
-    )
+        raise UsageError(
+            "no INPUT, and standard input is a terminal", hint=f"llmx {context.info_name} --help"
+        )
+    return kind.of({**_named(given, env, context), "inputs": inputs}, said=_said(context))
 
 
 def _named(given: Mapping[str, Any], env: Environment, context: typer.Context) -> dict[str, Any]:
@@ -109,9 +121,11 @@ def run_settings(
     if env.stdout.closed and (settings.output == "-" or settings.dry_run):
         raise UsageError("standard output is closed", hint="-o FILE")
     planned = plan(settings, env)
-    terminal = _terminal(settings, env)
+    terminal = terminal_of(settings, env)
     if settings.dry_run:
-        return asyncio.run(_dry_run(planned, terminal))
+        from llmx.cli.planning import dry_run
+
+        return asyncio.run(dry_run(planned, terminal))
     with hired(planned) as workers:
         return asyncio.run(_run(planned, terminal, argv, retried, workers))
 
@@ -129,7 +143,7 @@ def _said(context: typer.Context) -> dict[str, str]:
     return found
 
 
-def _terminal(settings: Settings, env: Environment) -> Terminal:
+def terminal_of(settings: Settings, env: Environment) -> Terminal:
     """Standard error, and what else may write to the same terminal."""
     to_stdout = settings.output == "-"
     piped = to_stdout and _is_pipe(env)
@@ -153,28 +167,15 @@ def _is_pipe(env: Environment) -> bool:
 
 
 def _warn_of_unknown_variables(env: Environment, context: typer.Context) -> None:
-    known = {str(param.envvar) for param in context.command.params if getattr(param, "envvar", None)}
+    others = getattr(context.parent and context.parent.command, "commands", {})
+    commands = [context.command, *(others[name] for name in ("extract",) if name in others)]
+    params = [param for command in commands for param in command.params]
+    known = {str(param.envvar) for param in params if getattr(param, "envvar", None)}
     for name in sorted(env.variables):
         if name.startswith("LLMX_") and name not in known | {"LLMX_HOME"}:
             close = nearest(name, known)
             meant = f"; did you mean {close}?" if close else ""
             print(f"warning: {name} is set but no option reads it{meant}", file=env.stderr)
-
-
-async def _dry_run(planned: Plan, terminal: Terminal) -> int:
-    body = await first_request(planned, terminal)
-    if planned.doubt:
-        terminal.say(f"warning: {planned.doubt}")
-    terminal.say(planned.announcement)
-    if body is None:
-        terminal.say("no readable row in the input: nothing would be sent")
-        return 0
-    terminal.say("the first request, as it would be sent:")
-    text = json.dumps(body, indent=2, ensure_ascii=False)
-    text = visible(text) if planned.env.stdout.isatty() else text
-    planned.env.stdout.write(text.encode() + b"\n")
-    planned.env.stdout.flush()
-    return 0
 
 
 async def _run(
@@ -191,13 +192,13 @@ async def _run(
         planned, stop=stop, figures=figures, talk=terminal, clock=clock, retried=retried, workers=workers
     )
     task = asyncio.create_task(job)
-    _on_signals(task, stop, lambda: terminal.draining(figures))
+    on_signals(task, stop, lambda: terminal.draining(figures))
     report = await task
     conclude(planned, report, terminal, argv)
     return report.exit_code
 
 
-def _on_signals(task: asyncio.Task[Report], stop: Stop, say: Callable[[], None]) -> None:
+def on_signals(task: asyncio.Task[Any], stop: Stop, say: Callable[[], None]) -> None:
     """The first signal stops the run, which is said; the next one ends it at once."""
 
     def receive(number: int) -> None:

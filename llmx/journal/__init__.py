@@ -22,6 +22,8 @@ from llmx.journal.lock import Lock
 from llmx.journal.manifest import AtRisk, InputFile, Manifest, read_manifest, write_manifest
 from llmx.journal.prefix import Chain, Checkpoint, Prefix
 from llmx.journal.recent import NoJournal
+from llmx.journal.totals import Totals
+from llmx.journal.view import JournalView, first_lines
 
 __all__ = [
     "STATE",
@@ -32,12 +34,15 @@ __all__ = [
     "Found",
     "InputFile",
     "Journal",
+    "JournalView",
     "Known",
     "Lock",
     "Manifest",
     "NoJournal",
     "Prefix",
     "RunFolder",
+    "Totals",
+    "first_lines",
     "folders_in",
     "forget_old",
     "fresh_folder",

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain, count
 from pathlib import Path
 
 from msgspec import Struct
@@ -197,8 +198,11 @@ def runs_home(home: Path) -> Path:
 
 def fresh_folder(home: Path) -> RunFolder:
     """A new folder for a run of standard output; its name begins with the local time. Not made here."""
-    stamp = time.strftime(_STAMP)
-    return RunFolder(runs_home(home) / f"{stamp}-{os.getpid()}")
+    name = f"{time.strftime(_STAMP)}-{os.getpid()}"
+    names = chain(
+        [name], (f"{name}-{number}" for number in count(2))
+    )  # one process may begin several in a second
+    return RunFolder(next(path for path in map(runs_home(home).joinpath, names) if not path.exists()))
 
 
 def folders_in(parent: Path) -> Iterator[RunFolder]:

@@ -26,7 +26,17 @@ from llmx.journal.prefix import checkpoint_of, number, numbered
 from llmx.journal.tables import AnswerRow, RowRow, Tables, settled_last
 from llmx.journal.totals import Totals, totals_entry, totals_of
 
-__all__ = ["Index", "Known", "Place", "RowState", "Totals", "number", "settled_so_far"]
+__all__ = [
+    "Index",
+    "IndexState",
+    "Known",
+    "Place",
+    "RowState",
+    "Totals",
+    "number",
+    "read_state",
+    "settled_so_far",
+]
 
 COMMIT_EVERY, COMMIT_SECONDS = 10_000, 1.0
 """Answers and rows folded, and time, between two commits: as many are folded again after a crash. Their keys are digests,
@@ -108,11 +118,10 @@ class Index:
         text = self._tables.state()
         if text is None:
             return
-        state = decode(text.encode())
-        if state is None or state["journal"] != self.journal or state["version"] != VERSION:
+        state = read_state(text)
+        if state is None or state.journal != self.journal:
             raise ValueError("the index of another journal")
-        self.totals = totals_of(state["totals"])
-        self.covered = int(state["covered"])
+        self.totals, self.covered = state.totals, state.covered
 
     def begin_anew(self) -> None:
         """Forget everything."""
@@ -382,6 +391,31 @@ class Index:
         if self._behind is not None:
             self._behind.close()
         self._tables.close()
+
+
+class IndexState(Struct, frozen=True):
+    """What an index says of itself.
+
+    Args:
+        journal: the identity of the journal it belongs to.
+        covered: bytes of that which it knows.
+    """
+
+    journal: str
+    covered: int
+    totals: Totals
+
+
+def read_state(text: str) -> IndexState | None:
+    """The state that an index has written, None when it is of another version or damaged.
+
+    Raises:
+        KeyError, TypeError or ValueError: it is none of ours.
+    """
+    state = decode(text.encode())
+    if state is None or state["version"] != VERSION:
+        return None
+    return IndexState(state["journal"], int(state["covered"]), totals_of(state["totals"]))
 
 
 def settled_so_far(path: Path) -> tuple[int, int] | None:

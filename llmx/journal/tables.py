@@ -103,6 +103,13 @@ class Tables:
             self.db.close()
             raise
 
+    @classmethod
+    def looked_into(cls, path: Path) -> Tables:
+        """The tables of a file that is left as it is, though somebody may be writing it. Raises as the class does."""
+        tables = cls.__new__(cls)
+        tables.db = _open_to_read(path)
+        return tables
+
     def state(self) -> str | None:
         """The text that was written last, None in a new file. Raises KeyError: it is missing in one that is not."""
         found = dict(self.db.execute("SELECT name, value FROM meta"))
@@ -217,6 +224,22 @@ def _check(db: sqlite3.Connection) -> None:
     """Raise ValueError when a page is damaged: a query that came to it later would raise, or find too little."""
     if db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
         raise ValueError("a damaged index")
+
+
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    """Connect, and make no file. Raises ValueError where what stands there is not ours, and sqlite3.Error."""
+    # Beside a database in WAL mode SQLite makes files, unless it is told that nobody writes: where there is a WAL, its
+    # files are there; where there is none, nobody has written what is not in the database.
+    still = "" if path.with_name(path.name + "-wal").exists() else "&immutable=1"
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro{still}", uri=True, timeout=10)
+    try:
+        db.execute("PRAGMA trusted_schema=OFF")
+        if _definitions(db) != _own_definitions():
+            raise ValueError("it holds what is not ours")
+    except BaseException:
+        db.close()
+        raise
+    return db
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llmx.types import Usage
 
-__all__ = ["TokenEstimate"]
+__all__ = ["BYTES_PER_TOKEN", "TokenEstimate"]
 
 FADING = 0.98
 """What an answer counts for when the next one has come: half of the estimate is from the last 34."""

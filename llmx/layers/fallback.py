@@ -45,19 +45,26 @@ class Lane(Struct, frozen=True):
     gate: Gate
 
 
-def fallback(lanes: Sequence[Lane], *, spread: bool, asks: bool, observer: Observer) -> Handler:
+def fallback(
+    lanes: Sequence[Lane], *, spread: bool, asks: bool, observer: Observer, in_turn: bool = False
+) -> Handler:
     """A handler over all lanes.
 
     Args:
         lanes: at least one, in the order of the chain; their gates know each other.
         spread: every row goes to the lane with the most room, not to the first that takes it.
         asks: rows without a stored answer are asked about.
+        in_turn: the samples of a question go to the lanes in turn: each has another one as its first.
     """
     if len(lanes) == 1:
         return _alone(lanes[0])
-    chain = _Chain(lanes, spread, observer)
+    chains = [
+        _Chain([*lanes[first:], *lanes[:first]], spread and not in_turn, observer)
+        for first in range(len(lanes) if in_turn else 1)
+    ]
 
     async def call(request: Request) -> Completion:
+        chain = chains[request.sample % len(chains)]
         if (stored := await chain.stored(request)) is not None or not asks:
             return stored if stored is not None else await lanes[0].handler(request)
         return await chain.ask(request)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from llmx.errors import RowTooLong
 from llmx.types import Completion, Handler, Layer, Request
 
-__all__ = ["fitting"]
+__all__ = ["check_fit", "fitting"]
 
 BYTES_PER_TOKEN = 6.0
 """Above what tokenizers make of text on average (about 4.5 in English, less elsewhere): only what is surely too long is
@@ -30,13 +30,18 @@ def fitting(context: Callable[[], int | None]) -> Layer:
 
     def layer(handler: Handler) -> Handler:
         async def call(request: Request) -> Completion:
-            if len(request.row) > SHORT:
-                _check(request, context())
+            check_fit(request, context)
             return await handler(request)
 
         return call
 
     return layer
+
+
+def check_fit(request: Request, context: Callable[[], int | None]) -> None:
+    """Raise RowTooLong for a row that cannot fit. `context` is as `fitting` has it."""
+    if len(request.row) > SHORT:
+        _check(request, context())
 
 
 def _least(text: str) -> float:

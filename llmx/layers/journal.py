@@ -1,7 +1,8 @@
 """The run's journal as layers: an answer that was paid for is used, one that comes is written down first.
 
 `journalled` stands below validation, so that what does not fit is kept too, and above pacing and retries,
-which a replayed answer needs none of. `asked_anew` stands above validation.
+which a replayed answer needs none of. `asked_anew` stands outside of all that a row is asked: a row that has an answer
+by the votes or the model that are left needs no further one.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from llmx.errors import (
     TruncatedAnswer,
 )
 from llmx.events import Observer, Reasked
-from llmx.types import Completion, Handler, Layer, Request
+from llmx.types import Completion, Handler, Judgement, Layer, Request
 
 __all__ = ["Dialogue", "describe", "validated"]
 
@@ -55,6 +55,7 @@ def validated(
     rekey: Callable[[Request], Request],
     observer: Observer,
     replayed: bool = False,
+    judge: Judgement | None = None,
 ) -> Layer:
     """A layer that returns completions with their `value`, or raises a RowError that keeps the raw answer.
 
@@ -62,6 +63,7 @@ def validated(
         reasks: further requests after the first, in total, 0 or more.
         rekey: gives a changed request its own fingerprint.
         replayed: re-asks beyond the limit may be made as far as their answers are stored.
+        judge: finds out more about answers that fit; what it refuses is asked again like one that does not.
     """
 
     async def answer(handler: Handler, request: Request, before: _Unfit | None) -> Completion:
@@ -85,7 +87,7 @@ def validated(
             while True:
                 completion = await answer(handler, request, before)
                 try:
-                    return completion.valued(_value(dialogue, completion))
+                    return _read(dialogue, judge, request, completion)
                 except _Unfit as unfit:
                     # Those that were sent elsewhere before the row came here count, too.
                     left = request.tally.reasks + request.reask < reasks
@@ -133,6 +135,19 @@ def _verdict(error: RowError, before: _Unfit | None) -> RowError:
         return before.verdict  # it was our doubled limit that was refused
     error.raw = error.raw or before.verdict.raw
     return error
+
+
+def _read(
+    dialogue: Dialogue, judge: Judgement | None, request: Request, completion: Completion
+) -> Completion:
+    """The completion with its value. Raises _Unfit."""
+    valued = completion.valued(_value(dialogue, completion))
+    if judge is None:
+        return valued
+    try:
+        return judge(request, valued)
+    except ValueError as problem:
+        raise _Unfit(InvalidAnswer(describe(problem), raw=completion.text), problem) from None
 
 
 def _value(dialogue: Dialogue, completion: Completion) -> Any:

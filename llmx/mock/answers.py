@@ -54,7 +54,10 @@ def answered(call: Call, settings: MockSettings, gold: Gold | None = None) -> An
     text = to_json(value).decode()
     if _wants_fence(call):
         text = f"```json\n{text}\n```"
-    answer = _measured(call, settings, text, value, (prompt + generator.size) // 4)
+    beside = (
+        generator.size if call.schema is not None else 0
+    )  # one in the prompt's words is counted with these
+    answer = _measured(call, settings, text, value, (prompt + beside) // 4)
     return replace(answer, gold=known, tokens=_tokens(call, value, known))
 
 

@@ -1,6 +1,6 @@
 """What a request asks for, as its schema says it: the user's answer, or one with evidence around it.
 
-The extractor's `--evidence` asks for `{"answer": <the user's schema>, "evidence": [{"field", "quote"}]}`.
+The extractor's `--evidence` asks for `{"evidence": <the same shape, of texts>, "answer": <the user's schema>}`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ __all__ = ["Asked", "asked"]
 
 _DEFINITIONS = ("$defs", "definitions")
 _ANSWER, _EVIDENCE = "answer", "evidence"
-_QUOTED = frozenset({"field", "quote"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,13 +25,13 @@ class Asked:
     Args:
         schema: of the user's answer, with the definitions it refers to.
         fields: its top-level names.
-        evidence: the schema of one piece of evidence, where there is a list of them beside the answer.
+        evidence: whether quotes are asked for beside the answer, in its shape.
         fits: whether an answer is valid, None where every answer made of valid values is.
     """
 
     schema: Schema
     fields: frozenset[str]
-    evidence: Schema | None
+    evidence: bool
     fits: Callable[[Any], bool] | None
 
     def within(self, schema: Any) -> Schema:
@@ -47,8 +46,7 @@ def asked(schema: Schema) -> Asked:
         SchemaError: it is none.
     """
     try:
-        evidence = _evidence(schema)
-        if evidence is not None:
+        if evidence := _has_evidence(schema):
             answer = flatten(schema, schema)["properties"][_ANSWER]
             schema = {**flatten(schema, answer), **_definitions(schema)}
         return Asked(schema, frozenset(_names(schema, schema)), evidence, checker(schema))
@@ -60,16 +58,11 @@ def _definitions(schema: Schema) -> dict[str, Any]:
     return {word: schema[word] for word in _DEFINITIONS if word in schema}
 
 
-def _evidence(schema: Schema) -> Schema | None:
-    """Of one piece, self-contained; None where the schema asks for no evidence."""
+def _has_evidence(schema: Schema) -> bool:
     properties = flatten(schema, schema).get("properties", {})
-    if properties.keys() != {_ANSWER, _EVIDENCE}:
-        return None
-    pieces = flatten(schema, properties[_EVIDENCE])
-    piece = flatten(schema, pieces.get("items", {}))
-    if pieces.get("type") != "array" or not piece.get("properties", {}).keys() >= _QUOTED:
-        return None
-    return {**piece, **_definitions(schema)}
+    return properties.keys() == {_ANSWER, _EVIDENCE} and all(
+        flatten(schema, inner).get("type") == "object" for inner in properties.values()
+    )
 
 
 def _names(root: Schema, schema: Any) -> set[str]:

@@ -208,12 +208,18 @@ class _Answering:
         return False
 
     def _with_evidence(self, value: Any, right: Shaped) -> Any:
-        if self._form.asked.evidence is None:
+        if not self._form.asked.evidence:
             return value
         self._beliefs = {("answer", *steps): belief for steps, belief in self._beliefs.items()}
-        quotes = ((leaf.steps, quote(self._match.texts, _at(value, leaf.steps))) for leaf in right.leaves)
-        evidence = [{"field": dotted(steps), "quote": words} for steps, words in quotes if words is not None]
-        return {"answer": value, "evidence": evidence}
+        return {"evidence": self._quotes(value), "answer": value}
+
+    def _quotes(self, value: Any) -> Any:
+        """The row's words for each value, in its place; an empty text for what the row does not say."""
+        if isinstance(value, Mapping):
+            return {name: self._quotes(inner) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [self._quotes(inner) for inner in value]
+        return quote(self._match.texts, value) or ""
 
 
 def _gold_of(row: GoldRow, form: _Form) -> Any:

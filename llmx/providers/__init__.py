@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from llmx.providers.addresses import checked_address
 from llmx.providers.catalog import CATALOG, CatalogEntry, ModelName, parse_model, suggestions
-from llmx.providers.codec import Codec
+from llmx.providers.codec import Codec, modes_of
 from llmx.providers.endpoints import DEFAULT_CAP, Endpoint, Prices, connect, load_adapter
 from llmx.providers.forms import caps_in, size_of
 from llmx.providers.keys import has_key, with_keys
+from llmx.providers.modes import choose, reasons
 
 __all__ = [
     "CATALOG",
@@ -22,10 +23,13 @@ __all__ = [
     "Prices",
     "caps_in",
     "checked_address",
+    "choose",
     "connect",
     "has_key",
     "load_adapter",
+    "modes_of",
     "parse_model",
+    "reasons",
     "size_of",
     "suggestions",
     "with_keys",

@@ -118,6 +118,7 @@ class _Wanted(Struct, frozen=True):
     prices: Prices
     sdk: bool
     plans: Path | None
+    logprobs: bool
 
     @property
     def cap_is_ours(self) -> bool:
@@ -128,6 +129,8 @@ class _Wanted(Struct, frozen=True):
         """What every body holds beside messages and schema; `cap` is the name of the output limit."""
         limit = self.max_output_tokens if self.max_output_tokens is not None else default
         named: dict[str, Any] = {"model": self.model.name, cap: limit}
+        if self.logprobs:
+            named["logprobs"] = True
         return named if self.temperature is None else {**named, "temperature": self.temperature}
 
 
@@ -147,6 +150,7 @@ async def connect(
     prices: Prices | None = None,
     transport: TransportName = "auto",
     plans: Path | None = None,
+    logprobs: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> Endpoint:
     """An endpoint for a model; no call is made yet.
@@ -161,6 +165,7 @@ async def connect(
         key_file: NAME=KEY lines, for keys that are not in the environment.
         key_name: the variable that holds the key, in place of the provider's own.
         transport: "sdk" for the provider's SDK even where our own HTTP client would do.
+        logprobs: ask for the log-probabilities of what the model writes.
         plans: a folder for what instructor makes of schemas, None to make it each time.
         progress: called with bytes done and in all while the embedded model's weights are fetched.
 
@@ -179,8 +184,20 @@ async def connect(
     if key_name is not None:
         entry = replace(entry, keys=(key_name,), needs_key=True)
     sdk = transport == "sdk"
-    options = (base_url, mode, temperature, max_output_tokens, key_file, prices or Prices(), sdk, plans)
+    options = (
+        base_url,
+        mode,
+        temperature,
+        max_output_tokens,
+        key_file,
+        prices or Prices(),
+        sdk,
+        plans,
+        logprobs,
+    )
     wanted = _Wanted(model, entry, schema, env, *options)
+    if logprobs and entry.wire not in ("openai", "local"):
+        raise UsageError(f"{entry.name} tells no log-probabilities", hint="--votes 3 in place of --logprobs")
     match entry.wire:
         case "openai":
             return _openai(wanted)

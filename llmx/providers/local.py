@@ -57,7 +57,10 @@ CONTEXT_TOKENS = 8192
 """What the embedded model was trained on; llama.cpp takes less where a file was trained on less."""
 
 FINISHES: Mapping[str, Finish] = {"stop": "stop", "length": "length", "content_filter": "refusal"}
-PASSED_ON = ("temperature", "top_p", "seed", "stop", "presence_penalty", "frequency_penalty")
+DRAWN = 0.8
+"""The temperature of votes after the first, llama.cpp's own default: at 0 all of them would be the same."""
+
+PASSED_ON = ("temperature", "top_p", "seed", "stop", "presence_penalty", "frequency_penalty", "logprobs")
 
 
 def local_model(name: str, env: Environment, progress: Progress) -> tuple[Path, str]:
@@ -188,6 +191,7 @@ class _Answer(Struct):
     text: str = ""
     finish: Finish = "other"
     last: dict[str, Any] = field(default_factory=dict)
+    tokens: list[Any] = field(default_factory=list)
     error: LlmxError | None = None
 
     def take(self, chunk: Any) -> bool:
@@ -197,6 +201,7 @@ class _Answer(Struct):
             return True
         for choice in chunk.get("choices") or ():
             self.text += choice.get("delta", {}).get("content") or ""
+            self.tokens += (choice.get("logprobs") or {}).get("content") or ()
             if reason := choice.get("finish_reason"):
                 self.finish = FINISHES.get(reason, "other")
         self.last = chunk
@@ -208,6 +213,8 @@ class _Answer(Struct):
         details = usage.get("prompt_tokens_details") or {}
         message = {"role": "assistant", "content": self.text}
         choice = {"index": 0, "message": message, "finish_reason": self.finish}
+        if self.tokens:
+            choice["logprobs"] = {"content": self.tokens}
         body = {**self.last, "object": "chat.completion", "model": model, "choices": [choice]}
         counted = Usage(
             input_tokens=usage.get("prompt_tokens", 0),
@@ -220,8 +227,13 @@ class _Answer(Struct):
 
 def _payload(request: Request, grammar: str | None) -> dict[str, Any]:
     body = request.body
-    # Without a temperature the same row gives the same answer; with one, the same sample number does.
-    payload: dict[str, Any] = {"temperature": 0, "seed": request.sample, "messages": body["messages"]}
+    # Without a temperature the same row gives the same answer, and further votes others; with one, the sample's number does.
+    temperature = DRAWN if request.sample else 0
+    payload: dict[str, Any] = {
+        "temperature": temperature,
+        "seed": request.sample,
+        "messages": body["messages"],
+    }
     payload.update({name: body[name] for name in PASSED_ON if body.get(name) is not None})
     payload["max_tokens"] = body.get("max_completion_tokens") or body.get("max_tokens") or MAX_OUTPUT_TOKENS
     return payload if grammar is None else {**payload, "grammar": grammar}

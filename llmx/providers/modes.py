@@ -17,7 +17,7 @@ from llmx.errors import UsageError
 from llmx.providers.catalog import CatalogEntry
 from llmx.schemas import Dialect, Schema, WireSchema, supports, wire_schema
 
-__all__ = ["Mode", "Plan", "caps_by_completion", "choose", "native_anthropic", "native_openai"]
+__all__ = ["Mode", "Plan", "caps_by_completion", "choose", "native_anthropic", "native_openai", "reasons"]
 
 Mode = Literal["auto", "json_schema", "tools", "json"]
 
@@ -61,9 +61,14 @@ def native_anthropic(model: str) -> bool:
     return model.startswith("claude-") and not _OLD_CLAUDE.match(model)
 
 
+def reasons(model: str) -> bool:
+    """Whether a model is known to think in output tokens before it answers."""
+    return bool(_REASONING.match(model))
+
+
 def caps_by_completion(model: str, *, own_server: bool) -> bool:
     """Whether the output cap is called `max_completion_tokens` (OpenAI's own API) or `max_tokens` (others)."""
-    return not own_server or bool(_REASONING.match(model))
+    return not own_server or reasons(model)
 
 
 def choose(

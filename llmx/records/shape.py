@@ -19,10 +19,14 @@ from llmx.records.values import to_json
 from llmx.text import nearest
 from llmx.types import Record
 
-__all__ = ["Shape", "error_row"]
+__all__ = ["CONFIDENCE", "EVIDENCE", "Shape", "error_row"]
 
 _POSITION = "_item"
 _META = "_llmx"
+EVIDENCE = "_evidence"
+CONFIDENCE = "_confidence"
+
+Path = tuple[str | int, ...]
 _TWICE_HINT = "leave out --explode, or rename one in the schema"
 
 
@@ -37,6 +41,8 @@ class Shape(Struct, frozen=True):
             element that is an object gives its fields, any other stands under the field's name. An empty
             or absent list gives no row; a value that is no list, as a union allows, is one element.
         meta: add `_llmx`, which says where the answer came from.
+        evidence: add `_evidence`: for each value, by its dotted path in the output, the words of the row.
+        confidence: add `_confidence`: the same with numbers from 0 to 1.
     """
 
     keep: Literal["all", "none"] | Sequence[str] = "all"
@@ -44,6 +50,8 @@ class Shape(Struct, frozen=True):
     into: str | None = None
     explode: str | None = None
     meta: bool = False
+    evidence: bool = False
+    confidence: bool = False
 
     def check(
         self, columns: Sequence[str], fields: Iterable[str], list_fields: Mapping[str, Iterable[str]]
@@ -94,7 +102,8 @@ class Shape(Struct, frozen=True):
             name: inner.get(name) or fields.get(name) or [name] for name in self._fields(fields, list_fields)
         }
         placed = _spread(self._groups(leaves), kept)
-        return dict.fromkeys(kept, False) | dict.fromkeys(placed, True) | dict.fromkeys(self._beside(), False)
+        beside = {name: name in (EVIDENCE, CONFIDENCE) for name in self._beside()}
+        return dict.fromkeys(kept, False) | dict.fromkeys(placed, True) | beside
 
     def row_check(
         self,
@@ -120,7 +129,11 @@ class Shape(Struct, frozen=True):
         return check_row
 
     def rows(
-        self, data: Mapping[str, Any], extracted: Mapping[str, Any], meta: Mapping[str, Any] | None = None
+        self,
+        data: Mapping[str, Any],
+        extracted: Mapping[str, Any],
+        meta: Mapping[str, Any] | None = None,
+        known: Mapping[str, Mapping[Path, Any]] = {},
     ) -> list[dict[str, Any]]:
         """The output rows of one record: one, or with `explode` as many as the list has elements.
 
@@ -128,6 +141,7 @@ class Shape(Struct, frozen=True):
             data: the input row.
             extracted: the schema's fields, as JSON-like values.
             meta: model, source, attempts and cost, for `meta`.
+            known: for `evidence` and `confidence`, by column: of each value, by its path in `extracted`.
 
         Raises:
             UnreadableRow: a column would be overwritten: one that came late, or by a field that the schema
@@ -137,10 +151,10 @@ class Shape(Struct, frozen=True):
         given = {_META: dict(meta)} if self.meta and meta is not None else {}
         try:
             if self.explode is None:
-                return [self._joined(kept, self._placed(extracted), given)]
+                return [self._joined(kept, self._placed(extracted), given, self._about(known, None))]
             return [
-                self._joined(kept, self._placed(fields), added, given)
-                for fields, added in self._parts(extracted, self.explode)
+                self._joined(kept, self._placed(fields), added, given, self._about(known, position))
+                for position, (fields, added) in enumerate(self._parts(extracted, self.explode))
             ]
         except UnreadableRow as error:
             error.raw = to_json(extracted).decode()
@@ -172,7 +186,7 @@ class Shape(Struct, frozen=True):
         if twice := [name for name in added if added.count(name) > 1]:
             raise UsageError(
                 f"{twice[0]!r} is a field of the schema and a column that an option adds",
-                hint="rename the field, or leave out --meta or --explode",
+                hint="rename the field, or leave out the option",
             )
         for name in added:
             if name in kept:
@@ -186,7 +200,7 @@ class Shape(Struct, frozen=True):
         return "a field of the schema" if self.into is None and name[:1] != "_" else "a column of the output"
 
     def _way_out(self, name: str) -> str:
-        if name in (_POSITION, _META):
+        if name in (_POSITION, _META, EVIDENCE, CONFIDENCE):
             return "--keep COLS without it"
         return f"--prefix llm_ or --into {'result' if name != 'result' else 'llm'}, or --keep COLS without {name!r}"
 
@@ -214,7 +228,34 @@ class Shape(Struct, frozen=True):
 
     def _beside(self) -> list[str]:
         """What is added beside the extracted fields."""
-        return [_POSITION] * (self.explode is not None) + [_META] * self.meta
+        columns = {
+            _POSITION: self.explode is not None,
+            _META: self.meta,
+            EVIDENCE: self.evidence,
+            CONFIDENCE: self.confidence,
+        }
+        return [name for name, wanted in columns.items() if wanted]
+
+    def _about(self, known: Mapping[str, Mapping[Path, Any]], position: int | None) -> dict[str, Any]:
+        """What is known of the values of one output row, by their dotted paths in it."""
+        return {
+            column: {
+                ".".join(map(str, placed)): about
+                for path, about in values.items()
+                if (placed := self._placed_path(path, position)) is not None
+            }
+            for column, values in known.items()
+        }
+
+    def _placed_path(self, path: Path, position: int | None) -> Path | None:
+        """Where a value is in the output row, None where it is in another one."""
+        if position is not None and path[:1] == (self.explode,):
+            if path[1:2] != (position,):
+                return None
+            path = path[2:] or path[:1]
+        if self.into is not None:
+            return (self.into, *path)
+        return (f"{self.prefix}{path[0]}", *path[1:]) if path else path
 
     def _groups(self, leaves: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
         """Per column of a row that holds extracted fields: the columns of a flat file for it."""

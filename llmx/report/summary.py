@@ -30,6 +30,7 @@ from llmx.journal import Manifest
 from llmx.layers.latencies import Latencies
 from llmx.layers.rolling import SPAN, Rolling
 from llmx.report.traffic import Traffic
+from llmx.report.trust import Trust
 from llmx.text import dollars, plural
 from llmx.types import Outcome, Usage
 
@@ -87,6 +88,7 @@ class Figures:
     latencies: Latencies = field(default_factory=Latencies)
     errors: dict[str, ErrorGroup] = field(default_factory=dict)
     stopping: LlmxError | None = None
+    trust: Trust = field(default_factory=Trust)
     traffic: Traffic = field(init=False)
     _recent: Rolling = field(default_factory=Rolling)
     _counted: int = 0
@@ -148,6 +150,7 @@ class Figures:
     def __call__(self, event: Event) -> None:
         """Fold one event."""
         self.traffic(event)
+        self.trust(event)
         match event:
             case RowSettled() | RowsSettled() | RowsSkipped():
                 self._settle(event)
@@ -252,6 +255,7 @@ def figures_as_json(figures: Figures) -> dict[str, Any]:
             kind: {"count": group.count, "example": group.example, "line": group.line}
             for kind, group in sorted(figures.errors.items(), key=lambda pair: -pair[1].count)
         },
+        **figures.trust.as_json(),
     }
 
 
@@ -260,6 +264,7 @@ def figures_as_lines(figures: Figures) -> list[str]:
     return [
         _rows_line(figures),
         _spending_line(figures),
+        *figures.trust.lines(),
         *figures.traffic.lines(),
         *_error_lines(figures),
     ]

@@ -77,12 +77,20 @@ class Schema:
             ValueError: it is not JSON, does not fit (pydantic.ValidationError), or has a number that is not finite.
             InvalidAnswer: it fits, but cannot be written: see `dump`.
         """
-        value = self._validate(text)
+        return self.checked(self._validate(text))
+
+    def checked(self, value: pydantic.BaseModel) -> pydantic.BaseModel:
+        """A validated object that can be written, too. Raises as `parse`."""
         dumped = self._dumped(value)  # what fails here fails this row alone, not the writing of all rows
         if not MAY_BE_INFINITE.isdisjoint(map(type, dumped.values())):
             self._check_finite(dumped)
         self._last[:] = value, dumped
         return value
+
+    @property
+    def takes_null_for_absent(self) -> bool:
+        """Models made from JSON Schema do; a Pydantic model has a default for what is absent instead."""
+        return hasattr(self.model, "__llmx_check__")
 
     def _check_finite(self, dumped: dict[str, Any]) -> None:
         read = dumped.keys() - _computed_names(self.model)

@@ -63,13 +63,8 @@ def supports(schema: Schema, dialect: Dialect) -> bool:
 
 
 def _constrained(schema: Schema, grammar: Grammar) -> tuple[Node, list[Finding]]:
-    rewriter = Rewriter(schema.json_schema, grammar, null_is_absent=_takes_null_for_absent(schema))
+    rewriter = Rewriter(schema.json_schema, grammar, null_is_absent=schema.takes_null_for_absent)
     return copy.deepcopy(rewriter.rewritten()), rewriter.findings
-
-
-def _takes_null_for_absent(schema: Schema) -> bool:
-    """Models made from JSON Schema do; a Pydantic model has a default for what is absent instead."""
-    return hasattr(schema.model, "__llmx_check__")
 
 
 def _told(schema: Schema, dialect: Dialect) -> WireSchema:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from llmx.errors import BudgetReached, LlmxError
 from llmx.journal import AnswerLine, Found
 from llmx.layers.budget import Amount
-from llmx.types import Outcome, Record, Source, Unreadable, Usage
+from llmx.types import Outcome, Quality, Record, Source, Unreadable, Usage
 
 __all__ = [
     "AllGiven",
@@ -96,18 +96,19 @@ class Settled(Struct, frozen=True):
     raw: str | None
     attempts: int
     seconds: float
+    quality: Quality | None
 
     @classmethod
     def of(cls, o: Outcome) -> Settled:
         """Of an outcome."""
         ended = (o.rows, o.error, o.usage, o.replayed, o.source)
-        return cls(o.record.index, *ended, o.model, o.endpoint, o.raw, o.attempts, o.seconds)
+        return cls(o.record.index, *ended, o.model, o.endpoint, o.raw, o.attempts, o.seconds, o.quality)
 
     def outcome(self, record: Record | Unreadable) -> Outcome:
         """The outcome."""
         ended = (self.rows, self.error, self.usage, self.replayed, self.source)
         about = (self.model, self.endpoint, self.raw, self.attempts, self.seconds)
-        return Outcome(record, None, *ended, *about)
+        return Outcome(record, None, *ended, *about, self.quality)
 
 
 class Kept(Struct, frozen=True):

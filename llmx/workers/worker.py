@@ -121,7 +121,7 @@ class _Worker:
         plan = self._plan
         return engine(
             plan.settings,
-            plan.schema,
+            plan.asked,
             plan.prompt,
             plan.env,
             clock=SystemClock(),
@@ -132,6 +132,7 @@ class _Worker:
             journal=NoJournal() if plan.settings.no_store else self._journal,
             share=self._share,
             caps=self._caps,
+            enough=plan.enough,
         )
 
     async def _settle(self, parts: Engine) -> None:

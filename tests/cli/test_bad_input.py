@@ -176,6 +176,8 @@ NUMBERS = [
     "concurrency",
     "rpm",
     "tpm",
+    "votes",
+    "min-confidence",
     "retries",
     "workers",
 ]

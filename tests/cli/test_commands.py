@@ -39,9 +39,9 @@ def test_help_is_short_and_on_stdout(llmx: Llmx) -> None:
 def test_help_names_only_options_that_are_built(llmx: Llmx) -> None:
     """What comes later is not promised."""
     shown = llmx("extract", "--help").out
-    for built in ("--max-cost", "--budget", "--spread", "--hedge"):
+    for built in ("--max-cost", "--budget", "--spread", "--hedge", "--votes"):
         assert built in shown
-    assert "--votes" not in shown
+    assert "semantic" not in shown
 
 
 def test_cache_stats_and_clear(llmx: Llmx, mock: Mock, rows: Path) -> None:

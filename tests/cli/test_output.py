@@ -88,7 +88,8 @@ def test_a_dry_run_calls_nobody(llmx: Llmx, mock: Mock, rows: Path) -> None:
     body = json.loads(done.out)
     assert body["model"] == "mock"
     assert "Row 0 is by Ada" in body["messages"][-1]["content"]
-    assert done.err == "10 rows; the model sees: id, text\nthe first request, as it would be sent:\n"
+    assert done.err.startswith("10 rows; the model sees: id, text\n10 rows: 10 to ask about\n")
+    assert done.err.endswith("\nthe first request, as it would be sent:\n")
 
 
 def test_a_dry_run_shows_what_is_sent(

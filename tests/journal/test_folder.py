@@ -96,6 +96,15 @@ def test_runs_of_standard_output_have_folders_of_their_own(tmp_path: Path):
     assert not path.parent.exists()
 
 
+def test_runs_that_begin_in_the_same_second(tmp_path: Path):
+    """They have folders of their own, too."""
+    folders = []
+    for _ in range(3):
+        folders.append(fresh_folder(tmp_path).path)
+        folders[-1].mkdir(parents=True)
+    assert len(set(folders)) == 3
+
+
 def test_the_files_of_a_run(folder: RunFolder):
     """All in its folder."""
     assert (folder.journal, folder.manifest, folder.errors) == (

@@ -252,22 +252,16 @@ async def test_gold_that_the_schema_does_not_allow(start: Any, fetch: Any, ask: 
 
 async def test_evidence(start: Any, ask: Ask, gold: Path) -> None:
     """Where the schema asks for it, the row's own words for each value that it has."""
-    piece = {
-        "type": "object",
-        "properties": {"field": {"type": "string"}, "quote": {"type": "string"}},
-        "required": ["field", "quote"],
-    }
     schema = {
         "type": "object",
-        "properties": {"answer": {"$ref": "#/$defs/Row"}, "evidence": {"type": "array", "items": piece}},
-        "required": ["answer", "evidence"],
+        "properties": {"evidence": {"type": "object"}, "answer": {"$ref": "#/$defs/Row"}},
+        "required": ["evidence", "answer"],
         "$defs": {"Row": SCHEMA},
     }
     server = await start(gold=GoldSettings(gold))
     answer = said(await ask(server, text_of(7), schema))
     assert gold_of(7) == answer["answer"]
-    quotes = {one["field"]: one["quote"] for one in answer["evidence"]}
-    assert quotes == {"stars": "3", "city": "City7", "tags.0": "tag7", "tags.1": "tag8"}
+    assert answer["evidence"] == {"tone": "", "stars": "3", "city": "City7", "tags": ["tag7", "tag8"]}
     assert server.stats()["gold"]["values"] == 5
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from scripted import ANSWER, KEYS, MESSAGES, Person, chat, env_with, message
@@ -163,6 +163,7 @@ class Deep(BaseModel):
     extra: dict[str, float] = {}
 
 
+@settings(deadline=None)  # instructor's parsers are slow where a machine is busy
 @given(
     st.recursive(
         st.none()

@@ -1,0 +1,231 @@
+"""`llmx eval`: predictions against the right answers, as a table, JSON, Markdown or JUnit, and an exit code for CI.
+
+Importing this module imports typer and nothing heavier.
+"""
+
+# Annotations are no strings here: typer would evaluate each, twice, at every start.
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llmx.cli.options import option
+from llmx.environment import Environment
+from llmx.errors import BelowThreshold, OutputFailed, UsageError
+from llmx.text import harmless
+
+if TYPE_CHECKING:
+    from llmx.evals import Options
+    from llmx.evals.judging import Judged
+    from llmx.evals.matching import Comparison
+
+__all__ = ["eval"]
+
+Text = str | None
+Several = list[str] | None
+
+_METAVAR = "FIELD.METRIC=X"
+
+
+def eval(
+    context: typer.Context,
+    predictions: Annotated[
+        str, typer.Argument(metavar="PREDICTIONS", help="The file to evaluate, - for standard input.")
+    ],
+    gold: Annotated[
+        str,
+        option(
+            "--gold",
+            metavar="FILE",
+            help="The right answers: a column gold, or columns named like the fields.",
+        ),
+    ],
+    key: Annotated[
+        Text,
+        option(
+            "--key", metavar="COL", help="The column by which rows belong together. [the run's own, else id]"
+        ),
+    ] = None,
+    fields: Annotated[
+        Text,
+        option(
+            "--fields",
+            metavar="COLS",
+            help="What to compare, apart by commas; FIELD=COLUMN where gold names it otherwise. [all that gold has]",
+        ),
+    ] = None,
+    compare: Annotated[
+        Several,
+        option(
+            "--compare",
+            metavar="FIELD=HOW",
+            help="How to compare a field: exact, normalized, number[:TOL|:5%], boolean, date[:dmy|:mdy], set[:normalized], list[:normalized] or fuzzy[:0.9]; repeatable. [by its values]",
+        ),
+    ] = None,
+    prefix: Annotated[
+        Text, option("--prefix", metavar="P", help="The predicted fields are columns Pname. [the run's own]")
+    ] = None,
+    into: Annotated[
+        Text,
+        option("--into", metavar="FIELD", help="The predicted fields are in this column. [the run's own]"),
+    ] = None,
+    minimums: Annotated[
+        Several,
+        option(
+            "--min",
+            metavar=_METAVAR,
+            help="Exit with 6 when a figure is below: accuracy, f1, row_accuracy or coverage of all, or FIELD.accuracy, FIELD.f1, …; repeatable.",
+        ),
+    ] = None,
+    baseline: Annotated[
+        Text,
+        option(
+            "--baseline",
+            metavar="FILE",
+            help="Earlier predictions: exit with 6 when a field is significantly worse.",
+        ),
+    ] = None,
+    alpha: Annotated[
+        float, option("--alpha", metavar="P", help="The level of that test, for all fields together.")
+    ] = 0.05,
+    worst: Annotated[
+        int, option("--worst", metavar="N", help="Show the N rows with the most wrong fields.")
+    ] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="All figures as JSON, unrounded.")] = False,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="Markdown, for a step's summary in CI.")
+    ] = False,
+    junit: Annotated[
+        Text,
+        option("--junit", metavar="PATH", help="Also write JUnit XML: every minimum and field is a test."),
+    ] = None,
+    input_format: Annotated[
+        Text,
+        option(
+            "--input-format",
+            metavar="F",
+            help="Of PREDICTIONS: jsonl, csv, tsv or parquet. [by the suffix]",
+            choices="jsonl csv tsv parquet",
+        ),
+    ] = None,
+    gold_format: Annotated[
+        Text,
+        option(
+            "--gold-format", metavar="F", help="The same of the gold file.", choices="jsonl csv tsv parquet"
+        ),
+    ] = None,
+) -> None:
+    """Hold predictions against the right answers: figures per field, gates for CI (exit code 6), comparison with a baseline."""
+    from llmx.evals.judging import judge
+    from llmx.evals.minimums import parse_minimum
+
+    env: Environment = context.obj
+    _check(env, as_json=as_json, as_markdown=as_markdown, alpha=alpha, worst=worst)
+    options = _options(
+        key, fields, compare, prefix, into, input_format, gold_format, _errors(predictions, env)
+    )
+    gates = [parse_minimum(one) for one in minimums or ()]
+    judged = judge(
+        predictions, gold, options, env, minimums=gates, baseline=baseline, alpha=alpha, worst=worst
+    )
+    _tell(env, judged.evaluation.remarks)
+    if junit is not None:
+        _write_junit(env.cwd / junit, junit, judged)
+    _print(env, _shown(env, judged, as_json=as_json, as_markdown=as_markdown))
+    if failures := list(judged.failures()):
+        raise BelowThreshold("; ".join(failures), hint="--worst 20 shows the rows to look at first")
+
+
+def _check(env: Environment, *, as_json: bool, as_markdown: bool, alpha: float, worst: int) -> None:
+    if env.stdout.closed:
+        raise OutputFailed("cannot write 'stdout': it is closed")
+    if as_json and as_markdown:
+        raise UsageError("--json and --markdown exclude each other", hint="run it once for each")
+    if not 0 < alpha < 1:
+        raise UsageError(f"--alpha: {alpha:g} is not between 0 and 1", hint="--alpha 0.05")
+    if worst < 0:
+        raise UsageError(f"--worst must not be negative: {worst}")
+
+
+def _options(
+    key: Text,
+    fields: Text,
+    compare: Several,
+    prefix: Text,
+    into: Text,
+    format: Text,
+    gold_format: Text,
+    errors: Path | None,
+) -> "Options":
+    from llmx.evals import Options
+    from llmx.evals.evaluating import named
+    from llmx.settings import parse_names
+
+    if prefix and into is not None:
+        raise UsageError("--prefix and --into exclude each other")
+    try:
+        wanted = None if fields is None else named(parse_names(fields))
+    except ValueError as error:
+        raise UsageError(f"--fields: {error}") from error
+    return Options(key, wanted, _comparisons(compare or ()), prefix, into, format, gold_format, errors)
+
+
+def _comparisons(texts: Sequence[str]) -> dict[str, "Comparison"]:
+    """`FIELD=HOW` by field."""
+    from llmx.evals.matching import parse_comparison
+
+    found = {}
+    for text in texts:
+        path, equals, how = text.rpartition("=")
+        if not equals or not path.strip():
+            raise UsageError(f"--compare: {text!r} is no comparison", hint="--compare FIELD=normalized")
+        found[path.strip()] = parse_comparison(how.strip())
+    return found
+
+
+def _errors(predictions: str, env: Environment) -> Path | None:
+    """Where the run that wrote the predictions has its failed rows."""
+    from llmx.journal import read_manifest, run_folder
+    from llmx.outputs import errors_path
+
+    if predictions == "-":
+        return None
+    run = read_manifest(run_folder(env.cwd / predictions, None).manifest)
+    return errors_path(predictions, run.errors if run else None, env)
+
+
+def _tell(env: Environment, remarks: Sequence[str]) -> None:
+    for remark in remarks:
+        print(f"warning: {harmless(remark) if env.stderr.isatty() else remark}", file=env.stderr)
+
+
+def _shown(env: Environment, judged: "Judged", *, as_json: bool, as_markdown: bool) -> str:
+    if as_json:
+        from llmx.records import to_json
+
+        return to_json(judged.document()).decode() + "\n"
+    if as_markdown:
+        from llmx.evals.markdown import as_markdown as written
+
+        return written(judged)
+    from llmx.evals.table import as_table
+
+    terminal = env.stdout.isatty()
+    return as_table(judged, terminal=terminal, width=shutil.get_terminal_size().columns)
+
+
+def _print(env: Environment, text: str) -> None:
+    env.stdout.write(text.encode("utf-8", "backslashreplace"))
+    env.stdout.flush()
+
+
+def _write_junit(path: Path, name: str, judged: "Judged") -> None:
+    from llmx.evals.junit import as_junit
+
+    try:
+        path.write_bytes(as_junit(judged))
+    except OSError as error:
+        raise OutputFailed(f"cannot write the JUnit report {name!r}: {error.strerror}") from error
