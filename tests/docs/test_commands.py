@@ -108,7 +108,7 @@ def test_few_commands_are_left_out() -> None:
 
 def test_every_block_has_a_known_language() -> None:
     """A block whose language is misspelt would silently not be run."""
-    known = {"console", "json", "python", "sh", "text", "toml"}
+    known = {"console", "json", "python", "sh", "text", "toml", "yaml"}
     languages = {match[1] for page in PAGES for match in FENCE.finditer(page.read_text(encoding="utf-8"))}
     assert languages <= known
 
