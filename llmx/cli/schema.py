@@ -94,6 +94,49 @@ def check(
         raise _refused(names)
 
 
+@schema.command()
+def infer(
+    context: typer.Context,
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT...", help="Files or folders with rows or gold answers; `-` is stdin."),
+    ],
+    gold: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="The column whose objects hold the fields: gold, if there is one."
+        ),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLS", help="The columns that are fields, apart by commas, where no column holds them."
+        ),
+    ] = None,
+    name: Annotated[str, typer.Option(metavar="MODEL", help="The class's name.")] = "Row",
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="PATH", help="Where to write the file; `-` is stdout.")
+    ] = "-",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite PATH if it is there.")] = False,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-n", metavar="N", min=1, help="Look at the first N rows only.")
+    ] = None,
+    input_format: Annotated[
+        str | None,
+        typer.Option(metavar="FORMAT", help="jsonl, csv, tsv or parquet, where the suffix does not say."),
+    ] = None,
+    no_examples: Annotated[
+        bool, typer.Option("--no-examples", help="Put no values of the rows into descriptions.")
+    ] = False,
+) -> None:
+    """Propose a Pydantic file from rows or gold answers; what was decided, and why, is on stderr."""
+    from llmx.cli.inferring import Wanted, propose
+    from llmx.environment import Environment
+
+    env = context.obj if isinstance(context.obj, Environment) else Environment()
+    propose(env, Wanted(inputs, gold, columns, name, output, force, limit, input_format, not no_examples))
+
+
 def _loaded(context: typer.Context, spec: str) -> Schema:
     from llmx.environment import Environment
     from llmx.schemas import load_schema
