@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from llmx.schemas import Dialect, Finding, Schema
+    from llmx.schemas import Dialect, Schema
 
 __all__ = ["schema"]
 
 schema = typer.Typer(
     name="schema",
-    help="Schemas: list the ready-made ones, show what providers are sent, check what they refuse.",
+    help="Schemas: list the ready-made ones, propose one from rows, check one, show what providers are sent.",
     no_args_is_help=True,
 )
 
@@ -78,20 +78,44 @@ def show(
 @schema.command()
 def check(
     context: typer.Context,
-    spec: Spec,
+    specs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SCHEMA...",
+            help="As for --schema; of a file.py without :Model every model in it is checked.",
+        ),
+    ],
     provider: Annotated[Provider | None, typer.Option(help="Only what this provider makes of it.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 2 for a warning, too; notes never fail.")
+    ] = False,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RULE", help="A rule that is not to be told, such as R08 or no-way-out; repeatable."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
 ) -> None:
-    """Say what each provider would refuse, weaken or rewrite; exit 2 if none can take the schema."""
-    from llmx.schemas import lint, supports, wire_schema
+    """Say what lowers accuracy and what each provider refuses or weakens; exit 2 if none can take a schema."""
+    from llmx.cli.checking import check_all
+    from llmx.environment import Environment
 
-    loaded = _loaded(context, spec)
-    typer.echo(f"{loaded.name}: {', '.join(loaded.fields)}")
-    _report("", lint(loaded))
+    env = context.obj if isinstance(context.obj, Environment) else Environment()
     names = [provider] if provider else list(_DIALECTS)
-    for dialect in (dialect for name in names for dialect in _DIALECTS[name]):
-        _report(dialect, wire_schema(loaded, dialect).findings)
-    if not any(supports(loaded, dialect) for name in names for dialect in _DIALECTS[name]):
-        raise _refused(names)
+    dialects = tuple(dialect for name in names for dialect in _DIALECTS[name])
+    check_all(env, specs, dialects, names, strict=strict, ignore=ignore or [], as_json=as_json)
+
+
+@schema.command()
+def rules(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="As one JSON array.")] = False,
+) -> None:
+    """List the rules of `llmx schema check` about accuracy, each with the evidence for it."""
+    from llmx.cli.checking import rules_as_json, rules_as_text
+
+    typer.echo(rules_as_json() if as_json else rules_as_text())
 
 
 @schema.command()
@@ -143,25 +167,6 @@ def _loaded(context: typer.Context, spec: str) -> Schema:
 
     cwd = context.obj.cwd if isinstance(context.obj, Environment) else Path.cwd()
     return load_schema(spec, cwd=cwd)
-
-
-def _report(dialect: str, findings: tuple[Finding, ...]) -> None:
-    """A dialect's verdict, and a line for each finding; rewritten places are only counted."""
-    if dialect:
-        typer.echo(f"{dialect}: {_verdict(dialect, findings)}")
-    for finding in findings:
-        if finding.level != "rewritten":
-            hint = f" ({finding.hint})" if finding.hint else ""
-            typer.echo(f"  {finding.level}  {finding.path or 'the whole'}: {finding.message}{hint}")
-
-
-def _verdict(dialect: str, findings: tuple[Finding, ...]) -> str:
-    levels = [finding.level for finding in findings]
-    if "refused" in levels:
-        return "refused"
-    told = ["told, not enforced"] if dialect.endswith("-tools") else []
-    counted = [f"{levels.count(level)} {level}" for level in ("weakened", "rewritten") if level in levels]
-    return ", ".join(["ok", *told, *counted])
 
 
 def _refused(names: list[Provider]) -> Exception:

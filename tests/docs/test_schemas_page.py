@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from pathlib import Path
 
+from llmx.schemas.advice import RULES
 from llmx.schemas.inference import infer
 from llmx.types import Record
 
-PAGE = (Path(__file__).parents[2] / "docs" / "schemas.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "schemas.md").read_text(encoding="utf-8")
 
 
 def block(language: str, containing: str) -> str:
@@ -26,3 +29,14 @@ def test_the_proposed_file_is_what_is_made_of_the_rows() -> None:
     assert found.source == block("python", "class Complaint")
     told = block("text", "in the column 'gold'")
     assert [f"  {note.path}: {note.text}" for note in found.notes] == told.splitlines()[1:-1]
+
+
+def test_the_table_of_rules_is_current() -> None:
+    """It is what docs/generate.py makes of them, and names every one."""
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    assert generate.rules_page(PAGE) == PAGE
+    assert [rule.code for rule in RULES] == re.findall(r"^\| `(R\d\d)`", PAGE, re.MULTILINE)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from llmx.schemas.advice.names import spelled_alike
 from llmx.schemas.inference.describe import described, span
 from llmx.schemas.inference.forms import BOOLEAN, DATE, DATETIME, FRACTION, INTEGER
 from llmx.schemas.inference.seen import Objects, Seen, Texts, merge
@@ -276,7 +277,7 @@ def _choices(texts: Texts) -> tuple[str, ...]:
     enough = texts.count >= max(6, 2 * len(counts))
     once = sum(times == 1 for times in counts.values())
     named = all(text.strip() == text and text and _encodes(text) for text in counts)
-    copied = len({text.casefold() for text in counts}) < len(counts)  # North and NORTH are no labels
+    copied = len({spelled_alike(text) for text in counts}) < len(counts)  # North and NORTH are no labels
     if len(counts) < 2 or not enough or not named or copied or once > len(counts) / 3:
         return ()
     return tuple(sorted(counts, key=lambda text: (-counts[text], text)))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from llmx.errors import UsageError
 from llmx.schemas import Schema, load_schema
+from llmx.schemas.advice import advise
 from llmx.schemas.inference import Inferred, infer
 from llmx.types import Record
 
@@ -273,3 +274,20 @@ def test_what_nothing_can_be_made_of(rows: list[Any], options: dict[str, Any], m
         inferred(rows, **options)
     assert str(caught.value) == message
     assert caught.value.hint
+
+
+FACTS = {
+    "email": "a@b.org",
+    "price": 9.5,
+    "ordered_at": "2024-02-29",
+    "weight": 3,
+    "city": "Ulm",
+    "reasoning": "as",
+}
+
+
+def test_proposals_have_no_warnings(tmp_path: Path) -> None:
+    """Of the rules about accuracy: they describe every field, and say of facts that they are always stated."""
+    rows = [{"gold": {**row, **FACTS, "parts": [{"colour": "red"}]}} for row in REVIEW]
+    found = advise(loaded(inferred(rows).source, tmp_path))
+    assert [one for one in found if one.severity == "warning"] == []
