@@ -78,6 +78,8 @@ def _check_free(path: Path | None, wanted: Wanted) -> None:
         raise UsageError(f"{wanted.output!r} is a folder", hint=f"-o {wanted.output}/schema.py")
     if path is not None and path.exists() and not wanted.force:
         raise UsageError(f"{wanted.output!r} is there already", hint="--force overwrites it")
+    if path is not None and path.suffix != ".py":
+        raise UsageError(f"{wanted.output!r} is no Python file", hint="-o schema.py")
 
 
 def _all_delimited(source: RecordSource, format: str | None) -> bool:

@@ -118,6 +118,7 @@ def test_csv_from_stdin(llmx: Llmx) -> None:
             "no row has a column 'txt'",
             "did you mean 'text'? columns: id, text, gold",
         ),
+        (("rows.jsonl", "-o", "schema.json"), "'schema.json' is no Python file", "-o schema.py"),
         (("rows.jsonl", "-o", "."), "'.' is a folder", "-o ./schema.py"),
     ],
 )

@@ -26,6 +26,8 @@ from llmx.schemas.dialects import place
 __all__ = ["Suppressed", "suppressed_in"]
 
 _COMMENT = re.compile(r"#\s*llmx:\s*(?P<kind>ignore|ignore-file)\[(?P<codes>[^\]]*)\]")
+Comments = dict[int, tuple[str, set[str]]]
+"""Line -> the kind of the comment there, and the codes it names."""
 _LISTS = str.maketrans("", "", "[]*")
 
 
@@ -53,14 +55,16 @@ def suppressed_in(model: type[pydantic.BaseModel]) -> Suppressed:
     """Read the comments of every class that a model is made of; a class without a file has none."""
     places: dict[str, set[str]] = {}
     everywhere: set[str] = set()
-    files: dict[str, dict[int, tuple[str, set[str]]]] = {}
+    files: dict[Path, tuple[Comments, ast.Module]] = {}
     for path, one in _classes(model):
         file = _file_of(one)
         if file is None:
             continue
-        comments = files.setdefault(str(file), _comments(file))
+        if file not in files:
+            files[file] = _read(file)
+        comments, tree = files[file]
         everywhere |= {code for kind, codes in comments.values() if kind == "ignore-file" for code in codes}
-        own, fields = _lines(one, file)
+        own, fields = _lines(one, tree)
         here = {code for line in own for code in _at(comments, line)}
         places.setdefault(_plain(path), set()).update(here)
         for name, lines in fields.items():
@@ -70,7 +74,12 @@ def suppressed_in(model: type[pydantic.BaseModel]) -> Suppressed:
     return Suppressed(places, everywhere)
 
 
-def _at(comments: dict[int, tuple[str, set[str]]], line: int) -> set[str]:
+def _read(file: Path) -> tuple[Comments, ast.Module]:
+    text = file.read_text(encoding="utf-8", errors="replace")
+    return _comments(text), ast.parse(text)
+
+
+def _at(comments: Comments, line: int) -> set[str]:
     kind, codes = comments.get(line, ("", set()))
     return codes if kind == "ignore" else set()
 
@@ -102,10 +111,9 @@ def _file_of(model: type[pydantic.BaseModel]) -> Path | None:
     return Path(found) if found and Path(found).is_file() else None
 
 
-def _comments(file: Path) -> dict[int, tuple[str, set[str]]]:
+def _comments(text: str) -> Comments:
     """Of each line with such a comment, its kind and the codes it names."""
-    found: dict[int, tuple[str, set[str]]] = {}
-    text = file.read_text(encoding="utf-8", errors="replace")
+    found: Comments = {}
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT and (match := _COMMENT.search(token.string)):
             rules = (rule_named(name) for name in match["codes"].split(","))
@@ -113,9 +121,9 @@ def _comments(file: Path) -> dict[int, tuple[str, set[str]]]:
     return found
 
 
-def _lines(model: type[pydantic.BaseModel], file: Path) -> tuple[range, dict[str, range]]:
+def _lines(model: type[pydantic.BaseModel], tree: ast.Module) -> tuple[range, dict[str, range]]:
     """The lines of a class's head, and of each of its fields."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8", errors="replace"))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef) and node.name == model.__name__:
             fields = {
                 one.target.id: range(one.lineno, (one.end_lineno or one.lineno) + 1)

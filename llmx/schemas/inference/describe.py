@@ -5,7 +5,8 @@ from __future__ import annotations
 from llmx.schemas.inference.forms import DATE, DATETIME, EMAIL, MEASURE, URL
 from llmx.schemas.inference.seen import Range, Seen, Texts
 from llmx.schemas.inference.types import Choices, Either, ListOf, Model, Pairs, Plain, Type
-from llmx.schemas.inference.words import in_words, speaks_of_fact
+from llmx.schemas.inference.words import in_words, speaks_of_fact, speaks_of_reasoning
+from llmx.text import plural
 
 __all__ = ["described", "span"]
 
@@ -16,6 +17,7 @@ _FORMS = {
     DATETIME: "date and time in ISO 8601",
     DATE: "as YYYY-MM-DD",
 }
+_REASONED = "what in the text leads to the answer that follows"
 _MOST_LISTED = 12
 _LONG = 200
 """Characters: where some texts are longer, a short one is nobody's example."""
@@ -29,7 +31,8 @@ def described(key: str, seen: Seen, found: Type, *, optional: bool, examples: bo
         optional: it may be absent, which is said, as is of facts that it never was.
         examples: short texts out of the rows may be shown.
     """
-    parts = [in_words(key), _what(seen, found, examples)]
+    what = _REASONED if speaks_of_reasoning(key) else _what(seen, found, examples)
+    parts = [in_words(key), what]
     if optional:
         parts.append("null if not stated")
     elif speaks_of_fact(key) or found in (Plain("datetime.date"), Plain("datetime.datetime")):
@@ -69,7 +72,14 @@ def _plain(seen: Seen, examples: bool) -> str:
     form = next((words for bit, words in _FORMS.items() if seen.texts.forms & bit), "")
     if seen.texts.forms & (DATE | DATETIME):
         return form
-    return ", ".join(filter(None, [form, _examples(seen.texts) if examples else ""]))
+    few = _examples(seen.texts) if examples else ""
+    return ", ".join(filter(None, [form, few])) or _length(seen.texts)
+
+
+def _length(texts: Texts) -> str:
+    if texts.shortest == texts.longest:
+        return f"text of {plural(texts.longest, 'character')}"
+    return f"text of {texts.shortest:,} to {plural(texts.longest, 'character')}"
 
 
 def _examples(texts: Texts | None) -> str:

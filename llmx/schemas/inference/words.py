@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from itertools import chain, count
 
 from llmx.schemas.naming import attribute_names
 
@@ -136,15 +137,13 @@ def _stays(name: str, used: set[str]) -> bool:
 def _folded(name: str) -> str:
     folded = unicodedata.normalize("NFKC", name)
     spelled = next(iter(attribute_names([folded]).values()))
-    short = spelled[:LONGEST_NAME].strip("_")
+    short = spelled if len(spelled) <= LONGEST_NAME else spelled[:LONGEST_NAME].strip("_")
     return short if unicodedata.normalize("NFKC", short) == short and short.isidentifier() else "field"
 
 
 def _apart(name: str, taken: set[str]) -> str:
-    candidate, number = name, 2
-    while candidate in taken or attribute_names([candidate])[candidate] != candidate:
-        candidate, number = f"{name}_{number}", number + 1
-    return candidate
+    candidates = chain((name, f"{name}_"), (f"{name}_{number}" for number in count(2)))
+    return next(one for one in candidates if one not in taken and attribute_names([one])[one] == one)
 
 
 class Names:
