@@ -13,7 +13,7 @@ from msgspec import Struct
 from llmx.schemas.advice.names import spelled_alike
 from llmx.schemas.inference.describe import described, span
 from llmx.schemas.inference.forms import BOOLEAN, DATE, DATETIME, FRACTION, INTEGER
-from llmx.schemas.inference.seen import Objects, Seen, Texts, merge
+from llmx.schemas.inference.seen import MAX_DEPTH, Objects, Seen, Texts, merge
 from llmx.schemas.inference.types import (
     Choices,
     Either,
@@ -229,6 +229,8 @@ class _Deciding:
             yield Model(name, fields, f"{'One' if one else 'The'} {in_words(name if one else key)}.")
 
     def _reason(self, seen: Seen, found: Type) -> str:
+        if seen.deep:
+            return f"stands more than {MAX_DEPTH} levels deep, and is not looked at"
         match found:
             case Choices(_, values):
                 times = seen.texts.count if seen.texts else 0
@@ -238,7 +240,9 @@ class _Deciding:
                 return f"mixed: {' or '.join(_shown(one) for one in types)}"
             case ListOf(inside):
                 longest = seen.lists.longest if seen.lists else 0
-                return f"list of {_shown(inside)}, at most {longest:,} long"
+                return (
+                    f"list of {_shown(inside)}, at most {longest:,} long" if longest else "list, always empty"
+                )
             case Pairs():
                 return "the keys are data, so it is asked for as a list of names and values"
         return f"{_shown(found)}{span(seen)}"

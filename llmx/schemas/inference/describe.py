@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmx.schemas.inference.forms import DATE, DATETIME, EMAIL, MEASURE, URL
+from llmx.schemas.inference.forms import DATE, DATETIME, EMAIL, MEASURE, URL, forms_of
 from llmx.schemas.inference.seen import Range, Seen, Texts
 from llmx.schemas.inference.types import Choices, Either, ListOf, Model, Pairs, Plain, Type
 from llmx.schemas.inference.words import in_words, speaks_of_fact, speaks_of_reasoning
@@ -93,7 +93,7 @@ def _examples(texts: Texts | None) -> str:
 def _shape(text: str) -> str:
     """A number that may be somebody's, of an account or a telephone, as its form alone."""
     digits = sum(letter.isdigit() for letter in text)
-    if digits < _PRIVATE_DIGITS:
+    if digits < _PRIVATE_DIGITS or forms_of(text) & (DATE | DATETIME):
         return text
     return "".join("9" if letter.isdigit() else letter for letter in text)
 
@@ -104,6 +104,8 @@ def span(seen: Seen) -> str:
     if not ranges:
         return ""
     whole = Range(0, min(one.low for one in ranges), max(one.high for one in ranges))
+    if whole.low == whole.high:
+        return f", {_digits(whole.low)} in the examples"
     return f", {_digits(whole.low)} to {_digits(whole.high)} in the examples"
 
 

@@ -291,3 +291,21 @@ def test_proposals_have_no_warnings(tmp_path: Path) -> None:
     rows = [{"gold": {**row, **FACTS, "parts": [{"colour": "red"}]}} for row in REVIEW]
     found = advise(loaded(inferred(rows).source, tmp_path))
     assert [one for one in found if one.severity == "warning"] == []
+
+
+def test_what_is_too_deep_is_not_looked_at(tmp_path: Path) -> None:
+    """It is accepted all the same, and said."""
+    deep: Any = {"end": 1}
+    for _ in range(9):
+        deep = {"in": deep}
+    found = inferred([{"gold": deep}])
+    assert found.notes[-1].text == "stands more than 8 levels deep, and is not looked at"
+    loaded(found.source, tmp_path).parse(json.dumps(deep))
+
+
+def test_examples_of_days_are_shown_as_they_are() -> None:
+    """They are no numbers of accounts; of one number there is no range."""
+    rows = [{"gold": {"day": day, "n": 7}} for day in ("2024-02-29", "soon")]
+    source = inferred(rows).source
+    assert 'description="day; such as 2024-02-29, soon"' in source
+    assert 'description="n; 7 in the examples"' in source
