@@ -309,3 +309,11 @@ def test_examples_of_days_are_shown_as_they_are() -> None:
     source = inferred(rows).source
     assert 'description="day; such as 2024-02-29, soon"' in source
     assert 'description="n; 7 in the examples"' in source
+
+
+def test_many_numbers_in_texts_are_no_labels() -> None:
+    """A few are, such as grades."""
+    made = [
+        inferred([{"gold": {"n": str(n % different)}} for n in range(120)]).source for different in (5, 20)
+    ]
+    assert ["Literal" in source for source in made] == [True, False]
