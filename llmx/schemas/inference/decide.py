@@ -13,7 +13,7 @@ from msgspec import Struct
 from llmx.schemas.advice.names import spelled_alike
 from llmx.schemas.inference.describe import described, span
 from llmx.schemas.inference.forms import BOOLEAN, DATE, DATETIME, FRACTION, INTEGER
-from llmx.schemas.inference.seen import MAX_DEPTH, Objects, Seen, Texts, merge
+from llmx.schemas.inference.seen import MAX_DEPTH, MAX_KEYS, Objects, Seen, Texts, merge
 from llmx.schemas.inference.types import (
     Choices,
     Either,
@@ -246,7 +246,9 @@ class _Deciding:
                     f"list of {_shown(inside)}, at most {longest:,} long" if longest else "list, always empty"
                 )
             case Pairs():
-                return "the keys are data, so it is asked for as a list of names and values"
+                keys = len(seen.objects.fields or ()) if seen.objects else 0
+                many = f"{keys:,} keys" if keys else f"over {MAX_KEYS} keys"
+                return f"{many}, so they are data: asked for as a list of names and values"
         return f"{_shown(found)}{span(seen)}"
 
 

@@ -213,6 +213,7 @@ def test_keys_that_are_data_become_pairs(tmp_path: Path) -> None:
     """What a provider is asked for is a list; what is read and written is the object."""
     rows = [{"gold": {"parts": {f"part {n * 3 + k}": str(n) for k in range(3)}}} for n in range(40)]
     found = inferred(rows)
+    assert found.notes[0].text == "120 keys, so they are data: asked for as a list of names and values"
     schema = loaded(found.source, tmp_path)
     assert schema.dump(schema.parse(json.dumps(rows[0]["gold"]))) == rows[0]["gold"]
     asked = {"parts": [{"name": "wheel", "value": "4"}]}
