@@ -13,7 +13,7 @@ from msgspec import Struct
 from llmx.schemas.advice.names import spelled_alike
 from llmx.schemas.inference.describe import described, span
 from llmx.schemas.inference.forms import BOOLEAN, DATE, DATETIME, FRACTION, INTEGER
-from llmx.schemas.inference.seen import MAX_DEPTH, Objects, Seen, Texts, merge
+from llmx.schemas.inference.seen import MAX_DEPTH, MAX_KEYS, Objects, Seen, Texts, merge
 from llmx.schemas.inference.types import (
     Choices,
     Either,
@@ -33,6 +33,8 @@ __all__ = ["Note", "Proposal", "decide"]
 
 MAX_FIELDS = 40
 """Fields of an object most of whose keys are rare; the commonest stay."""
+FEW = 10
+"""Texts of digits, up to which they may be labels, such as 1 to 5 stars; more are numbers that somebody wrote."""
 LONGEST_TYPE = 56
 """Characters of a type: what mixes in more ways than that has none."""
 SPARSE = 0.1
@@ -220,7 +222,7 @@ class _Deciding:
             values = merge(objects.values or Seen(), *(objects.fields or {}).values())
             name = self._names.new(key, one=one)
             pair = self._names.new(f"{name[:20]} pair")
-            inside = self._type(values, key, f"{path}.*") or Plain("str")
+            inside = self._type(values, f"{key} value", f"{path}.*") or Plain("str")
             yield Pairs(name, pair, Maybe(inside) if values.nulls else inside)
             return
         name = self._names.new(key, one=one)
@@ -244,7 +246,9 @@ class _Deciding:
                     f"list of {_shown(inside)}, at most {longest:,} long" if longest else "list, always empty"
                 )
             case Pairs():
-                return "the keys are data, so it is asked for as a list of names and values"
+                keys = len(seen.objects.fields or ()) if seen.objects else 0
+                many = f"{keys:,} keys" if keys else f"over {MAX_KEYS} keys"
+                return f"{many}, so they are data: asked for as a list of names and values"
         return f"{_shown(found)}{span(seen)}"
 
 
@@ -282,7 +286,8 @@ def _choices(texts: Texts) -> tuple[str, ...]:
     once = sum(times == 1 for times in counts.values())
     named = all(text.strip() == text and text and _encodes(text) for text in counts)
     copied = len({spelled_alike(text) for text in counts}) < len(counts)  # North and NORTH are no labels
-    if len(counts) < 2 or not enough or not named or copied or once > len(counts) / 3:
+    numbers = len(counts) > FEW and texts.forms & FRACTION
+    if len(counts) < 2 or not enough or not named or copied or numbers or once > len(counts) / 3:
         return ()
     return tuple(sorted(counts, key=lambda text: (-counts[text], text)))
 

@@ -163,8 +163,7 @@ class Names:
             words[-1] = words[-1][:-3] + "y" if words[-1].endswith("ies") else words[-1][:-1]
         name = "".join(word[:1].upper() + word[1:] for word in words) or "Part"
         name = (name if name.isidentifier() else f"Part{name}")[:_LONGEST_CLASS]
-        candidate, number = name, 2
-        while candidate in self._taken:
-            candidate, number = f"{name}{number}", number + 1
-        self._taken.add(candidate)
-        return candidate
+        candidates = chain((name, f"{name}Type"), (f"{name}{number}" for number in count(2)))
+        found = next(one for one in candidates if one not in self._taken)
+        self._taken.add(found)
+        return found

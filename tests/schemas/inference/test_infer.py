@@ -213,6 +213,7 @@ def test_keys_that_are_data_become_pairs(tmp_path: Path) -> None:
     """What a provider is asked for is a list; what is read and written is the object."""
     rows = [{"gold": {"parts": {f"part {n * 3 + k}": str(n) for k in range(3)}}} for n in range(40)]
     found = inferred(rows)
+    assert found.notes[0].text == "120 keys, so they are data: asked for as a list of names and values"
     schema = loaded(found.source, tmp_path)
     assert schema.dump(schema.parse(json.dumps(rows[0]["gold"]))) == rows[0]["gold"]
     asked = {"parts": [{"name": "wheel", "value": "4"}]}
@@ -309,3 +310,11 @@ def test_examples_of_days_are_shown_as_they_are() -> None:
     source = inferred(rows).source
     assert 'description="day; such as 2024-02-29, soon"' in source
     assert 'description="n; 7 in the examples"' in source
+
+
+def test_many_numbers_in_texts_are_no_labels() -> None:
+    """A few are, such as grades."""
+    made = [
+        inferred([{"gold": {"n": str(n % different)}} for n in range(120)]).source for different in (5, 20)
+    ]
+    assert ["Literal" in source for source in made] == [True, False]

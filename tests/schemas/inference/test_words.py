@@ -63,9 +63,10 @@ def test_names_of_classes() -> None:
     names = Names(["Taken"])
     assert [names.new("invoice_lines", one=True), names.new("invoice lines", one=True)] == [
         "InvoiceLine",
-        "InvoiceLine2",
+        "InvoiceLineType",
     ]
+    assert names.new("invoice line") == "InvoiceLine2"
     assert names.new("categories", one=True) == "Category"
-    assert names.new("taken") == "Taken2"
+    assert names.new("taken") == "TakenType"
     assert names.new("größe") == "Part"
     assert names.new("3d") == "Part3d"
