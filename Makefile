@@ -21,6 +21,7 @@ bench:
 	python benchmarks/workers.py
 	python benchmarks/journal.py
 	python benchmarks/evaluation.py
+	python benchmarks/evidence.py
 	python benchmarks/kills.py
 	python benchmarks/pacing.py --env .bench
 

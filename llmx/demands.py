@@ -6,6 +6,9 @@ The options are checked against each other here, and become what the layers need
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from llmx.environment import Environment
 from llmx.errors import UsageError
@@ -14,7 +17,10 @@ from llmx.schemas import Schema
 from llmx.settings import Settings
 from llmx.types import Judgement
 
-__all__ = ["check_demands", "enough", "exemplary", "judge", "wrapped"]
+if TYPE_CHECKING:
+    from llmx.evals.calibration import Calibration
+
+__all__ = ["Promise", "check_demands", "enough", "exemplary", "judge", "promise", "wrapped"]
 
 SURE_HINT = "--votes 3, or --logprobs with a server that tells them"
 
@@ -62,17 +68,46 @@ def exemplary(settings: Settings, schema: Schema, examples: Sequence[Example]) -
 
 def enough(settings: Settings, env: Environment) -> float | None:
     """The confidence that an answer must have, None where none is asked for. Raises UsageError."""
-    if settings.calibration is None:
+    found = _calibration(settings, env)
+    if found is None:
         return settings.min_confidence
-    from llmx.evals.calibration import load_calibration
-
-    found = load_calibration(env.cwd / settings.calibration)
     if found.row_threshold is None:
         raise UsageError(
             f"--calibration {str(settings.calibration)!r}: no confidence is high enough for what it was to promise",
             hint="llmx calibrate with a lower --target, or with more rows of gold",
         )
     return found.row_threshold
+
+
+class Promise(Struct, frozen=True):
+    """What a calibration promises of the rows that are sure enough.
+
+    Args:
+        accuracy: the share that is right in every field, at least.
+        level: how certain that is, both from 0 to 1.
+        rows: of gold that it was found by.
+    """
+
+    accuracy: float
+    level: float
+    rows: int
+
+    def __str__(self) -> str:
+        return f"at least {self.accuracy:.1%} right in every field, at {self.level:.0%} confidence ({self.rows:,} rows of gold)"
+
+
+def promise(settings: Settings, env: Environment) -> Promise | None:
+    """What is promised of the rows that a cascade's cheaper models settle; None where nothing is."""
+    found = _calibration(settings, env) if settings.cascade else None
+    return None if found is None else Promise(found.promised, found.level, found.rows.n)
+
+
+def _calibration(settings: Settings, env: Environment) -> Calibration | None:
+    if settings.calibration is None:
+        return None
+    from llmx.evals.calibration import load_calibration
+
+    return load_calibration(env.cwd / settings.calibration)
 
 
 def judge(settings: Settings, prompt: Prompt) -> Judgement | None:

@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct
 from pydantic import ValidationError
 
-from llmx.demands import check_demands, enough, exemplary, wrapped
+from llmx.demands import Promise, check_demands, enough, exemplary, promise, wrapped
 from llmx.environment import Environment, is_file
 from llmx.errors import InvalidAnswer, UsageError
 from llmx.layers.validate import describe
@@ -43,6 +43,7 @@ class Plan(Struct, frozen=True):
     Args:
         wrapped: the schema of an answer around the user's own, None where there is no more to it.
         enough: the confidence from which on a cheaper model's answer will do, None where none was given.
+        promise: what a calibration says of rows that are as sure as that.
     """
 
     settings: Settings
@@ -55,6 +56,7 @@ class Plan(Struct, frozen=True):
     template: str | None = None
     wrapped: Schema | None = None
     enough: float | None = None
+    promise: Promise | None = None
 
     @property
     def asked(self) -> Schema:
@@ -131,6 +133,7 @@ def plan(settings: Settings, env: Environment) -> Plan:
         template,
         wrapped(settings, schema),
         enough(settings, env),
+        promise(settings, env),
     )
 
 

@@ -25,7 +25,18 @@ from llmx.text import harmless, nearest
 __all__ = ["build_app", "main"]
 
 
-COMMANDS = ("extract", "estimate", "retry", "eval", "budget", "models", "doctor", "init", "mock")
+COMMANDS = (
+    "extract",
+    "estimate",
+    "retry",
+    "eval",
+    "calibrate",
+    "budget",
+    "models",
+    "doctor",
+    "init",
+    "mock",
+)
 GROUPS = ("schema", "runs", "cache")
 """Each a function, or a typer, of that name in a module of that name."""
 

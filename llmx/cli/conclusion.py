@@ -7,6 +7,7 @@ import os
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from llmx.environment import Environment
 from llmx.errors import Interrupted, OutputFailed, PipeClosed
@@ -34,6 +35,8 @@ def _tell(planned: Plan, report: Report, terminal: Terminal, argv: Sequence[str]
     if figures.settled or figures.calls:
         for line in figures_as_lines(figures):
             terminal.say(line)
+        if planned.promise is not None:
+            terminal.say(f"rows by a cheaper model: {planned.promise}")
     elif not report.reasons:
         terminal.say("0 rows: nothing to do")
     if manifest is not None and manifest.sessions > 1 and manifest.ended is not None:
@@ -120,6 +123,7 @@ def _write_summary(planned: Plan, report: Report) -> None:
     path = planned.env.cwd / str(planned.settings.summary)
     document = {
         **figures_as_json(report.figures),
+        **_promised(planned),
         "exit_code": report.exit_code,
         "stopped": str(report.reasons[0]) if report.reasons else None,
         "schema": planned.schema.name,
@@ -138,6 +142,13 @@ def _write_summary(planned: Plan, report: Report) -> None:
         raise OutputFailed(
             f"cannot write the summary {planned.settings.summary!r}: {error.strerror}"
         ) from error
+
+
+def _promised(planned: Plan) -> dict[str, Any]:
+    promise = planned.promise
+    if promise is None:
+        return {}
+    return {"promised": {"accuracy": promise.accuracy, "level": promise.level, "gold_rows": promise.rows}}
 
 
 def _detach_stdout(env: Environment) -> None:

@@ -17,7 +17,7 @@ __all__ = ["estimate"]
 
 LEFT_OUT = frozenset(
     {"output_format", "errors", "order", "summary", "csv_safe", "spread", "hedge", "workers"}
-    | {"dry_run", "offline", "confirm_above", "max_failures"}
+    | {"dry_run", "offline", "confirm_above", "max_failures", "review", "calibration", "min_confidence"}
 )
 """Options of a run that no plan depends on."""
 

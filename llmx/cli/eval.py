@@ -6,21 +6,18 @@ Importing this module imports typer and nothing heavier.
 # Annotations are no strings here: typer would evaluate each, twice, at every start.
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llmx.cli.comparing import COMPARE, FIELDS, GOLD, KEY, comparing, show, tell
 from llmx.cli.options import option
 from llmx.environment import Environment
 from llmx.errors import BelowThreshold, OutputFailed, UsageError
-from llmx.text import harmless
 
 if TYPE_CHECKING:
-    from llmx.evals import Options
     from llmx.evals.judging import Judged
-    from llmx.evals.matching import Comparison
 
 __all__ = ["eval"]
 
@@ -40,21 +37,19 @@ def eval(
         option(
             "--gold",
             metavar="FILE",
-            help="The right answers: a column gold, or columns named like the fields.",
+            help=GOLD,
         ),
     ],
     key: Annotated[
         Text,
-        option(
-            "--key", metavar="COL", help="The column by which rows belong together. [the run's own, else id]"
-        ),
+        option("--key", metavar="COL", help=KEY),
     ] = None,
     fields: Annotated[
         Text,
         option(
             "--fields",
             metavar="COLS",
-            help="What to compare, apart by commas; FIELD=COLUMN where gold names it otherwise. [all that gold has]",
+            help=FIELDS,
         ),
     ] = None,
     compare: Annotated[
@@ -62,7 +57,7 @@ def eval(
         option(
             "--compare",
             metavar="FIELD=HOW",
-            help="How to compare a field: exact, normalized, number[:TOL|:5%], boolean, date[:dmy|:mdy], set[:normalized], list[:normalized] or fuzzy[:0.9]; repeatable. [by its values]",
+            help=COMPARE,
         ),
     ] = None,
     prefix: Annotated[
@@ -124,17 +119,17 @@ def eval(
 
     env: Environment = context.obj
     _check(env, as_json=as_json, as_markdown=as_markdown, alpha=alpha, worst=worst)
-    options = _options(
+    options = comparing(
         key, fields, compare, prefix, into, input_format, gold_format, _errors(predictions, env)
     )
     gates = [parse_minimum(one) for one in minimums or ()]
     judged = judge(
         predictions, gold, options, env, minimums=gates, baseline=baseline, alpha=alpha, worst=worst
     )
-    _tell(env, judged.evaluation.remarks)
+    tell(env, judged.evaluation.remarks)
     if junit is not None:
         _write_junit(env.cwd / junit, junit, judged)
-    _print(env, _shown(env, judged, as_json=as_json, as_markdown=as_markdown))
+    show(env, _shown(env, judged, as_json=as_json, as_markdown=as_markdown))
     if failures := list(judged.failures()):
         raise BelowThreshold("; ".join(failures), hint="--worst 20 shows the rows to look at first")
 
@@ -150,42 +145,6 @@ def _check(env: Environment, *, as_json: bool, as_markdown: bool, alpha: float, 
         raise UsageError(f"--worst must not be negative: {worst}")
 
 
-def _options(
-    key: Text,
-    fields: Text,
-    compare: Several,
-    prefix: Text,
-    into: Text,
-    format: Text,
-    gold_format: Text,
-    errors: Path | None,
-) -> "Options":
-    from llmx.evals import Options
-    from llmx.evals.evaluating import named
-    from llmx.settings import parse_names
-
-    if prefix and into is not None:
-        raise UsageError("--prefix and --into exclude each other")
-    try:
-        wanted = None if fields is None else named(parse_names(fields))
-    except ValueError as error:
-        raise UsageError(f"--fields: {error}") from error
-    return Options(key, wanted, _comparisons(compare or ()), prefix, into, format, gold_format, errors)
-
-
-def _comparisons(texts: Sequence[str]) -> dict[str, "Comparison"]:
-    """`FIELD=HOW` by field."""
-    from llmx.evals.matching import parse_comparison
-
-    found = {}
-    for text in texts:
-        path, equals, how = text.rpartition("=")
-        if not equals or not path.strip():
-            raise UsageError(f"--compare: {text!r} is no comparison", hint="--compare FIELD=normalized")
-        found[path.strip()] = parse_comparison(how.strip())
-    return found
-
-
 def _errors(predictions: str, env: Environment) -> Path | None:
     """Where the run that wrote the predictions has its failed rows."""
     from llmx.journal import read_manifest, run_folder
@@ -195,11 +154,6 @@ def _errors(predictions: str, env: Environment) -> Path | None:
         return None
     run = read_manifest(run_folder(env.cwd / predictions, None).manifest)
     return errors_path(predictions, run.errors if run else None, env)
-
-
-def _tell(env: Environment, remarks: Sequence[str]) -> None:
-    for remark in remarks:
-        print(f"warning: {harmless(remark) if env.stderr.isatty() else remark}", file=env.stderr)
 
 
 def _shown(env: Environment, judged: "Judged", *, as_json: bool, as_markdown: bool) -> str:
@@ -215,11 +169,6 @@ def _shown(env: Environment, judged: "Judged", *, as_json: bool, as_markdown: bo
 
     terminal = env.stdout.isatty()
     return as_table(judged, terminal=terminal, width=shutil.get_terminal_size().columns)
-
-
-def _print(env: Environment, text: str) -> None:
-    env.stdout.write(text.encode("utf-8", "backslashreplace"))
-    env.stdout.flush()
 
 
 def _write_junit(path: Path, name: str, judged: "Judged") -> None:

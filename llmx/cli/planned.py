@@ -141,9 +141,25 @@ def footnotes(estimate: Estimate) -> list[str]:
             f"prices: {prices.name} {prices.version}{dated}; low: shorter prompts and answers, no re-ask; "
         )
         notes[-1] += "worst: every answer as long as --max-output-tokens allows, every re-ask used"
-    if estimate.chain:
+    settings = estimate.plan.settings
+    if settings.offline:
+        notes.append("--offline: rows to ask about fail instead, and nothing is spent")
+    if settings.votes > 1:
+        notes.append(f"tokens are those of one call; a row takes {settings.votes} (--votes)")
+    if settings.cascade:
+        notes.append(_cascade_words(estimate))
+    elif estimate.chain:
         notes.append("one run: each model is shown as if all rows went to it")
     return notes
+
+
+def _cascade_words(estimate: Estimate) -> str:
+    first, costs = estimate.models[0], [model.cost.expected for model in estimate.models]
+    words = f"--cascade: rows go on only where {first.model}'s answer will not do"
+    if None in costs:
+        return words
+    every = sum((cost for cost in costs if cost is not None), Decimal(0))
+    return f"{words}: from {_money(costs[0])}, where all will, to {_money(every)}, where none will"
 
 
 def _of_model(model: ModelEstimate) -> Iterator[str]:
@@ -153,6 +169,8 @@ def _of_model(model: ModelEstimate) -> Iterator[str]:
     if model.price == "unknown":
         meant = f"; did you mean {model.near}?" if model.near else ""
         yield f"the price of {model.label} is not known{meant}"
+    if model.price == "list" and model.server is not None:
+        yield f"{model.server} is taken to cost what {model.label} does by its provider's list"
     if model.price == "config":
         yield f"the price of {model.model} is the config file's"
     yield f"{model.model}: {_time_words(model)}"

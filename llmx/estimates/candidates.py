@@ -13,8 +13,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from llmx.caches.exact import cache_folder
+from llmx.caches.fingerprint import rekeyed
 from llmx.connecting import Talk, connected, keyless
 from llmx.engine import preparer
+from llmx.errors import UsageError
 from llmx.estimates.outline import BESIDE, outline
 from llmx.estimates.stored import Asked, Stored
 from llmx.estimates.tokens import schema_bytes, text_bytes
@@ -22,6 +24,7 @@ from llmx.journal import JournalView
 from llmx.lanes import Traffic, traffic
 from llmx.layers.fit import check_fit
 from llmx.layers.stop import Stop
+from llmx.layers.votes import ballots
 from llmx.places import place_of
 from llmx.planning import Plan
 from llmx.pricing import context_window
@@ -58,13 +61,15 @@ class Candidate(Struct):
     first: Request | None = None
     around: int = 0
 
-    def asked(self, record: Record) -> Asked:
-        """What a run would ask about a row. Raises RowError where it would ask nothing."""
+    def asked(self, record: Record) -> list[Asked]:
+        """What a run would ask about a row: once, or once for each vote. Raises RowError where it would ask nothing."""
         request = self.prepare(record)
         check_fit(request, lambda: context_window(self.endpoint.model, self.endpoint.prices))
         if self.first is None:
             self.first, self.around = request, self._around(request)
-        return Asked(record, request.fingerprint, self.around + _own(request))
+        size, votes = self.around + _own(request), self.plan.settings.votes
+        samples = [request] if votes == 1 else ballots(request, votes, rekeyed(self.plan.asked.fingerprint))
+        return [Asked(record, sample.fingerprint, size) for sample in samples]
 
     def _around(self, request: Request) -> int:
         """What all prompts have in common: the body's words without the row's, and the schema beside them."""
@@ -94,8 +99,9 @@ def _own(request: Request) -> int:
 
 
 def single(settings: Settings, spec: str) -> Settings:
-    """The settings of a run with one of the models alone."""
-    return settings.model_copy(update={"model": [spec]})
+    """The settings of a run with one of the models alone; the last one of a cascade is not put to the vote."""
+    votes = 1 if settings.cascade[-1:] == [spec] else settings.votes
+    return settings.model_copy(update={"model": [spec], "cascade": [], "votes": votes})
 
 
 @asynccontextmanager
@@ -103,9 +109,11 @@ async def candidates(plan: Plan, specs: Sequence[str], talk: Talk) -> AsyncItera
     """The models, ready to be planned for; released at the end. Nobody is called, and nothing is written.
 
     Raises:
-        UsageError: a name, the mode, an address or the schema is wrong.
+        UsageError: a name is given twice; it, the mode, an address or the schema is wrong.
         OutputFailed: the journal of an earlier run cannot be read.
     """
+    if twice := [spec for spec in specs if specs.count(spec) > 1]:
+        raise UsageError(f"-m {twice[0]} is given twice")
     async with AsyncExitStack() as held:
         journal = _journal(plan)
         if journal is not None:
@@ -113,13 +121,13 @@ async def candidates(plan: Plan, specs: Sequence[str], talk: Talk) -> AsyncItera
         made = []
         for spec in specs:
             its = replace(plan, settings=single(plan.settings, spec))
-            sketch = outline(spec, plan.schema, its.settings, plan.env)
+            sketch = outline(spec, plan.asked, its.settings, plan.env)
             connecting = nullcontext(sketch) if sketch is not None else _endpoint(its, talk)
             endpoint = await held.enter_async_context(connecting)
             cache = None if plan.settings.cache == "off" else cache_folder(plan.env.home)
             stored = Stored(cache, journal)
             held.callback(stored.close)
-            prepare = preparer(endpoint, plan.prompt, plan.schema, plan.presenter)
+            prepare = preparer(endpoint, plan.prompt, plan.asked, plan.presenter)
             limits = traffic(endpoint, its.settings)
             outlined = sketch is not None
             made.append(Candidate(spec, its, endpoint, prepare, limits, stored, journal, outlined))
@@ -130,7 +138,7 @@ async def candidates(plan: Plan, specs: Sequence[str], talk: Talk) -> AsyncItera
 async def _endpoint(plan: Plan, talk: Talk) -> AsyncIterator[Endpoint]:
     # Told that it is offline, it keeps nothing of what instructor makes of the schema.
     settings = plan.settings.model_copy(update={"offline": True})
-    async with connected(settings, plan.schema, keyless(settings, plan.env), talk, Stop()) as endpoints:
+    async with connected(settings, plan.asked, keyless(settings, plan.env), talk, Stop()) as endpoints:
         yield endpoints[0]
 
 

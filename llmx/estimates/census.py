@@ -12,6 +12,8 @@ import asyncio
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
@@ -34,6 +36,9 @@ BATCH = 500
 _BITS = 2
 """Of a fate."""
 
+_VOTE_BITS = 7
+"""Of the number of a row's answers that are not stored, at most 99."""
+
 T = TypeVar("T")
 
 
@@ -41,7 +46,8 @@ class Counts(Struct, frozen=True):
     """Rows, by what a run with one model would do about them; together they are all that can be read.
 
     Args:
-        ask: rows that are asked about: as many calls, re-asks aside.
+        ask: rows that are asked about.
+        calls: made for them, re-asks aside: one each, or one for each vote that is not stored.
         alike: that wait for one of those, being the same.
         cached, done: whose answers the cache, or the run's journal, has.
         fails: of which no request can be made.
@@ -49,6 +55,7 @@ class Counts(Struct, frozen=True):
     """
 
     ask: int
+    calls: int
     alike: int
     cached: int
     done: int
@@ -128,10 +135,11 @@ async def census(
 
 
 class _Question(Struct, gc=False):
-    """Rows that are alike: how many, and of each model the fate, in bits, with the bytes of the longest prompt."""
+    """Rows that are alike: how many; of each model the fate and the missing answers, in bits; the longest prompt's bytes."""
 
     rows: int
     fates: int = 0
+    missing: int = 0
     size: int = 0
 
 
@@ -143,7 +151,7 @@ class _Counter:
     ) -> None:
         self._prompt = plan.prompt
         self._selection = selection(plan.settings)
-        self._models = models
+        self._models = self._firstless = models
         self._together = together
         self._most = kept
         self._mask = (1 << depth) - 1
@@ -163,6 +171,8 @@ class _Counter:
                 self._meet(row)
 
     def _meet(self, row: Record) -> None:
+        if self._firstless:
+            self._make_first(row)
         number = _number(self._shown(row.data))
         if number & self._mask:
             return
@@ -177,6 +187,13 @@ class _Counter:
         if len(self._kept) > self._most:
             self._halve()
 
+    def _make_first(self, row: Record) -> None:
+        """The first request is that of the first row that makes one, whether or not the row is looked at."""
+        with suppress(RowError):
+            for model in self._firstless:
+                model.asked(row)
+            self._firstless = []
+
     def _shown(self, data: Mapping[str, Any]) -> Any:
         """What decides about a row's request, as far as that can be told without making it."""
         if self._prompt.used is not None and not self._prompt.row_is_shown:
@@ -189,7 +206,7 @@ class _Counter:
 
     def _look_at_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
-        fates = [self._fates(model, waiting) for model in self._models]
+        fates = [self._fates(number, waiting) for number in range(len(self._models))]
         if self._together:
             fates = [[max(each) for each in zip(*fates, strict=True)]] * len(fates)
         for number, (spread, of_model) in enumerate(zip(self._spread, fates, strict=True)):
@@ -198,20 +215,21 @@ class _Counter:
                 if fate is Fate.ASK:
                     spread.offer(row)
 
-    def _fates(self, model: Candidate, waiting: Sequence[tuple[_Question, Record]]) -> list[Fate]:
+    def _fates(self, number: int, waiting: Sequence[tuple[_Question, Record]]) -> list[Fate]:
+        model = self._models[number]
         asked: list[Asked] = []
-        fates = [Fate.FAILS] * len(waiting)
-        places = []
-        for place, (question, row) in enumerate(waiting):
-            try:
-                made = model.asked(row)
-            except RowError:  # the run has it among its errors
-                continue
-            question.size = max(question.size, made.size - model.around)
-            asked.append(made)
-            places.append(place)
-        for place, fate in zip(places, model.stored.fates(asked), strict=True):
-            fates[place] = fate
+        made: list[int] = []
+        for question, row in waiting:
+            samples = _asked(model, row)
+            question.size = max([question.size, *(sample.size - model.around for sample in samples)])
+            asked += samples
+            made.append(len(samples))
+        found = iter(model.stored.fates(asked))
+        fates = []
+        for (question, _), count in zip(waiting, made, strict=True):
+            each = list(islice(found, count))
+            question.missing |= each.count(Fate.ASK) << (_VOTE_BITS * number)
+            fates.append(min(each, default=Fate.FAILS))
         return fates
 
     def result(self, cut: LlmxError | None) -> Census:
@@ -223,23 +241,34 @@ class _Counter:
     def _counts(self, number: int, model: Candidate) -> Counts:
         questions: dict[Fate, int] = dict.fromkeys(Fate, 0)
         rows = dict(questions)
-        size = 0
+        size = calls = 0
         for question in self._kept.values():
             fate = Fate(question.fates >> (_BITS * number) & (1 << _BITS) - 1)
             questions[fate] += 1
             rows[fate] += question.rows
-            size += question.size if fate is Fate.ASK else 0
+            if fate is Fate.ASK:
+                size += question.size
+                calls += question.missing >> (_VOTE_BITS * number) & (1 << _VOTE_BITS) - 1
         looked_at, readable = sum(rows.values()), self.rows - self.unreadable
         scaled = {fate: round(n * readable / looked_at) if looked_at else 0 for fate, n in rows.items()}
         asked = round(questions[Fate.ASK] * readable / looked_at) if looked_at else 0
         return Counts(
             ask=asked,
+            calls=round(calls * readable / looked_at) if looked_at else 0,
             alike=scaled[Fate.ASK] - asked,
             cached=scaled[Fate.CACHED],
             done=scaled[Fate.DONE],
             fails=scaled[Fate.FAILS],
             size=model.around + (size / questions[Fate.ASK] if questions[Fate.ASK] else 0),
         )
+
+
+def _asked(model: Candidate, row: Record) -> list[Asked]:
+    """What would be asked about a row; nothing where the run has it among its errors."""
+    try:
+        return model.asked(row)
+    except RowError:
+        return []
 
 
 def _number(shown: Any) -> int:

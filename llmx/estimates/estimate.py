@@ -69,6 +69,8 @@ class ModelEstimate(Struct, frozen=True):
         limits_told: limits are the server's own, told to the probe, where none were given.
         near: a model with a known price whose name is like this one's, where this one has none.
         thinks: the expected output holds an assumption about reasoning.
+        server: where calls go, if that is not the provider's own; its list's prices are taken to hold there.
+        note: what a user of the model should know, "" for nothing.
     """
 
     model: str
@@ -89,6 +91,7 @@ class ModelEstimate(Struct, frozen=True):
     probe: Probe | None = None
     near: str | None = None
     thinks: bool = False
+    server: str | None = None
     note: str = ""
 
     @property
@@ -105,7 +108,7 @@ class ModelEstimate(Struct, frozen=True):
     def planned(self) -> Planned:
         """What limits are compared with."""
         tokens = self.input_tokens + self.output_tokens
-        worst = self.counts.ask * sum(usage.total_tokens for usage in self.call.worst)
+        worst = self.counts.calls * sum(usage.total_tokens for usage in self.call.worst)
         return Planned(self.model, self.counts.ask, self.cost, tokens, worst)
 
 
@@ -181,14 +184,14 @@ def _estimated(model: Candidate, counts: Counts, measured: Probe | None) -> Mode
     answered = measured.answered if measured else _answered(model, past)
     rate = input_rate(answered)
     output, thinks = _output(model, past, measured)
-    calls_each = _calls_each(past, measured)
+    calls_each = _calls_each(past, measured, model.plan.settings.votes)
     call = _call(model, counts, rate, output, calls_each)
     if measured is not None:  # they are paid for
-        counts = replace(counts, ask=counts.ask - measured.ok, cached=counts.cached + measured.ok)
-    calls = counts.ask * calls_each
+        counts = _without(counts, measured.ok, model.plan.settings.votes)
+    calls = counts.calls * calls_each
     pace, latency_source = _pace(model, past, measured)
     origin = _price_origin(model)
-    cost = costs(model.endpoint, counts.ask, call, listed=origin == "list")
+    cost = costs(model.endpoint, counts.calls, call, listed=origin == "list")
     input_source: InputSource = "assumed" if rate is None else "probe" if measured else "journal"
     return ModelEstimate(
         model=model.spec,
@@ -209,6 +212,7 @@ def _estimated(model: Candidate, counts: Counts, measured: Probe | None) -> Mode
         probe=measured,
         near=_near(model) if cost.expected is None else None,
         thinks=thinks,
+        server=model.endpoint.given,
         note=model.endpoint.note,
     )
 
@@ -244,10 +248,16 @@ def _call(model: Candidate, counts: Counts, rate: float | None, output: Measured
     )
 
 
-def _calls_each(past: History, measured: Probe | None) -> float:
-    """Calls a row, re-asks included; 1 where nobody has seen any."""
+def _without(counts: Counts, answered: int, votes: int) -> Counts:
+    """The counts once so many rows are answered."""
+    calls = max(0, counts.calls - answered * votes)
+    return replace(counts, ask=counts.ask - answered, calls=calls, cached=counts.cached + answered)
+
+
+def _calls_each(past: History, measured: Probe | None, votes: int) -> float:
+    """Calls for an answer, re-asks included; 1 where nobody has seen any."""
     if measured is not None and measured.rows:
-        return max(1.0, (measured.rows + measured.reasks) / measured.rows)
+        return max(1.0, 1 + measured.reasks / (measured.rows * votes))
     return 1 + past.reasks / past.questions if past.questions else 1.0
 
 
@@ -273,7 +283,7 @@ def _written(model: Candidate) -> Measured:
     cached = measured_output([tokens_of(text) for _, text in model.stored.cached.values()], "cache")
     shown = [message for message in model.plan.prompt.prefix if message["role"] == "assistant"]
     examples = measured_output([tokens_of(len(str(each["content"]).encode())) for each in shown], "examples")
-    size = answer_size(model.plan.schema.json_schema)
+    size = answer_size(model.plan.asked.json_schema)
     by_schema = Measured(tokens_of(size.short), tokens_of(size.usual), "schema", 0)
     return cached or (replace(examples, low=by_schema.low) if examples else by_schema)
 

@@ -19,7 +19,7 @@ from llmx.places import place_of
 from llmx.planning import Plan
 from llmx.providers import Endpoint
 
-__all__ = ["History", "history"]
+__all__ = ["History", "history", "take"]
 
 RUNS, LINES = 20, 2_000
 """Runs that are looked at, the latest, and lines of each."""
@@ -48,7 +48,7 @@ def history(plan: Plan, endpoint: Endpoint) -> History:
     for folder in _folders(plan):
         with suppress(OSError):
             for entry in first_lines(folder.journal, LINES):
-                _take(found, entry, endpoint)
+                take(found, entry, endpoint.id, endpoint.model)
     return found
 
 
@@ -63,7 +63,7 @@ def _folders(plan: Plan) -> list[RunFolder]:
         parents.append(plan.env.cwd / STATE)
     folders = [folder for parent in parents for folder in folders_in(parent)]
     latest = sorted(folders, key=RunFolder.modified, reverse=True)
-    return list(_of_schema(latest, plan.schema.fingerprint))[:RUNS]
+    return list(_of_schema(latest, plan.asked.fingerprint))[:RUNS]
 
 
 def _of_schema(folders: list[RunFolder], schema: str) -> Iterator[RunFolder]:
@@ -73,11 +73,16 @@ def _of_schema(folders: list[RunFolder], schema: str) -> Iterator[RunFolder]:
             yield folder
 
 
-def _take(found: History, entry: Mapping[str, Any], endpoint: Endpoint) -> None:
-    """Note one line; one that is not as ours are tells nothing."""
-    if not _is_of(str(entry.get("model", "")), endpoint.model):
+def take(found: History, entry: Mapping[str, Any], endpoint: str, model: str) -> None:
+    """Note what one line of a journal tells; one that is not as ours are tells nothing.
+
+    Args:
+        endpoint: the identity of that which is planned for.
+        model: as the provider knows it.
+    """
+    if not _is_of(str(entry.get("model", "")), model):
         return
-    if entry.get("t") == "answer" and entry.get("endpoint") == endpoint.id:
+    if entry.get("t") == "answer" and entry.get("endpoint") == endpoint:
         _take_answer(found, entry)
     elif entry.get("t") == "row" and entry.get("source") == "model" and entry.get("attempts") == 1:
         seconds = entry.get("seconds")

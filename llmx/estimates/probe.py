@@ -12,6 +12,7 @@ from decimal import Decimal
 from functools import partial
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from llmx.clock import Clock
 from llmx.connecting import Talk
@@ -85,7 +86,7 @@ async def probe(model: Candidate, rows: Sequence[Record], *, clock: Clock, stop:
         await state.catch_up(stop, talk.say)
         async with engine(
             plan.settings,
-            plan.schema,
+            plan.asked,
             plan.prompt,
             plan.env,
             clock=clock,
@@ -116,9 +117,7 @@ def _plan(plan: Plan) -> Plan:
     settings = plan.settings.model_copy(
         update={"output": "-", "errors": None, "state_dir": None, "fresh": False}
     )
-    return Plan(
-        settings, plan.env, plan.schema, plan.source, plan.prompt, plan.shape, plan.shown, plan.template
-    )
+    return replace(plan, settings=settings)
 
 
 async def _ask(parts: Engine, rows: Sequence[Record], stop: Stop, outcomes: list[Outcome]) -> None:
@@ -157,7 +156,9 @@ def _measured(model: Candidate, outcomes: Sequence[Outcome], figures: Figures, l
         input=interval([each.usage.input_tokens for each in asked]) if asked else None,
         output=interval([each.usage.output_tokens for each in asked]) if asked else None,
         answered=[
-            _answered(model, each) for each in asked if each.attempts == 1 and isinstance(each.record, Record)
+            _answered(model, each)
+            for each in asked
+            if each.attempts == model.plan.settings.votes and isinstance(each.record, Record)
         ],
         latency=figures.latencies.quantile(0.5),
         cost=figures.cost,
@@ -169,5 +170,5 @@ def _measured(model: Candidate, outcomes: Sequence[Outcome], figures: Figures, l
 
 def _answered(model: Candidate, outcome: Outcome) -> Answered:
     assert isinstance(outcome.record, Record)
-    size, usage = model.asked(outcome.record).size, outcome.usage
-    return Answered(size, usage.input_tokens, usage.output_tokens, 0)
+    size, usage, votes = model.asked(outcome.record)[0].size, outcome.usage, outcome.attempts
+    return Answered(size, usage.input_tokens // votes, usage.output_tokens // votes, 0)

@@ -56,6 +56,7 @@ class Joined(Struct):
     """What two files have in common.
 
     Args:
+        key: the column by which rows belong together.
         keys: of the rows that both have, in the predictions' order.
         columns: by path, in the order in which gold has them.
         missing: keys of gold rows that have no prediction, in gold's order.
@@ -64,6 +65,7 @@ class Joined(Struct):
         only_in_gold, only_in_predictions: fields that the other side lacks in every row.
     """
 
+    key: str
     keys: list[str] = field(default_factory=list)
     columns: dict[str, Column] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
@@ -93,7 +95,7 @@ def join(predictions: File, gold: File, key: str, sides: Sides, also: Iterable[s
     tops = dict.fromkeys(top(path) for leaves in right.values() if leaves for path in leaves)
     paths = dict.fromkeys(path for leaves in right.values() if leaves for path in leaves)
     _check_names(sides.names, paths, gold)
-    joined = Joined(columns={path: Column() for path in paths})
+    joined = Joined(key, columns={path: Column() for path in paths})
     found: dict[str, None] = {}
     sample, seen = "", list[str]()
     for name, row in keyed_rows(predictions, key):

@@ -1,9 +1,9 @@
-"""An evaluation for people: tables on a terminal or in a pipe. All text is shown as text, never as markup."""
+"""Tables for people, on a terminal or in a pipe. All text is shown as text, never as markup."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from llmx.evals.judging import Judged
@@ -13,7 +13,7 @@ from llmx.text import harmless
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["as_table"]
+__all__ = ["as_table", "drawn"]
 
 _GAP = 2
 
@@ -25,10 +25,17 @@ _WIDE = 400
 
 
 def as_table(judged: Judged, *, terminal: bool, width: int | None = None) -> str:
-    """The whole evaluation as text.
+    """The whole evaluation as text; the arguments are those of `drawn`."""
+    return drawn(headline(judged.evaluation), sections(judged), terminal=terminal, width=width)
+
+
+def drawn(
+    lines: Iterable[str], tables: Iterable[Section], *, terminal: bool, width: int | None = None
+) -> str:
+    """Lines, and tables below them.
 
     Args:
-        terminal: colours are wanted, and lines fit the screen.
+        terminal: colours are wanted, and tables fit the screen.
         width: of the screen, in columns.
     """
     from rich.console import Console
@@ -43,9 +50,9 @@ def as_table(judged: Judged, *, terminal: bool, width: int | None = None) -> str
         emoji=False,
         legacy_windows=False,
     )
-    for line in headline(judged.evaluation):
+    for line in lines:
         console.print(harmless(line))
-    for section in sections(judged):
+    for section in tables:
         if section.title:
             console.print()
             console.print(harmless(section.title), style="bold")

@@ -8,7 +8,7 @@ text. It does not map offsets back, and does not accept a place that states some
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 
 from llmx.evidence.facts import same_facts
@@ -29,7 +29,7 @@ _SHORTEST, _SHORTEST_UNSPACED = 12, 6
 _SEED, _SEED_UNSPACED = 5, 2
 """Letters of a piece: with every tenth letter changed, some pieces are whole."""
 
-_SEEDS, _HITS, _PLACES = 48, 16, 3
+_SEEDS, _HITS, _PLACES = 48, 64, 3
 """Pieces of a quote, hits of each in the text, places compared."""
 
 _HEAD = 96
@@ -79,18 +79,20 @@ def _places(quote: str, text: str) -> Iterator[int]:
     size = _SEED_UNSPACED if is_unspaced(quote) else _SEED
     step = max(size // 2, 1, (len(quote) - size) // _SEEDS)
     width = max(8, len(quote) // 4)
-    votes: Counter[int] = Counter()
+    votes: defaultdict[int, float] = defaultdict(float)
     for start in range(0, len(quote) - size + 1, step):
-        # One vote for each place, however often a piece repeats there.
-        votes.update({(hit - start) // width for hit in _hits(quote[start : start + size], text)})
+        # One vote for each place, however often a piece repeats there, and shared among the places that it has.
+        slots = {(hit - start) // width for hit in _hits(quote[start : start + size], text)}
+        for slot in slots:
+            votes[slot] += 1 / len(slots)
     # A place on the line between two counts for both.
-    joined = {slot: votes[slot] + votes[slot + 1] for slot in votes}
+    joined = {slot: votes[slot] + votes.get(slot + 1, 0) for slot in votes}
     for slot, _ in sorted(joined.items(), key=lambda pair: (-pair[1], pair[0]))[:_PLACES]:
         yield slot * width
 
 
 def _hits(piece: str, text: str) -> Iterator[int]:
-    """The first places of a piece; a piece that is everywhere tells nothing, and is left after some."""
+    """The first places of a piece; of one that is everywhere, 64."""
     start = text.find(piece)
     for _ in range(_HITS):
         if start < 0:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from llmx.evidence import Aligner, Alignment
-from llmx.evidence.support import supported
+from llmx.evidence import Aligner, Alignment, supported
 from llmx.quality.envelope import ANSWER, EVIDENCE
 from llmx.quality.leaves import Path, dotted, leaves
 from llmx.records.values import to_json
@@ -45,7 +44,7 @@ class Columns:
 
     def find_value(self, value: Any) -> Quote | None:
         """Where the value itself stands."""
-        return self._best(None, lambda name: supported(value, self._texts[name]))
+        return self._best(None, lambda name: supported(value, self._aligner(name)))
 
     def _aligner(self, name: str) -> Aligner:
         if name not in self._aligners:

@@ -444,3 +444,49 @@ def test_a_dry_run_of_a_pipe(llmx: Llmx) -> None:
     dry = llmx("extract", "-", *SCHEMA, *GPT, "--dry-run", stdin=text)
     assert "the input can be read only once" in dry.err
     assert json.loads(dry.out)["model"] == "gpt-5-mini"
+
+
+def test_votes_are_as_many_calls(llmx: Llmx, mock: Mock) -> None:
+    """But for those that are stored, of which a run without votes has left the first."""
+    options = priced(mock)
+    run(llmx, *options, "-n", "10")
+    (plan,) = planned(llmx, *options, "--votes", "3")["models"]
+    assert plan["rows"] == {"ask": 30, "alike": 0, "cached": 0, "done": 0, "fails": 0}
+    assert plan["calls"] == 10 * 2 + 20 * 3
+    before = mock.calls
+    summary = run(llmx, *options, "--votes", "3", "-o", "votes.jsonl")
+    assert mock.calls - before == plan["calls"]
+    assert plan["cost"]["low"] <= summary["cost"] <= plan["cost"]["worst"]
+    (plan,) = planned(llmx, *options, "--votes", "3")["models"]
+    assert (plan["rows"]["cached"], plan["calls"]) == (30, 0)
+
+
+def test_evidence_is_planned_for(llmx: Llmx, mock: Mock) -> None:
+    """The schema around the user's counts, and what is stored of its answers is found."""
+    options = (*priced(mock), "--evidence")
+    (plan,) = planned(llmx, *options)["models"]
+    run(llmx, *options, "-o", "out.jsonl")
+    assert plan["tokens"]["input"] == pytest.approx(mock.server.stats()["input_tokens"], rel=0.1)
+    (plan,) = planned(llmx, *options)["models"]
+    assert plan["rows"]["cached"] == 30
+
+
+def test_a_cascade_is_planned_from_its_first_model_to_all(llmx: Llmx, mock: Mock) -> None:
+    """The last one is asked once about a row, and not put to the vote."""
+    cascade = ("--cascade", "openai/gpt-5-nano,openai/gpt-5", "--votes", "3")
+    nano, strong = planned(llmx, *cascade, "--base-url", f"{mock.url}/v1", "--max-cost", "1000")["models"]
+    assert (nano["calls"], strong["calls"]) == (90, 30)
+    done = llmx("extract", "rows.jsonl", *SCHEMA, *cascade, "--base-url", f"{mock.url}/v1", "--dry-run")
+    assert "rows go on only where openai/gpt-5-nano's answer will not do" in done.err
+
+
+def test_a_probe_with_votes(llmx: Llmx, mock: Mock) -> None:
+    """Its answers are those that the run needs; tokens are measured by the call."""
+    options = (*priced(mock), "--votes", "3")
+    (plan,) = planned(llmx, *options, "--probe", "5", OPENAI_API_KEY="k")["models"]
+    assert mock.calls == 15
+    assert (plan["rows"]["ask"], plan["rows"]["cached"], plan["calls"]) == (25, 5, 75)
+    before = mock.server.stats()["input_tokens"]
+    run(llmx, *options, "-o", "out.jsonl")
+    assert mock.calls == 90
+    assert plan["tokens"]["input"] == pytest.approx(mock.server.stats()["input_tokens"] - before, rel=0.1)

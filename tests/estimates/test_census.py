@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from peak import peak_kib
 
 from llmx.connecting import Quiet
 from llmx.environment import Environment
@@ -99,6 +100,58 @@ def test_an_input_whose_length_nobody_knows(tmp_path: Path, monkeypatch: pytest.
     assert found.counts[0].ask == 10_000
     assert max(kept) <= 1_001
     assert len(kept) >= 3
+
+
+def test_the_first_request_is_the_first_rows(tmp_path: Path) -> None:
+    """Even of an input that is looked at in part, if the row makes one."""
+    texts = [f"text {number}" for number in range(3_000)]
+    for lines in (rows(texts), ['{"_none": 1}', "nonsense", *rows(texts)]):
+        file = tmp_path / "rows.jsonl"
+        file.write_text("".join(f"{line}\n" for line in lines))
+        settings = Settings.of({"inputs": [str(file)], "schema": "name str", "model": "openai/gpt-5-mini"})
+        env = Environment(variables={"LLMX_HOME": str(tmp_path / "home")}, cwd=tmp_path)
+
+        async def first(settings: Settings = settings, env: Environment = env) -> str:
+            planned = plan(settings, env)
+            async with candidates(planned, planned.settings.model, Quiet(print)) as models:
+                await census(planned, models, kept=100)
+                assert models[0].first is not None
+                return models[0].first.row
+
+        assert "text 0" in asyncio.run(first()).split("\x1e")
+
+
+PROGRAM = """
+import asyncio, sys
+from pathlib import Path
+from llmx.connecting import Quiet
+from llmx.environment import Environment
+from llmx.estimates.candidates import candidates
+from llmx.estimates.census import census
+from llmx.planning import plan
+from llmx.settings import Settings
+
+async def main(path):
+    env = Environment(variables={"LLMX_HOME": str(path.parent / "home")}, cwd=path.parent)
+    planned = plan(Settings.of({"inputs": [str(path)], "schema": "name str", "model": "openai/gpt-5-mini"}), env)
+    async with candidates(planned, planned.settings.model, Quiet(print)) as models:
+        found = await census(planned, models, choose=10, kept=20_000)
+    assert found.rows == sum(1 for _ in path.open())
+
+asyncio.run(main(Path(sys.argv[1])))
+"""
+
+
+def test_memory_does_not_grow_with_the_input(tmp_path: Path) -> None:
+    """Once as many different rows were met as are kept, twelve times the rows cost at most 10 MB more."""
+    few, many = (write(tmp_path, count) for count in (20_000, 240_000))
+    assert peak_kib(PROGRAM, many) - peak_kib(PROGRAM, few) < 10_000
+
+
+def write(folder: Path, count: int) -> Path:
+    path = folder / f"{count}.jsonl"
+    path.write_text("".join(f'{{"text":"some text that fills row {number}"}}\n' for number in range(count)))
+    return path
 
 
 def test_rows_for_a_probe(tmp_path: Path) -> None:

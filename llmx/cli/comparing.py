@@ -1,0 +1,75 @@
+"""What `llmx eval` and `llmx calibrate` share: how two files are compared, and where things are said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llmx.environment import Environment
+from llmx.errors import UsageError
+from llmx.text import harmless
+
+if TYPE_CHECKING:
+    from llmx.evals import Options
+    from llmx.evals.matching import Comparison
+
+__all__ = ["COMPARE", "FIELDS", "GOLD", "KEY", "comparing", "show", "tell"]
+
+GOLD = "The right answers: a column gold, or columns named like the fields."
+KEY = "The column by which rows belong together. [the run's own, else id]"
+FIELDS = "What to compare, apart by commas; FIELD=COLUMN where gold names it otherwise. [all that gold has]"
+COMPARE = (
+    "How to compare a field: exact, normalized, number[:TOL|:5%], boolean, date[:dmy|:mdy], set[:normalized], "
+    "list[:normalized] or fuzzy[:0.9]; repeatable. [by its values]"
+)
+"""What the options say of themselves."""
+
+
+def comparing(
+    key: str | None,
+    fields: str | None,
+    compare: Sequence[str] | None,
+    prefix: str | None,
+    into: str | None,
+    format: str | None,
+    gold_format: str | None,
+    errors: Path | None,
+) -> Options:
+    """How two files are compared, as the command line says it. Raises UsageError."""
+    from llmx.evals import Options
+    from llmx.evals.evaluating import named
+    from llmx.settings import parse_names
+
+    if prefix and into is not None:
+        raise UsageError("--prefix and --into exclude each other")
+    try:
+        wanted = None if fields is None else named(parse_names(fields))
+    except ValueError as error:
+        raise UsageError(f"--fields: {error}") from error
+    return Options(key, wanted, _comparisons(compare or ()), prefix, into, format, gold_format, errors)
+
+
+def _comparisons(texts: Sequence[str]) -> dict[str, Comparison]:
+    """`FIELD=HOW` by field."""
+    from llmx.evals.matching import parse_comparison
+
+    found = {}
+    for text in texts:
+        path, equals, how = text.rpartition("=")
+        if not equals or not path.strip():
+            raise UsageError(f"--compare: {text!r} is no comparison", hint="--compare FIELD=normalized")
+        found[path.strip()] = parse_comparison(how.strip())
+    return found
+
+
+def tell(env: Environment, remarks: Sequence[str]) -> None:
+    """What the user should know, each in a line on standard error."""
+    for remark in remarks:
+        print(f"warning: {harmless(remark) if env.stderr.isatty() else remark}", file=env.stderr)
+
+
+def show(env: Environment, text: str) -> None:
+    """Print to standard output."""
+    env.stdout.write(text.encode("utf-8", "backslashreplace"))
+    env.stdout.flush()
