@@ -28,7 +28,11 @@ def code(text: object) -> str:
 def main(arguments: list[str]) -> None:
     """`summary.py FILE` or `summary.py --accuracy FILE`."""
     document = json.loads(Path(arguments[-1]).read_text(encoding="utf-8"))
-    print(document["accuracy"] if arguments[0] == "--accuracy" else markdown(document))
+    if arguments[0] == "--accuracy":
+        accuracy = document["overall"]["accuracy"]
+        print("" if accuracy is None else accuracy)  # None: there was nothing to compare
+    else:
+        print(markdown(document))
 
 
 if __name__ == "__main__":

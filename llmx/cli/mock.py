@@ -69,9 +69,10 @@ _ModelErrors = Annotated[
     typer.Option(metavar="NAME=RATE", help="The same for one model; repeatable."),
 ]
 _GoldConfidence = Annotated[
-    str,
+    str | None,
     typer.Option(
-        metavar="RIGHT:WRONG", help="Mean probability of right and of wrong values in log-probabilities."
+        metavar="RIGHT:WRONG",
+        help="Mean probability of right and of wrong values in log-probabilities. [0.95:0.6]",
     ),
 ]
 
@@ -129,7 +130,7 @@ def mock(
     gold_rows: _GoldRows = None,
     gold_errors: _GoldErrors = 0.0,
     model_errors: _ModelErrors = None,
-    gold_confidence: _GoldConfidence = "0.95:0.6",
+    gold_confidence: _GoldConfidence = None,
 ) -> None:
     """Run a simulated provider on this machine, for rehearsals, tests and benchmarks.
 
@@ -176,7 +177,7 @@ def _gold_settings(
     rows: Path | None,
     errors: float,
     model_errors: list[str],
-    confidence: str,
+    confidence: str | None,
 ) -> GoldSettings | None:
     """The settings, None without a gold file.
 
@@ -188,11 +189,11 @@ def _gold_settings(
     from llmx.mock.gold_settings import parse_confidence, parse_model_error
 
     if gold is None:
-        if key is not None or rows is not None or errors or model_errors:
+        if errors or model_errors or (key, rows, confidence) != (None, None, None):
             raise UsageError(
                 "options of a gold file, but no gold file",
                 hint="add the rows with their answers: --gold FILE",
             )
         return None
     rates = tuple(map(parse_model_error, model_errors))
-    return GoldSettings(gold, key, rows, errors, rates, parse_confidence(confidence))
+    return GoldSettings(gold, key, rows, errors, rates, parse_confidence(confidence or "0.95:0.6"))

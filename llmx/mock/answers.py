@@ -54,9 +54,8 @@ def answered(call: Call, settings: MockSettings, gold: Gold | None = None) -> An
     text = to_json(value).decode()
     if _wants_fence(call):
         text = f"```json\n{text}\n```"
-    beside = (
-        generator.size if call.schema is not None else 0
-    )  # one in the prompt's words is counted with these
+    # A schema in the prompt's words is counted with these.
+    beside = generator.size if call.schema is not None else 0
     answer = _measured(call, settings, text, value, (prompt + beside) // 4)
     return replace(answer, gold=known, tokens=_tokens(call, value, known))
 

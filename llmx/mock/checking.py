@@ -7,10 +7,13 @@ and the generator draws again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
+import orjson
+
 from llmx.mock.merging import ANNOTATIONS, Schema
+from llmx.records import to_json
 
 __all__ = ["checker", "is_valid"]
 
@@ -43,7 +46,12 @@ def checker(schema: Schema) -> Callable[[Any], bool] | None:
 
 def is_valid(schema: Schema, value: Any) -> bool:
     """Whether a value is valid for a schema that refers to nothing outside itself; true where nobody can tell."""
-    return _accepts(_validator(schema), value)
+    return _accepts(_known_validator(to_json(schema)), value)
+
+
+@lru_cache(maxsize=1024)
+def _known_validator(schema: bytes) -> Any:
+    return _validator(orjson.loads(schema))
 
 
 def _validator(schema: Schema) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,7 +106,7 @@ def _says(row: GoldRow, shown: Mapping[str, str]) -> bool:
 
 
 class _Written:
-    """Rows by the rarest word of their text, for messages that a template wrote.
+    """Rows by the rarest words of their text, for messages that a template wrote.
 
     The text is in the column that is longest in all of the file, or else, where that is empty, in the row's longest.
     """
@@ -119,29 +119,33 @@ class _Written:
         longest = max(lengths, key=lambda name: lengths[name], default="")
         texts = [shown.get(longest) or max(shown.values(), key=len, default="") for shown in columns]
         counts = Counter(word for text in texts for word in set(_WORD.findall(text)))
-        self._anchored: defaultdict[str, list[_Candidate]] = defaultdict(list)
-        for row, shown, text in zip(rows, columns, texts, strict=True):
+        self._anchored: defaultdict[str, defaultdict[str, list[_Candidate]]]
+        self._anchored = defaultdict(lambda: defaultdict(list))
+        for place, (row, shown, text) in enumerate(zip(rows, columns, texts, strict=True)):
             if text:
-                self._anchored[_anchor(text, counts)].append(_Candidate(row, text, tuple(shown.values())))
+                first, second = _anchors(text, counts)
+                self._anchored[first][second].append(_Candidate(place, row, text, tuple(shown.values())))
 
     def find(self, message: str) -> Match:
         """The rows of which the message holds most."""
         said = _folded(message)
-        best, found = 0, Match()
-        for word in {"", *_WORD.findall(said)}:
-            for candidate in self._anchored.get(word, []):
-                held = candidate.held(said)
-                if held > best:
-                    best, found = held, Match((candidate.row,), (message,))
-                elif held == best and held:
-                    found = Match((*found.rows, candidate.row), (message,))
-        return found
+        candidates = sorted(self._candidates(said), key=lambda candidate: candidate.place)
+        held = [(candidate.held(said), candidate.row) for candidate in candidates]
+        most = max((count for count, _ in held), default=0)
+        return Match(tuple(row for count, row in held if count == most), (message,)) if most else Match()
+
+    def _candidates(self, said: str) -> Iterator[_Candidate]:
+        words = {"", *_WORD.findall(said)}
+        for first in self._anchored.keys() & words:
+            for second in self._anchored[first].keys() & words:
+                yield from self._anchored[first][second]
 
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A row, the text that must be in its messages, and the texts of all columns."""
+    """A row and its place in the file, the text that must be in its messages, and the texts of all columns."""
 
+    place: int
     row: GoldRow
     text: str
     shown: tuple[str, ...]
@@ -161,11 +165,15 @@ def _shown(row: GoldRow, answers: frozenset[str]) -> dict[str, str]:
     return {name: text for name, text in folded.items() if text}
 
 
-def _anchor(text: str, counts: Mapping[str, int]) -> str:
-    """The word to look the text up by; "" where it has none. Words at its ends may run into the template's."""
+def _anchors(text: str, counts: Mapping[str, int]) -> tuple[str, str]:
+    """The two rarest words, to look the text up by; "" where there is none.
+
+    Words at its ends may run into the template's own, and are taken only where there are no others.
+    """
     words = _WORD.findall(text)
-    inner = words[1:-1] or words
-    return min(inner, key=lambda word: (counts[word], -len(word)), default="")
+    rarest = sorted(set(words[1:-1] or words), key=lambda word: (counts[word], -len(word), word))
+    first, second, *_ = *rarest, "", ""
+    return first, second
 
 
 def _folded(text: str) -> str:

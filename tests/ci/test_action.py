@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import shutil
@@ -25,8 +24,6 @@ ACTION = YAML(typ="safe").load((ROOT / "action.yml").read_text(encoding="utf-8")
 STEPS = ACTION["runs"]["steps"]
 SCRIPTS = [path for path in sorted((ROOT / ".ci" / "action").iterdir()) if path.suffix == ""]
 
-needs_eval = pytest.mark.skipif(importlib.util.find_spec("llmx.evals") is None, reason="no llmx eval yet")
-
 
 @pytest.fixture
 def job(checkout: Path, workspace: Path, variables: dict[str, str], tmp_path: Path) -> Job:
@@ -35,6 +32,11 @@ def job(checkout: Path, workspace: Path, variables: dict[str, str], tmp_path: Pa
 
 def codes(steps: list[Step]) -> dict[str, int]:
     return {step.name: step.code for step in steps if step.code is not None}
+
+
+def start(provider: Callable[..., Mock], job: Job, **settings: Any) -> Mock:
+    """A provider that knows the answers to the job's rows."""
+    return provider(job.workspace / "gold.csv", rows=job.workspace / "rows.csv", **settings)
 
 
 def log(steps: list[Step]) -> str:
@@ -80,7 +82,7 @@ def test_every_step_finds_its_script() -> None:
 
 def test_rows_are_labelled(job: Job, provider: Callable[..., Mock]) -> None:
     """The rows are in the output, the figures in the job's summary and in a file; a second run asks nothing."""
-    mock = provider(job.workspace / "gold.csv")
+    mock = start(provider, job)
     steps = use(job, mock)
     assert codes(steps) == {"Install llmx": 0, "Extract": 0}, log(steps)
     rows = [json.loads(line) for line in (job.workspace / "labels.jsonl").read_text().splitlines()]
@@ -98,7 +100,7 @@ def test_rows_are_labelled(job: Job, provider: Callable[..., Mock]) -> None:
 
 def test_several_files_models_and_arguments(job: Job, provider: Callable[..., Mock]) -> None:
     """One per line, blank lines left out."""
-    mock = provider(job.workspace / "gold.csv")
+    mock = start(provider, job)
     shutil.copy(job.workspace / "rows.csv", job.workspace / "-more rows.csv")
     args = "--keep\nid\n\n--prefix=label_"
     steps = use(job, mock, file="rows.csv\n-more rows.csv\n", model="openai/a\nopenai/b", args=args)
@@ -119,7 +121,7 @@ HOSTILE = [
 @pytest.mark.parametrize("value", HOSTILE)
 def test_values_are_never_run(job: Job, provider: Callable[..., Mock], value: str) -> None:
     """Whatever stands in an input is a value, and mostly a wrong one."""
-    mock = provider(job.workspace / "gold.csv")
+    mock = start(provider, job)
     for name in ("file", "schema", "model", "output", "key", "max_cost", "args", "version"):
         use(job, mock, **{name: value})
     assert not [path for path in job.temp.parent.rglob("*pwned*") if path.name == "pwned"]
@@ -137,7 +139,7 @@ def test_the_exit_code_is_llmxs(
     job: Job, provider: Callable[..., Mock], inputs: dict[str, str], code: int, said: str
 ) -> None:
     """The job fails with it, and nothing is evaluated."""
-    steps = use(job, provider(job.workspace / "gold.csv"), gold="gold.csv", **inputs)
+    steps = use(job, start(provider, job), gold="gold.csv", **inputs)
     assert codes(steps) == {"Install llmx": 0, "Extract": code}
     assert said in log(steps)
 
@@ -151,7 +153,7 @@ def test_another_version(job: Job, provider: Callable[..., Mock], tmp_path: Path
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "x"], ["tag", "v9"]):
         subprocess.run([*git, *command], check=True)
     job.env["GITHUB_SERVER_URL"] = f"file://{tmp_path / 'server'}"
-    mock = provider(job.workspace / "gold.csv")
+    mock = start(provider, job)
     assert codes(use(job, mock, version="v9")) == {"Install llmx": 0, "Extract": 0}
     assert (job.temp / "llmx-source" / "was-set-up").exists()
     assert use(job, mock, version="v8")[1].code != 0
@@ -210,7 +212,7 @@ def api() -> Iterator[str]:
 
 def test_one_comment_that_is_renewed(job: Job, provider: Callable[..., Mock], api: str) -> None:
     """The first run writes it after all others, the second changes it; no comment is made without a token."""
-    mock = provider(job.workspace / "gold.csv")
+    mock = start(provider, job)
     job.env |= {"GITHUB_API_URL": api, "GITHUB_REPOSITORY": "some/where"}
     job.event = {"pull_request": {"number": 7}}
     use(job, mock)
@@ -228,7 +230,7 @@ def test_one_comment_that_is_renewed(job: Job, provider: Callable[..., Mock], ap
 
 def test_no_comment_outside_of_a_pull_request(job: Job, provider: Callable[..., Mock]) -> None:
     """A token alone is no reason for one."""
-    steps = use(job, provider(job.workspace / "gold.csv"), github_token="secret")
+    steps = use(job, start(provider, job), github_token="secret")
     assert "Comment on the pull request" not in codes(steps)
 
 
@@ -236,16 +238,15 @@ def test_a_comment_that_cannot_be_made(job: Job, provider: Callable[..., Mock]) 
     """Is a warning, and the job goes on."""
     job.env |= {"GITHUB_API_URL": "http://127.0.0.1:9", "GITHUB_REPOSITORY": "some/where"}
     job.event = {"pull_request": {"number": 7}}
-    steps = use(job, provider(job.workspace / "gold.csv"), github_token="secret")
+    steps = use(job, start(provider, job), github_token="secret")
     assert codes(steps)["Comment on the pull request"] == 0
     assert "::warning::no comment on the pull request" in log(steps)
 
 
-@needs_eval
 @pytest.mark.parametrize(("minimum", "code"), [("accuracy=0.5", 0), ("accuracy=0.99", 6)])
 def test_the_gate(job: Job, provider: Callable[..., Mock], minimum: str, code: int) -> None:
     """The evaluation's figures are the truth's; below a minimum the job fails, and still says what it found."""
-    mock = provider(job.workspace / "gold.csv", errors=0.2)
+    mock = start(provider, job, errors=0.2)
     steps = use(job, mock, gold="gold.csv", minimums=f"tone.accuracy=0.5\n{minimum}\n")
     assert codes(steps) == {"Install llmx": 0, "Extract": 0, "Evaluate": code}, log(steps)
     (model,) = truth(mock)["models"].values()
@@ -258,9 +259,8 @@ def test_the_gate(job: Job, provider: Callable[..., Mock], minimum: str, code: i
     assert "tone" in job.summary
 
 
-@needs_eval
 def test_what_cannot_be_evaluated(job: Job, provider: Callable[..., Mock]) -> None:
     """Ends the job with the command's own code and words."""
-    steps = use(job, provider(job.workspace / "gold.csv"), gold="none.csv")
+    steps = use(job, start(provider, job), gold="none.csv")
     assert codes(steps)["Evaluate"] == 2
     assert "none.csv" in log(steps)

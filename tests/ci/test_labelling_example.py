@@ -17,7 +17,7 @@ from commands import Mock
 from ruamel.yaml import YAML
 
 from .conftest import ROOT, truth
-from .test_action import ACTION, needs_eval
+from .test_action import ACTION
 
 EXAMPLE = ROOT / "examples" / "07-labelling-ci"
 WORKFLOW = EXAMPLE / "labels.yml"
@@ -54,7 +54,6 @@ def start(provider: Callable[..., Mock], example: Path, errors: float) -> Mock:
     return provider(example / "gold.csv", rows=example / "messages.csv", errors=errors)
 
 
-@needs_eval
 def test_its_figures_are_the_truth(provider: Callable[..., Mock], example: Path, label: Any) -> None:
     """Field by field, to the last value, for a known rate of errors."""
     mock = start(provider, example, 0.1)
@@ -69,7 +68,6 @@ def test_its_figures_are_the_truth(provider: Callable[..., Mock], example: Path,
         assert figures["fields"][path]["accuracy"] == pytest.approx(field["accuracy"])
 
 
-@needs_eval
 @pytest.mark.parametrize(("errors", "code"), [(0.0, 0), (0.6, 6)])
 def test_its_gate(
     provider: Callable[..., Mock], example: Path, label: Any, tmp_path: Path, errors: float, code: int
@@ -81,7 +79,6 @@ def test_its_gate(
     assert "topic" in summary.read_text(encoding="utf-8")
 
 
-@needs_eval
 def test_a_second_run_asks_nobody(provider: Callable[..., Mock], example: Path, label: Any) -> None:
     """The answers are in the cache, even where neither the output nor its run is there any more."""
     mock = start(provider, example, 0.0)

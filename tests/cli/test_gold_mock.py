@@ -162,3 +162,54 @@ def test_what_it_refuses(llmx: Llmx, gold: Path, options: tuple[str, ...], messa
     error, hint = done.err.splitlines()
     assert message in error
     assert hint.startswith("hint: ")
+
+
+def _labelled(llmx: Llmx, mock: Mock, *options: str) -> dict[str, dict[str, Any]]:
+    """The output's rows by their key."""
+    done = llmx(
+        "extract", "rows.csv", "-s", SCHEMA, "--key", "id", *mock.openai, *options, OPENAI_API_KEY="mock"
+    )
+    assert done.code == 0, done.err
+    return {row["id"]: row for row in done.rows}
+
+
+def test_votes(llmx: Llmx, provider: Callable[[MockSettings], Mock], gold: Path) -> None:
+    """Each vote is a sample with errors of its own; what two of three say is the answer, as the truth has them."""
+    mock = provider(MockSettings(gold=GoldSettings(gold, errors=0.3)))
+    rows = _labelled(llmx, mock, "--votes", "3")
+    found = truth(mock)
+    wrong = {(one["row"], one["path"], one["sample"]): one["answered"] for one in found["wrong"]}
+    assert found["models"]["mock"]["answers"] == mock.calls == 120
+    assert {sample for *_, sample in wrong} == {0, 1, 2}
+    majorities = 0
+    for key, answer in right(gold).items():
+        for name, value in answer.items():
+            votes = [wrong.get((key, name, sample), value) for sample in range(3)]
+            agreed = [vote for vote in votes if votes.count(vote) > 1]
+            majorities += bool(agreed)
+            assert not agreed or rows[key][name] == agreed[0]
+    assert majorities > 90
+
+
+def test_log_probabilities(llmx: Llmx, provider: Callable[[MockSettings], Mock], gold: Path) -> None:
+    """The confidence of right values is higher than that of wrong ones, by as much as was asked for."""
+    mock = provider(MockSettings(gold=GoldSettings(gold, errors=0.5, confidence=(0.9, 0.2))))
+    rows = _labelled(llmx, mock, "--logprobs")
+    wrong = {(one["row"], one["path"]) for one in truth(mock)["wrong"]}
+    sure: dict[bool, list[float]] = {True: [], False: []}
+    for key, row in rows.items():
+        for path, confidence in row["_confidence"].items():
+            sure[(key, path) in wrong].append(confidence)
+    assert len(sure[False]) + len(sure[True]) == 120
+    assert sum(sure[False]) / len(sure[False]) == pytest.approx(0.9, abs=0.06)
+    assert sum(sure[True]) / len(sure[True]) == pytest.approx(0.2, abs=0.1)
+
+
+def test_evidence(llmx: Llmx, provider: Callable[[MockSettings], Mock], gold: Path) -> None:
+    """What the mock quotes is where it says in the row, for each value that the row has."""
+    mock = provider(MockSettings(gold=GoldSettings(gold)))
+    rows = _labelled(llmx, mock, "--evidence")
+    places = {key: place for key, row in rows.items() if (place := row["_evidence"].get("stars")) is not None}
+    assert places
+    for key, place in places.items():
+        assert rows[key]["text"][place["start"] : place["end"]] == place["quote"] == str(rows[key]["stars"])
