@@ -26,11 +26,10 @@ from llmx.layers.stop import Stop
 from llmx.places import place_of
 from llmx.planning import Plan
 from llmx.pricing import context_window
-from llmx.providers import Endpoint, caps_in
-from llmx.settings import Settings
+from llmx.providers import Endpoint, caps_in, size_of
 from llmx.types import Record, Request
 
-__all__ = ["Candidate", "candidates", "single"]
+__all__ = ["Candidate", "candidates"]
 
 
 class Candidate(Struct):
@@ -46,6 +45,7 @@ class Candidate(Struct):
         outlined: what is known of the endpoint is an outline.
         first: the first request that was made.
         around: bytes of text of a prompt beside the row's own.
+        form: bytes of a body beside all text.
     """
 
     spec: str
@@ -58,6 +58,7 @@ class Candidate(Struct):
     outlined: bool = False
     first: Request | None = None
     around: int = 0
+    form: int = 0
 
     def asked(self, record: Record) -> Asked:
         """What a run would ask about a row. Raises RowError where it would ask nothing."""
@@ -65,6 +66,7 @@ class Candidate(Struct):
         check_fit(request, lambda: context_window(self.endpoint.model, self.endpoint.prices))
         if self.first is None:
             self.first, self.around = request, self._around(request)
+            self.form = max(0, size_of(request.body) - self.around - _own(request))
         return Asked(record, request.fingerprint, self.around + _own(request))
 
     def _around(self, request: Request) -> int:
@@ -94,11 +96,6 @@ def _own(request: Request) -> int:
     return len(str(request.messages[-1]["content"]).encode("utf-8", "replace"))
 
 
-def single(settings: Settings, spec: str) -> Settings:
-    """The settings of a run with one of the models alone."""
-    return settings.model_copy(update={"model": [spec]})
-
-
 @asynccontextmanager
 async def candidates(plan: Plan, specs: Sequence[str], talk: Talk) -> AsyncIterator[list[Candidate]]:
     """The models, ready to be planned for; released at the end. Nobody is called, and nothing is written.
@@ -115,7 +112,7 @@ async def candidates(plan: Plan, specs: Sequence[str], talk: Talk) -> AsyncItera
             held.callback(journal.close)
         made = []
         for spec in specs:
-            its = replace(plan, settings=single(plan.settings, spec))
+            its = replace(plan, settings=plan.settings.model_copy(update={"model": [spec]}))
             sketch = outline(spec, plan.schema, its.settings, plan.env)
             connecting = nullcontext(sketch) if sketch is not None else _endpoint(its, talk)
             endpoint = await held.enter_async_context(connecting)
