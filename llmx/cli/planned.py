@@ -118,8 +118,7 @@ def _limit_line(fit: Fit) -> str:
     words = {
         "yes": f"fits whatever happens: at most {amount(fit.worst)}",
         "expected": f"is expected to fit: {amount(fit.expected)}, at worst {amount(fit.worst)}",
-        "no": f"does not fit: {amount(fit.expected)} expected, {amount(fit.set_aside)} set aside for each call; "
-        + enough,
+        "no": f"does not fit: {amount(fit.expected)} expected, {amount(fit.set_aside)} set aside for each call; {enough}",
         "unknown": "nobody knows: the price of the model is not known, and a run would be refused",
     }
     return f"{fit.limit}, {amount(fit.left)} left: {fit.model} {words[fit.verdict]}"
