@@ -54,6 +54,9 @@ ASSUMED_LATENCY = 3.0
 REASONING = 300
 """Tokens that a reasoning model is taken to think of before it answers, where nobody has measured any."""
 
+MANY = 200_000
+"""Rows that take longer to look at than a person waits without a word."""
+
 SURELY, SURELY_MEASURED = 0.8, 0.95
 """What there is at least of the tokens of a prompt: five bytes each, where it was four bytes; or of what was measured, on
 other rows."""
@@ -177,6 +180,9 @@ async def estimate(
         LlmxError: a probe was stopped.
     """
     async with candidates(plan, plan.settings.model, talk) as models:
+        total = plan.source.total()
+        if total is None or total > MANY:
+            talk.say("reading the input to its end, to count what there is to do")
         counted = await census(plan, models, choose=probe_rows, together=chain)
         if any(counted.chosen):
             asking()

@@ -12,6 +12,7 @@ from decimal import Decimal
 from functools import partial
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from llmx.clock import Clock
 from llmx.connecting import Talk
@@ -113,12 +114,8 @@ async def probe(model: Candidate, rows: Sequence[Record], *, clock: Clock, stop:
 
 def _plan(plan: Plan) -> Plan:
     """The plan of the probe's own run: no file is written but its journal."""
-    settings = plan.settings.model_copy(
-        update={"output": "-", "errors": None, "state_dir": None, "fresh": False}
-    )
-    return Plan(
-        settings, plan.env, plan.schema, plan.source, plan.prompt, plan.shape, plan.shown, plan.template
-    )
+    kept = {"output": "-", "errors": None, "state_dir": None, "fresh": False}
+    return replace(plan, settings=plan.settings.model_copy(update=kept))
 
 
 async def _ask(parts: Engine, rows: Sequence[Record], stop: Stop, outcomes: list[Outcome]) -> None:

@@ -186,6 +186,7 @@ def test_standard_input(llmx: Llmx) -> None:
     text = (llmx.cwd / "rows.jsonl").read_bytes()
     done = llmx("estimate", "-", *SCHEMA, *GPT, "--json", stdin=text)
     assert json.loads(done.out)["rows"]["total"] == 30
+    assert "reading the input to its end" in done.err
 
 
 def test_an_empty_input(llmx: Llmx) -> None:
