@@ -119,7 +119,7 @@ def _limit_line(fit: Fit) -> str:
         "yes": f"fits whatever happens: at most {amount(fit.worst)}",
         "expected": f"is expected to fit: {amount(fit.expected)}, at worst {amount(fit.worst)}",
         "no": f"does not fit: {amount(fit.expected)} expected, {amount(fit.set_aside)} set aside for each call; {enough}",
-        "unknown": "nobody knows: the price of the model is not known, and a run would be refused",
+        "unknown": "would be refused: its price is not known",
     }
     return f"{fit.limit}, {amount(fit.left)} left: {fit.model} {words[fit.verdict]}"
 
