@@ -79,6 +79,23 @@ def test_a_plan_and_its_run(llmx: Llmx, mock: Mock, model: str, mode: str) -> No
     assert plan["cost"]["low"] <= summary["cost"] <= plan["cost"]["worst"]
 
 
+@pytest.mark.parametrize(
+    "fault", [{"malformed_rate": 1.0}, {"reasoning_tokens": 4_000}, {"refusal_rate": 1.0}], ids=str
+)
+def test_the_worst_is_not_exceeded(llmx: Llmx, provider: Callable[..., Mock], fault: dict[str, Any]) -> None:
+    """By a run of which every answer is wrong, long or none: neither in money nor in tokens."""
+    mock = provider(MockSettings(**fault))
+    options = (*priced(mock), "--max-tokens", "100000000", "--max-failures", "100%")
+    plan = planned(llmx, *options[:-2])
+    money, tokens = plan["limits"]
+    keys = {"OPENAI_API_KEY": "k"}
+    llmx("extract", "rows.jsonl", *SCHEMA, *options, "--summary", "summary.json", "-o", "out.jsonl", **keys)
+    stats, summary = mock.server.stats(), json.loads((llmx.cwd / "summary.json").read_text())
+    assert stats["calls"] >= 20
+    assert stats["input_tokens"] + stats["output_tokens"] <= tokens["worst"]
+    assert summary["cost"] <= money["worst"]
+
+
 def test_a_plan_calls_nobody_and_writes_nothing(llmx: Llmx, mock: Mock) -> None:
     """Neither beside a run and a cache that are there, nor where there is nothing yet; and it needs no key."""
     (llmx.cwd / "llmx.toml").write_text("[budget.day]\ndaily-tokens = 1_000_000\n")
