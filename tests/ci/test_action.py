@@ -98,6 +98,17 @@ def test_rows_are_labelled(job: Job, provider: Callable[..., Mock]) -> None:
     assert mock.calls == 40
 
 
+def test_every_use_saves_under_a_name_of_its_own(job: Job, provider: Callable[..., Mock]) -> None:
+    """GitHub's cache never changes what it has under a name, so a second use in a job would save nothing."""
+    mock = start(provider, job)
+    names = []
+    for _ in range(2):
+        use(job, mock)
+        names.append(job.outputs["install"]["unique"])
+    assert re.fullmatch("[0-9a-f]{16} [0-9a-f]{16}", " ".join(names))
+    assert names[0] != names[1]
+
+
 def test_several_files_models_and_arguments(job: Job, provider: Callable[..., Mock]) -> None:
     """One per line, blank lines left out."""
     mock = start(provider, job)
@@ -257,6 +268,16 @@ def test_the_gate(job: Job, provider: Callable[..., Mock], minimum: str, code: i
     wrong = sum(field["wrong"] for field in model["fields"].values())
     assert float(job.outputs["evaluate"]["accuracy"]) == pytest.approx(1 - wrong / 80)
     assert "tone" in job.summary
+
+
+def test_a_baseline(job: Job, provider: Callable[..., Mock]) -> None:
+    """Labels that are significantly worse than earlier ones fail the job, without any minimum."""
+    assert codes(use(job, start(provider, job), output="earlier.jsonl"))["Extract"] == 0
+    mock = start(provider, job, errors=0.7)
+    steps = use(
+        job, mock, gold="gold.csv", baseline="earlier.jsonl", eval_args="--alpha=0.01\n--fields=tone,stars"
+    )
+    assert codes(steps)["Evaluate"] == 6, log(steps)
 
 
 def test_what_cannot_be_evaluated(job: Job, provider: Callable[..., Mock]) -> None:
