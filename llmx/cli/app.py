@@ -25,7 +25,7 @@ from llmx.text import harmless, nearest
 __all__ = ["build_app", "main"]
 
 
-COMMANDS = ("extract", "retry", "budget", "models", "doctor", "init", "mock")
+COMMANDS = ("extract", "retry", "report", "view", "budget", "models", "doctor", "init", "mock")
 GROUPS = ("schema", "runs", "cache")
 """Each a function, or a typer, of that name in a module of that name."""
 
