@@ -84,7 +84,7 @@ class PageServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: PageServer
-    protocol_version = "HTTP/1.1"
+    protocol_version = "HTTP/1.0"  # a connection for each request: none outlives the server
     server_version, sys_version = "llmx", ""
     timeout = IDLE
 
