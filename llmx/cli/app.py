@@ -31,6 +31,8 @@ COMMANDS = (
     "retry",
     "eval",
     "calibrate",
+    "report",
+    "view",
     "budget",
     "models",
     "doctor",
