@@ -52,7 +52,9 @@ def test_the_value_is_made_by_the_schema() -> None:
 
 def test_fields_that_do_not_go_together_are_not_put_together() -> None:
     """The vote that most agree with stands as it is, as sure as others say the same."""
-    completion = merged(vote(6, 9), vote(6, 8), vote(1, 3), vote(2, 3), vote(3, 3))  # 6 and 3 are what most say
+    completion = merged(
+        vote(6, 9), vote(6, 8), vote(1, 3), vote(2, 3), vote(3, 3)
+    )  # 6 and 3 are what most say
     assert completion.value == Span(low=6, high=9)
     assert completion.quality is not None
     assert completion.quality.confidence == pytest.approx({("low",): 2 / 5, ("high",): 1 / 5})
