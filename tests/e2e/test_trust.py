@@ -402,6 +402,25 @@ def test_evidence_that_is_required_is_asked_for_again(tmp_path: Path) -> None:
     in_simulated_time(main)
 
 
+def test_a_field_that_nobody_asked_for_needs_no_evidence(tmp_path: Path) -> None:
+    """It does not come to the output, and so is neither told of nor asked again about."""
+
+    async def main() -> None:
+        answer = quoting()
+        answer["answer"]["note"] = "made up"
+        opinions = Opinions(lambda row, model, turn: answer)
+        async with opinions.listening() as url:
+            report, rows = await run(
+                tmp_path, [KETTLE], url, schema=REVIEW, require_evidence=True, logprobs=True
+            )
+        assert report.figures.calls == 1
+        assert "note" not in rows[0]
+        assert list(rows[0]["_evidence"]) == ["product", "price", "tone"]
+        assert "note" not in rows[0]["_confidence"]
+
+    in_simulated_time(main)
+
+
 def test_evidence_that_comes_to_be_required_is_looked_at_again(tmp_path: Path) -> None:
     """Rows that were done without are asked about again where they rest on nothing, and no others."""
 
