@@ -228,6 +228,8 @@ def _settings(schema: Any, model: str | Sequence[str], options: dict[str, Any]) 
             raise UsageError(f"{name!r} is about files, which the library leaves to its caller")
     if not model and not options.get("cascade"):
         raise no_model(Environment())
+    if model and options.get("cascade"):
+        raise UsageError("model and cascade exclude each other", hint="cascade names all models")
     models = [model] if isinstance(model, str) else list(model)
     return Settings.of({"schema": schema, "model": models, **options})
 

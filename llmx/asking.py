@@ -5,7 +5,7 @@ Part of a call's composition root (`engine`): what lies outside of the endpoints
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,11 +21,13 @@ from llmx.layers.fallback import Lane, fallback
 from llmx.layers.journal import asked_anew
 from llmx.layers.votes import Agree, ballots, voted
 from llmx.providers import Endpoint
+from llmx.settings import Settings
 from llmx.types import Completion, Handler, Layer, Request
 
 __all__ = ["Asking", "asking", "sufficient"]
 
 Stored = Callable[[Request], Completion | None]
+Shown = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 class Asking(Struct, frozen=True):
@@ -45,13 +47,14 @@ class Asking(Struct, frozen=True):
 
 
 def asking(
-    lanes: Sequence[Lane], endpoints: Sequence[Endpoint], parts: Parts, enough: float | None
+    lanes: Sequence[Lane], endpoints: Sequence[Endpoint], parts: Parts, enough: float | None, shown: Shown
 ) -> Asking:
     """The way that the settings ask for.
 
     Args:
         lanes: of `endpoints`, in their order.
         enough: the confidence from which on a cascade takes an answer; None for votes that all agree.
+        shown: the columns of a row that the model sees.
     """
     settings = parts.settings
     rekey, votes = rekeyed(parts.schema.fingerprint), settings.votes
@@ -75,7 +78,7 @@ def asking(
         stored = _nothing if in_turn and len(lanes) > 1 else stored
     anew = [] if settings.offline else [asked_anew()]
     return Asking(
-        compose(way, [coalesced(), *anew]),
+        compose(way, [coalesced(_alike(parts.settings, shown)), *anew]),
         stored,
         lambda request: ballots(request, votes, rekey) if votes > 1 else [request],
         lambda request: [lane.address(request).fingerprint for lane in lanes],
@@ -119,6 +122,16 @@ def sufficient(enough: float | None, *, votes: int, evidence: bool) -> Verdict:
         return "votes" if votes > 1 and least is not None and least < 1 else ""
 
     return verdict
+
+
+def _alike(settings: Settings, shown: Shown) -> Callable[[Request, Request], bool]:
+    """Whether the words that an answer rests on stand in the same places of two rows with one question.
+
+    A template may make the same text of different columns.
+    """
+    if not settings.evidence:
+        return lambda leader, follower: True
+    return lambda leader, follower: shown(leader.data) == shown(follower.data)
 
 
 def _voted(parts: Parts) -> Layer:

@@ -44,6 +44,9 @@ def load_config(env: Environment, options: Collection[str]) -> dict[str, Any]:
             table = _checked(_table(path), path, options)
             if path.parent != env.cwd:
                 table = {name: anchored(name, value, path.parent) for name, value in table.items()}
+            for one, other in (("model", "cascade"), ("cascade", "model")):
+                if one in table and other not in table:
+                    merged.pop(other, None)  # one stands in the place of the other
             merged |= table
     return {name.replace("-", "_"): value for name, value in merged.items()}
 
@@ -133,15 +136,17 @@ def _named(kind: str, table: Any, path: Path, env: Environment) -> dict[str, Any
     return named
 
 
-_PATHS = {"examples", "key-file", "output", "errors", "state-dir", "summary"}
+_PATHS = {"calibration", "examples", "key-file", "output", "errors", "review", "state-dir", "summary"}
 _TEXTS = {"prompt", "system"}
 _LOCAL = "local/"
 
 
 def anchored(name: str, value: Any, folder: Path) -> Any:
     """A value whose relative path, if it is one, leads on from a folder: the config file's, or a run's."""
-    if name == "model" and isinstance(value, list):
-        return [anchored(name, model, folder) for model in value]
+    if name in ("model", "cascade") and isinstance(value, list):
+        return [anchored("model", model, folder) for model in value]
+    if name == "cascade" and isinstance(value, str) and '"' not in value:
+        return ",".join(anchored("model", model.strip(), folder) for model in value.split(","))
     if name == "endpoints" and isinstance(value, dict):  # of a run, as `as_options` has them
         return {called: _anchored_table(table, folder) for called, table in value.items()}
     if not isinstance(value, str) or value == "-":

@@ -33,12 +33,26 @@ def check_demands(settings: Settings) -> None:
             raise UsageError(f"{option} needs to know how sure an answer is", hint=SURE_HINT)
     if settings.calibration is not None and settings.min_confidence is not None:
         raise UsageError("--calibration and --min-confidence exclude each other", hint="the one or the other")
+    _check_certainty(settings)
     if settings.cascade and len(settings.cascade) == 1:
         raise UsageError(
             f"--cascade {settings.cascade[0]}: there is nobody to turn to", hint="--cascade CHEAP,STRONG"
         )
     if settings.cascade and settings.spread:
         raise UsageError("--cascade and --spread exclude each other", hint="leave out --spread")
+
+
+def _check_certainty(settings: Settings) -> None:
+    """Refuse to look for full agreement where votes are weighed by log-probabilities: nothing is ever quite certain."""
+    threshold = settings.min_confidence is not None or settings.calibration is not None
+    if threshold or not settings.logprobs:
+        return
+    options = {"--review": settings.review is not None, "--cascade": settings.cascade and settings.votes > 1}
+    if option := next((name for name, given in options.items() if given), None):
+        raise UsageError(
+            f"{option} with --logprobs needs to be told how sure is sure enough: no model is quite certain of its words",
+            hint="--min-confidence 0.9, or --calibration FILE",
+        )
 
 
 _THRESHOLDS = {"--min-confidence": "min_confidence", "--calibration": "calibration"}

@@ -207,7 +207,7 @@ def _engine(
     ]
     if not settings.cascade:  # whose rungs do not stand in for each other
         _introduce(lanes, spread=settings.spread)
-    ways = asking(lanes, endpoints, parts, enough)
+    ways = asking(lanes, endpoints, parts, enough, prompt.shown)
     prepare = preparer(endpoints[0], prompt, parts.schema, presenter)
     observer = fan_out(parts.observer, FirstRows(parts.stop))
     settler = Settler(

@@ -27,8 +27,9 @@ def dearest(endpoints: Sequence[Endpoint], tokens: int) -> Decimal:
 def hashes(plan: Plan, endpoints: Sequence[Endpoint]) -> dict[str, str]:
     """By name, a digest of each thing that all requests of a run share."""
     settings = plan.settings
-    several = [settings.votes, settings.logprobs, plan.enough, bool(settings.cascade)]
-    beside = [] if several == [1, False, None, False] else several
+    enough = plan.enough if settings.cascade else None  # else it only says which rows a person should look at
+    several = [settings.votes, settings.logprobs, enough, bool(settings.cascade), settings.require_evidence]
+    beside = [] if several == [1, False, None, False, False] else several
     params = [[endpoint.mode, settings.temperature, settings.spans, *beside] for endpoint in endpoints]
     return {
         "schema": plan.asked.fingerprint,

@@ -150,6 +150,12 @@ async def test_extract_within_a_loop_says_what_to_use() -> None:
         llmx.extract([], Person, model="openai/x")
 
 
+def test_a_model_and_a_cascade() -> None:
+    """One of them would have no effect."""
+    with pytest.raises(UsageError, match="model and cascade exclude each other"):
+        llmx.extract([], Person, model="openai/x", cascade=["openai/a", "openai/b"])
+
+
 def test_no_rows(mock: Mock) -> None:
     """Nothing in, nothing out, nobody called."""
     assert llmx.extract([], Person, **at(mock)) == []

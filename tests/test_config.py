@@ -65,6 +65,17 @@ def test_the_project_wins_over_the_user(env: Environment):
     assert load_config(env, OPTIONS) == {"model": "project", "rpm": 1, "max_failures": 2}
 
 
+def test_a_projects_cascade_stands_in_the_place_of_the_users_model(env: Environment):
+    """And its model in the place of the user's cascade."""
+    user(env, 'model = "user"\nrpm = 1\n')
+    project(env, 'cascade = "cheap,strong"\n')
+    names = [*OPTIONS, "cascade"]
+    assert load_config(env, names) == {"cascade": "cheap,strong", "rpm": 1}
+    user(env, 'cascade = "cheap,strong"\n')
+    project(env, 'model = "project"\n')
+    assert load_config(env, names) == {"model": "project"}
+
+
 def test_pyproject_has_a_table(env: Environment):
     """`[tool.llmx]` in pyproject.toml is a project file; the rest of it is not ours."""
     project(env, '[project]\nname = "x"\n[tool.llmx]\nrpm = 5\n[tool.other]\nrpm = 6\n', "pyproject.toml")
@@ -115,6 +126,10 @@ def test_the_nearest_folder_counts(env: Environment):
         ('model = "local/~/m.gguf"', "model", "local/~/m.gguf"),
         ('model = "openai/x"', "model", "openai/x"),
         ('model = ["local/m.gguf", "fast"]', "model", ["local/{above}/m.gguf", "fast"]),
+        ('cascade = "local/m.gguf, fast"', "cascade", "local/{above}/m.gguf,fast"),
+        ('cascade = ["local/m.gguf", "fast"]', "cascade", ["local/{above}/m.gguf", "fast"]),
+        ('review = "look.jsonl"', "review", "{above}/look.jsonl"),
+        ('calibration = "c.json"', "calibration", "{above}/c.json"),
         ('examples = "e.jsonl"', "examples", "{above}/e.jsonl"),
         ('output = "-"', "output", "-"),
         ('output = "/tmp/out.jsonl"', "output", "/tmp/out.jsonl"),
@@ -127,7 +142,17 @@ def test_paths_are_relative_to_the_file_they_stand_in(env: Environment, text: st
     for there in ("s.py", "s.json", "sentiment"):
         (above / there).touch()
     project(env, text)
-    names = ["schema", "prompt", "model", "examples", "output", "rpm"]
+    names = [
+        "schema",
+        "prompt",
+        "model",
+        "cascade",
+        "review",
+        "calibration",
+        "examples",
+        "output",
+        "rpm",
+    ]
     expected = json.loads(json.dumps(value).replace("{above}", str(above)))
     assert load_config(replace(env, cwd=above / "deep"), names) == {name: expected}
 

@@ -128,7 +128,8 @@ def _apart(run: Run, env: Environment, output: str | None) -> dict[str, Any]:
     errors = run.errors(env)
     if errors is None:
         raise UsageError(f"the failed rows of the run {run.name!r} are not there any more")
-    dropped = {"inputs", "input_format", "limit", "sample", "seed", "output", "errors", "summary", "fresh"}
+    selected = {"inputs", "input_format", "limit", "sample", "seed"}
+    dropped = selected | {"output", "errors", "summary", "review", "fresh"}
     kept = {
         name: _anchored(name, value, run) for name, value in _command(run, env).items() if name not in dropped
     }

@@ -68,6 +68,7 @@ def _named(given: Mapping[str, Any], env: Environment, context: typer.Context) -
     said = context.get_parameter_source("model")
     if said is not None and said.name == "ENVIRONMENT":  # typer would take it apart at blanks
         given = {**given, "model": os.environ.get("LLMX_MODEL", "")}
+    given = _asked(given, context)
     tables = load_tables(env)
     used = _models(given)
     _check_names(used, tables.endpoints)
@@ -81,9 +82,27 @@ def _named(given: Mapping[str, Any], env: Environment, context: typer.Context) -
     }
 
 
+_FARTHER = ("COMMANDLINE", "ENVIRONMENT", "DEFAULT_MAP")
+"""Where options come from, the one that wins first."""
+
+
+def _asked(given: Mapping[str, Any], context: typer.Context) -> dict[str, Any]:
+    """Without `-m` or `--cascade`, where the other one is said nearer by. Raises UsageError: both in one place."""
+    both = {name: context.get_parameter_source(name) for name in ("model", "cascade") if given.get(name)}
+    ranks = {name: _FARTHER.index(said.name) for name, said in both.items() if said and said.name in _FARTHER}
+    if len(ranks) < 2:
+        return dict(given)
+    if ranks["model"] == ranks["cascade"]:
+        raise UsageError(
+            "-m and --cascade exclude each other", hint="--cascade CHEAP,STRONG names all models"
+        )
+    farther = max(ranks, key=ranks.__getitem__)
+    return {name: value for name, value in given.items() if name != farther}
+
+
 def _models(given: Mapping[str, Any]) -> list[str]:
-    """What `-m` names; nothing where its text is none, which the settings tell."""
-    models = given.get("model") or []
+    """What `-m` or `--cascade` names; nothing where its text is none, which the settings tell."""
+    models = given.get("cascade") or given.get("model") or []
     try:
         return models if isinstance(models, list) else parse_names(models)
     except ValueError:

@@ -8,6 +8,7 @@ hands over to one of its followers, and cancelling a follower leaves the leader 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from copy import deepcopy
 
 from msgspec.structs import replace
@@ -18,15 +19,24 @@ from llmx.types import Completion, Handler, Layer, Request
 __all__ = ["coalesced"]
 
 
-def coalesced() -> Layer:
-    """A layer that lets one request of each fingerprint through at a time; the others share its end."""
-    leaders: dict[str, asyncio.Future[Completion]] = {}
+Leaders = dict[str, tuple[Request, asyncio.Future[Completion]]]
+
+
+def coalesced(alike: Callable[[Request, Request], bool] = lambda leader, follower: True) -> Layer:
+    """A layer that lets one request of each fingerprint through at a time; the others share its end.
+
+    Args:
+        alike: whether what was found out about the answer to a request goes for another of the same fingerprint. Where
+            not, that one waits all the same, and finds the answer where it is stored.
+    """
+    leaders: Leaders = {}
 
     def layer(handler: Handler) -> Handler:
         async def call(request: Request) -> Completion:
-            while (leader := leaders.get(request.fingerprint)) is not None:
+            while (leading := leaders.get(request.fingerprint)) is not None:
+                asked, leader = leading
                 await asyncio.wait([leader])
-                if not leader.cancelled():
+                if not leader.cancelled() and alike(asked, request):
                     answer = leader.result()
                     # Each row gets an object of its own: whoever changes one changes no other's.
                     return replace(answer, source="coalesced", value=deepcopy(answer.value))
@@ -37,10 +47,9 @@ def coalesced() -> Layer:
     return layer
 
 
-async def _lead(
-    request: Request, handler: Handler, leaders: dict[str, asyncio.Future[Completion]]
-) -> Completion:
-    future = leaders[request.fingerprint] = asyncio.get_running_loop().create_future()
+async def _lead(request: Request, handler: Handler, leaders: Leaders) -> Completion:
+    future: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
+    leaders[request.fingerprint] = request, future
     try:
         completion = await handler(request)
         future.set_result(completion)

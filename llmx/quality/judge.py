@@ -10,8 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from llmx.quality.leaves import Path
-from llmx.records.integers import loads
+from llmx.quality.leaves import Path, belongs, read
 from llmx.types import Completion, Quality, Quote, Request
 
 __all__ = ["Judge", "answer_in"]
@@ -45,13 +44,14 @@ class Judge(Struct, frozen=True):
         Raises:
             ValueError: it does not rest on the row; says which values do not.
         """
-        confidence = self._confidence(completion)
         if not self.evidence:
-            return completion.valued(completion.value, Quality(None, confidence))
+            value = completion.value
+            return completion.valued(value, Quality(None, self._confidence(completion, value)))
         value, quotes = completion.value.answer, completion.value.evidence
-        return completion.valued(value, Quality(self._evidence(request, completion, quotes), confidence))
+        evidence = self._evidence(request, completion, value, quotes)
+        return completion.valued(value, Quality(evidence, self._confidence(completion, value)))
 
-    def _confidence(self, completion: Completion) -> Mapping[Path, float] | None:
+    def _confidence(self, completion: Completion, value: Any) -> Mapping[Path, float] | None:
         """By the response; of an answer out of the cache, as it was stored."""
         if not self.logprobs:
             return None
@@ -59,13 +59,17 @@ class Judge(Struct, frozen=True):
             return completion.quality.confidence
         from llmx.quality.logprobs import confidence_of
 
-        return confidence_of(completion.body, completion.text, below=_BELOW if self.evidence else ())
+        found = confidence_of(completion.body, completion.text, below=_BELOW if self.evidence else ())
+        return None if found is None else {path: sure for path, sure in found.items() if belongs(value, path)}
 
-    def _evidence(self, request: Request, completion: Completion, quotes: Any) -> dict[Path, Quote | None]:
+    def _evidence(
+        self, request: Request, completion: Completion, value: Any, quotes: Any
+    ) -> dict[Path, Quote | None]:
         from llmx.quality.evidence import check, rests_on
 
-        answer = answer_in(loads(completion.text.encode()))
-        found = rests_on(answer, quotes, self.shown(request.data))
+        answer = answer_in(read(completion.text))
+        rested = rests_on(answer, quotes, self.shown(request.data))
+        found = {path: quote for path, quote in rested.items() if belongs(value, path)}
         if self.required:
             check(quotes, found)
         return found

@@ -23,6 +23,10 @@ _decoder = JSONDecoder(strict=False)
 
 _BLANKS = " \t\r\n"
 
+_LEAST = -9999.0
+"""What OpenAI writes for a token that is not among the likeliest
+(https://platform.openai.com/docs/api-reference/chat/object)."""
+
 
 def confidence_of(body: Mapping[str, Any], text: str, *, below: Path = ()) -> dict[Path, float] | None:
     """The probability of each value of an answer, from 0 to 1.
@@ -53,9 +57,17 @@ def confidence_of(body: Mapping[str, Any], text: str, *, below: Path = ()) -> di
 def _tokens(body: Mapping[str, Any]) -> list[tuple[bytes, float]]:
     try:
         content = body["choices"][0]["logprobs"]["content"] or []
-        return [(_bytes_of(token), float(token["logprob"])) for token in content]
+        return [(_bytes_of(token), _log_of(token)) for token in content]
     except (LookupError, TypeError, ValueError):
         return []
+
+
+def _log_of(token: Mapping[str, Any]) -> float:
+    """A token's log-probability; of one that was never to come, as some servers say, the least that servers write."""
+    log = float(token["logprob"])
+    if math.isnan(log):
+        raise ValueError("a log-probability that is no number")
+    return max(log, _LEAST)
 
 
 def _bytes_of(token: Mapping[str, Any]) -> bytes:

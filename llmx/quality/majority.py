@@ -8,6 +8,7 @@ of objects by position among those of the commonest length. Of equals the earlie
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -126,26 +127,35 @@ def _merged_lists(
 def _merged_sets(
     ballots: Sequence[Ballot], votes: int, path: Path, support: dict[Path, Sequence[Ballot]]
 ) -> list[Any]:
-    """What more than half of all votes have; where that is nothing, the list that most have."""
+    """What more than half of all votes have, in the order in which most have it; where that is nothing, the list that most have."""
     holders = _holders(ballots)
-    kept = [holder for holder in holders.values() if 2 * len(holder) > votes]
-    alike = _most(ballots, lambda ballot: frozenset(map(normal, ballot.value)))
-    if not kept and alike[0].value:
-        kept = [holders[element] for element in dict.fromkeys(map(normal, alike[0].value))]
-    for place, holder in enumerate(kept):
-        support[(*path, place)] = holder
-    chosen = frozenset(normal(holder[0].value) for holder in kept)
-    support[path] = [b for b in ballots if frozenset(map(normal, b.value)) == chosen]
-    return [holder[0].value for holder in kept]
+    kept = [element for element, holder in holders.items() if 2 * len(holder) > votes]
+    if not kept:
+        kept = _elements(_most(ballots, lambda ballot: frozenset(_elements(ballot)))[0])
+    same = [ballot for ballot in ballots if frozenset(_elements(ballot)) == frozenset(kept)]
+    if same:
+        kept = _elements(_most(same, lambda ballot: tuple(_elements(ballot)))[0])
+    for place, element in enumerate(kept):
+        support[(*path, place)] = holders[element]
+    support[path] = same
+    return [holders[element][0].value for element in kept]
+
+
+def _elements(ballot: Ballot) -> list[Hashable]:
+    """A list's elements, told apart from their equals before them: what a vote says twice is there twice."""
+    times: Counter[Hashable] = Counter()
+    found: list[Hashable] = []
+    for element in map(normal, ballot.value):
+        found.append((element, times[element]))
+        times[element] += 1
+    return found
 
 
 def _holders(ballots: Sequence[Ballot]) -> dict[Hashable, list[Ballot]]:
-    """By element, in the order in which they come: each ballot that has it, once."""
+    """By element, in the order in which they come: each ballot that has it."""
     holders: dict[Hashable, list[Ballot]] = {}
     for ballot in ballots:
-        seen: set[Hashable] = set()
-        for place, element in enumerate(ballot.value):
-            if (name := normal(element)) not in seen:
-                seen.add(name)
-                holders.setdefault(name, []).append(Ballot(ballot.vote, (*ballot.path, place), element))
+        for place, element in enumerate(_elements(ballot)):
+            there = Ballot(ballot.vote, (*ballot.path, place), ballot.value[place])
+            holders.setdefault(element, []).append(there)
     return holders

@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from llmx.errors import InvalidAnswer
-from llmx.quality.leaves import Path, at, leaves
+from llmx.quality.leaves import Path, at, belongs, leaves, read
 from llmx.quality.majority import Ballot, Majority, majority, normal
-from llmx.records.integers import loads
 from llmx.records.values import to_json
 from llmx.types import Completion, Quality, Quote, Source
 
@@ -31,7 +30,7 @@ def agreed(
         parse: makes the user's object of an answer's JSON text.
         answer_in: the answer to the user's schema in what a completion's JSON text holds.
     """
-    answers = [answer_in(loads(vote.text.encode())) for vote in votes]
+    answers = [_answer(vote, answer_in) for vote in votes]
     merged = majority(answers)
     try:
         text = to_json(merged.value).decode()
@@ -40,14 +39,23 @@ def agreed(
         best = _most_central(answers, merged)
         merged, value = _as_is(answers, best), votes[best].value
         text = to_json(merged.value).decode()
+    told = {path: ballots for path, ballots in merged.support.items() if belongs(value, path)}
     return Completion(
         text,
         votes[0].usage,
         ", ".join(dict.fromkeys(vote.model for vote in votes)),
         source=min((vote.source for vote in votes), key=_SOURCES.index),
         value=value,
-        quality=Quality(_evidence(merged, votes), _confidence(merged, votes, asked)),
+        quality=Quality(_evidence(told, votes), _confidence(told, votes, asked)),
     )
+
+
+def _answer(vote: Completion, answer_in: Callable[[Any], Any]) -> Any:
+    """A vote as its model wrote it; as it was read, where a model of the user's reads what is no JSON."""
+    try:
+        return answer_in(read(vote.text))
+    except ValueError:
+        return vote.value.model_dump(mode="json", by_alias=True)
 
 
 def _most_central(answers: Sequence[Any], merged: Majority) -> int:
@@ -69,11 +77,14 @@ def _as_is(answers: Sequence[Any], vote: int) -> Majority:
     return Majority(answers[vote], support)
 
 
-def _confidence(merged: Majority, votes: Sequence[Completion], asked: int) -> dict[Path, float]:
+Support = Mapping[Path, Sequence[Ballot]]
+
+
+def _confidence(support: Support, votes: Sequence[Completion], asked: int) -> dict[Path, float]:
     """The share of the votes that are for each value, each counted by how sure its model was of it."""
     return {
         path: sum(_weight(votes[ballot.vote].quality, ballot.path) for ballot in ballots) / asked
-        for path, ballots in merged.support.items()
+        for path, ballots in support.items()
     }
 
 
@@ -82,13 +93,13 @@ def _weight(quality: Quality | None, path: Path) -> float:
     return known.get(path, 1.0)
 
 
-def _evidence(merged: Majority, votes: Sequence[Completion]) -> dict[Path, Quote | None] | None:
+def _evidence(support: Support, votes: Sequence[Completion]) -> dict[Path, Quote | None] | None:
     """What those rest on that are for a value: the first words that are in the row."""
     maps = [vote.quality.evidence if vote.quality else None for vote in votes]
     if all(found is None for found in maps):
         return None
     evidence: dict[Path, Quote | None] = {}
-    for path, ballots in merged.support.items():
+    for path, ballots in support.items():
         quotes = [found[b.path] for b in ballots if b.path in (found := maps[b.vote] or {})]
         if quotes:
             evidence[path] = next((quote for quote in quotes if quote is not None), None)

@@ -285,3 +285,54 @@ def test_a_key_of_an_endpoints_own(llmx: Llmx, mock: Mock, rows: Path) -> None:
     assert (done.code, mock.calls) == (4, 0)
     assert done.err.endswith("error: no key for openai: SLOW_KEY is not set\nhint: export SLOW_KEY=…\n")
     assert models_of(llmx, "-m", "slow", SLOW_KEY="x") == {"slow-1"}
+
+
+ENDPOINTS = """
+[endpoint.cheap]
+model = "openai/gpt-5-nano"
+base-url = "URL"
+
+[endpoint.strong]
+model = "openai/gpt-5-mini"
+base-url = "URL"
+"""
+
+
+def cascading(llmx: Llmx, mock: Mock, above: str = "") -> None:
+    url = mock.openai[mock.openai.index("--base-url") + 1]
+    (llmx.cwd / "llmx.toml").write_text(above + ENDPOINTS.replace("URL", url))
+
+
+def test_a_cascade_names_endpoints(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """As -m does: those of the config file."""
+    cascading(llmx, mock)
+    done = llmx(*RUN, "--cascade", "cheap,strong", "--meta")
+    assert done.code == 0, done.err
+    assert done.rows[0]["_llmx"]["model"] == "gpt-5-nano"
+    assert "strong: 0 calls" in done.err
+
+
+@pytest.mark.parametrize(
+    ("above", "argv", "variables", "asked"),
+    [
+        ('cascade = "cheap,strong"', ["-m", "strong"], {}, "gpt-5-mini"),
+        ('model = "strong"', ["--cascade", "cheap,strong"], {}, "gpt-5-nano"),
+        ("", ["--cascade", "cheap,strong"], {"LLMX_MODEL": "strong"}, "gpt-5-nano"),
+        ("", ["-m", "strong"], {"LLMX_CASCADE": "cheap,strong"}, "gpt-5-mini"),
+    ],
+)
+def test_of_a_model_and_a_cascade_the_nearer_one_is_meant(
+    llmx: Llmx, mock: Mock, rows: Path, above: str, argv: list[str], variables: dict[str, str], asked: str
+) -> None:
+    """What is typed wins over a variable, and that over the file."""
+    cascading(llmx, mock, above)
+    done = llmx(*RUN, *argv, "--meta", **variables)
+    assert done.code == 0, done.err
+    assert done.rows[0]["_llmx"]["model"] == asked
+
+
+def test_a_model_and_a_cascade_in_one_place(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """One of them would have no effect."""
+    done = llmx(*RUN, *mock.openai, "--cascade", "openai/a,openai/b")
+    assert done.code == 2
+    assert done.err.startswith("error: -m and --cascade exclude each other\nhint: ")

@@ -503,6 +503,17 @@ def test_retry_in_a_copy_leaves_the_original_alone(llmx: Llmx, failed: Mock) -> 
     assert before == ((llmx.cwd / "out.jsonl").read_bytes(), (llmx.cwd / "out.errors.jsonl").read_bytes())
 
 
+def test_a_retry_apart_leaves_the_rows_to_review_alone(llmx: Llmx, failing: Mock, rows: Path) -> None:
+    """They are of the whole run; and without a file there is nothing to look at."""
+    llmx(*RUN, *failing.openai, *ONE_BY_ONE, "-o", "out.jsonl", "--review", "look.jsonl")
+    assert len(ids(llmx.cwd / "look.jsonl")) == 2
+    assert llmx("retry", "out.jsonl", "-o", "more.jsonl").code == 0
+    assert llmx("retry", "out.jsonl", "-o", "-").code == 0
+    assert len(ids(llmx.cwd / "look.jsonl")) == 2
+    assert llmx("retry", "out.jsonl").code == 0
+    assert not (llmx.cwd / "look.jsonl").exists()
+
+
 def test_a_second_retry_apart_tells_the_same_attempts(llmx: Llmx, provider: Provider, rows: Path) -> None:
     """What the run itself had spent on a row is told again."""
     mock = provider(MockSettings(refusal_rate=0.5, seed=3))

@@ -236,6 +236,8 @@ def test_rows_to_review_are_gathered(tmp_path: Path) -> None:
         ({"review": "out.jsonl"}, "is an output already"),
         ({"logprobs": True, "model": "anthropic/claude-haiku-4-5"}, "tells no log-probabilities"),
         ({"votes": 2, "min_confidence": 0.5, "calibration": "c.json"}, "exclude each other"),
+        ({"logprobs": True, "review": "x.jsonl"}, "--review with --logprobs needs to be told"),
+        ({"logprobs": True, "votes": 2, "cascade": CASCADE}, "--cascade with --logprobs needs to be told"),
     ],
 )
 def test_options_that_do_not_go_together(tmp_path: Path, options: dict[str, Any], message: str) -> None:
@@ -396,6 +398,81 @@ def test_evidence_that_is_required_is_asked_for_again(tmp_path: Path) -> None:
         assert failed.exit_code == 3
         error = read_rows(tmp_path / "out.errors.jsonl")[0]["_error"]
         assert error["type"] == "invalid_answer"
+
+    in_simulated_time(main)
+
+
+def test_a_field_that_nobody_asked_for_needs_no_evidence(tmp_path: Path) -> None:
+    """It does not come to the output, and so is neither told of nor asked again about."""
+
+    async def main() -> None:
+        answer = quoting()
+        answer["answer"]["note"] = "made up"
+        opinions = Opinions(lambda row, model, turn: answer)
+        async with opinions.listening() as url:
+            report, rows = await run(
+                tmp_path, [KETTLE], url, schema=REVIEW, require_evidence=True, logprobs=True
+            )
+        assert report.figures.calls == 1
+        assert "note" not in rows[0]
+        assert list(rows[0]["_evidence"]) == ["product", "price", "tone"]
+        assert "note" not in rows[0]["_confidence"]
+
+    in_simulated_time(main)
+
+
+def test_evidence_that_comes_to_be_required_is_looked_at_again(tmp_path: Path) -> None:
+    """Rows that were done without are asked about again where they rest on nothing, and no others."""
+
+    async def main() -> None:
+        opinions = Opinions(
+            lambda row, model, turn: quoting(
+                tone="a disaster" if turn < 1 and row["shop"] == "x" else "It leaks"
+            )
+        )
+        rows = [KETTLE, {**KETTLE, "id": 2, "shop": "x"}]
+        async with opinions.listening() as url:
+            await run(tmp_path, rows, url, schema=REVIEW, evidence=True)
+            report, found = await run(tmp_path, rows, url, schema=REVIEW, require_evidence=True)
+        assert report.figures.calls == 1
+        assert found[1]["_evidence"]["tone"]["match"] == "exact"
+
+    in_simulated_time(main)
+
+
+def test_what_is_sure_enough_for_review_is_no_other_question(tmp_path: Path) -> None:
+    """Another --min-confidence gathers other rows, of a run that is as done as before."""
+
+    async def main() -> None:
+        opinions = Opinions(torn)
+        async with opinions.listening() as url:
+            options = {"schema": TONE, "votes": 3, "reasks": 0, "review": "look.jsonl"}
+            first, _ = await run(tmp_path, ROWS, url, **options)
+            second, _ = await run(tmp_path, ROWS, url, min_confidence=0.5, **options)
+        assert (first.reviewed, second.reviewed) == (3, 1)
+        assert first.manifest is not None
+        assert second.manifest is not None
+        assert first.manifest.hashes == second.manifest.hashes
+
+    in_simulated_time(main)
+
+
+@pytest.mark.parametrize("cache", ["exact", "off"])
+def test_rows_with_one_question_have_their_words_in_places_of_their_own(tmp_path: Path, cache: str) -> None:
+    """A template shows the same of both rows, whose texts are not the same; one of them is asked about."""
+
+    async def main() -> None:
+        opinions = Opinions(lambda row, model, turn: quoting())
+        shown = "<row-0>\n{{ {'id': 1, 'text': text | trim, 'shop': shop} | tojson }}\n</row-0>"
+        rows = [KETTLE, {**KETTLE, "id": 2, "text": f"   {KETTLE['text']}"}]
+        async with opinions.listening() as url:
+            report, found = await run(
+                tmp_path, rows, url, schema=REVIEW, evidence=True, prompt=shown, cache=cache
+            )
+        assert report.figures.calls == 1
+        for row, given in zip(found, rows, strict=True):
+            price = row["_evidence"]["price"]
+            assert given["text"][price["start"] : price["end"]] == "$49.90"
 
     in_simulated_time(main)
 

@@ -48,6 +48,26 @@ async def test_followers_get_a_value_of_their_own():
     assert second == {"tags": ["a"]}
 
 
+async def test_a_follower_for_which_the_answer_was_not_looked_at_asks_itself():
+    """Once the leader has its answer, which is stored by then; those like the follower wait for the follower."""
+    gate = Gate()
+    handler = coalesced(lambda leader, follower: leader.data == follower.data)(gate)
+    rows = [{"a": 1}, {"a": 2}, {"a": 2}]
+    tasks = [asyncio.ensure_future(handler(a_request(data=row))) for row in rows]
+    await settle_down()
+    assert gate.calls == 1
+    gate.waiting[0].set_result(an_answer("first"))
+    await settle_down()
+    assert gate.calls == 2
+    gate.waiting[1].set_result(an_answer("second"))
+    answers = await asyncio.gather(*tasks)
+    assert [(answer.text, answer.source) for answer in answers] == [
+        ("first", "model"),
+        ("second", "model"),
+        ("second", "coalesced"),
+    ]
+
+
 async def test_different_requests_are_not_coalesced():
     """Every fingerprint has its own call."""
     script = Script(an_answer())

@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 import jsonschema
 import pytest
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, RootModel, field_validator
 
 from llmx.mock.schemagen import compiled
 from llmx.quality.envelope import evidenced
 from llmx.quality.evidence import with_quotes
-from llmx.quality.leaves import leaves, written_paths
+from llmx.quality.leaves import belongs, leaves, written_paths
 from llmx.schemas import DIALECTS, load_schema, ready_made, schema_of, wire_schema
 
 
@@ -144,3 +144,23 @@ def test_paths_are_written_by_the_names_of_the_output() -> None:
     assert written_paths(value, ("in", 0, "N")) == ("out", 0, "count")
     assert written_paths(value, ("free", "x", 0)) == ("free", "x", 0)
     assert written_paths(value, ("gone", 3)) == ("gone", 3)
+
+
+def test_what_belongs_to_what_was_read() -> None:
+    """Fields by every name that they are read by, what a mapping or a root holds, and extras where they are allowed."""
+
+    class Row(BaseModel):
+        number: int = Field(validation_alias="N", serialization_alias="count")
+
+    class Rows(RootModel[list[Row]]):
+        pass
+
+    class Open(BaseModel, extra="allow"):
+        rows: Rows
+        free: dict[str, Any] = {}
+
+    value = Open.model_validate({"rows": [{"N": 1, "junk": 2}], "free": {"x": 1}, "more": {"y": 1}})
+    paths = [("rows", 0, "N"), ("free", "x"), ("more", "y"), ("rows", 0, "junk")]
+    assert [belongs(value, path) for path in paths] == [True, True, True, False]
+    assert not belongs(Row.model_validate({"N": 1}), ("more",))
+    assert written_paths(value, ("rows", 0, "N")) == ("rows", 0, "count")

@@ -66,6 +66,16 @@ def test_only_what_is_below_a_place_is_told() -> None:
     assert pytest.approx({("a",): 0.5}) == confidence_of(body, text, below=("answer",))
 
 
+@pytest.mark.parametrize(
+    ("log", "found"), [(-math.inf, {("a",): 0.0}), (0.1, {("a",): 1.0}), (math.nan, None)]
+)
+def test_log_probabilities_that_are_none(log: float, found: Any) -> None:
+    """Of a token that was never to come it is 0, and never more than 1; what is no number tells nothing."""
+    tokens = [('{"a":', 0.0), ("1", log), ("}", -math.inf)]
+    content = [{"token": token, "logprob": each} for token, each in tokens]
+    assert found == confidence_of({"choices": [{"logprobs": {"content": content}}]}, '{"a":1}')
+
+
 def test_nothing_is_known_without_log_probabilities() -> None:
     """Nor by those of another text, or in a form that nobody knows."""
     assert confidence_of({}, "{}") is None

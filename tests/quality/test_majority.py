@@ -53,6 +53,25 @@ def test_numbers_are_the_same_when_they_are_equal() -> None:
     assert [0, 1] == _votes_for(majority([1, 1.0, 2]), ())
 
 
+@given(values, st.integers(1, 4))
+def test_what_all_say_alike_stays_as_it_is(answer: Any, votes: int) -> None:
+    """Lists keep their order, and what they hold twice."""
+    assert json.dumps(answer) == json.dumps(majority([answer] * votes).value)
+
+
+def test_a_list_holds_twice_what_most_hold_twice() -> None:
+    """Measures and digits may repeat."""
+    merged = majority([[3, 3, 4], [3, 3], [3, 3, 5]])
+    assert [3, 3] == merged.value
+    assert [0, 1, 2] == _votes_for(merged, (1,))
+    assert [1] == _votes_for(merged, ())
+
+
+def test_a_list_has_the_order_of_most() -> None:
+    """Of those that hold the same, the commonest order."""
+    assert [2, 1] == majority([[1, 2], [2, 1], [2, 1]]).value
+
+
 def test_a_list_holds_what_most_votes_hold() -> None:
     """Whatever their order; the list itself is supported by those who have just that."""
     merged = majority([["a", "b"], ["b", "a", "c"], ["b", "A"]])

@@ -94,3 +94,33 @@ def test_who_answered_and_whence() -> None:
     assert (completion.model, completion.source) == ("m, n", "model")
     assert merged(vote(1, 2, source="cache"), vote(1, 2, source="journal")).source == "journal"
     assert merged(vote(1, 2, source="cache")).source == "cache"
+
+
+def test_what_was_not_asked_for_is_not_told() -> None:
+    """Votes may have more than the schema, even what is no JSON: nobody is less sure for that."""
+    texts = ['{"low": 1, "high": 2, "note": NaN}', '{"low": 1, "high": 2, "note": "x"}']
+    completion = merged(*(Completion(text, Usage(), "m", value=SCHEMA.parse(text)) for text in texts))
+    assert completion.value == Span(low=1, high=2)
+    assert completion.quality is not None
+    assert completion.quality.confidence == {("low",): 1, ("high",): 1}
+
+
+class Fenced(Span):
+    """A model that reads its answers by itself."""
+
+    @classmethod
+    def model_validate_json(cls, json_data: Any, **options: Any) -> Any:
+        return super().model_validate_json(json_data.strip("`"), **options)
+
+
+def test_votes_that_only_the_users_model_can_read() -> None:
+    """They count as they were read."""
+    schema = schema_of(Fenced)
+    votes = [
+        Completion(text, Usage(), "m", value=schema.parse(text))
+        for text in ('```{"low": 1, "high": 2}```', '```{"low": 1, "high": 3}```')
+    ]
+    completion = agreed(votes, asked=2, parse=schema.parse, answer_in=lambda answer: answer)
+    assert completion.value == Fenced(low=1, high=2)
+    assert completion.quality is not None
+    assert completion.quality.confidence == {("low",): 1, ("high",): 0.5}
