@@ -99,7 +99,8 @@ def check(
         except UsageError as error:
             if len(specs) == 1:
                 raise
-            typer.echo(f"error: {spec}: {error}", err=True)
+            where = "" if spec in str(error) else f"{spec}: "
+            typer.echo(f"error: {where}{error}", err=True)
             unusable.append(spec)
     if unusable:
         raise UsageError(

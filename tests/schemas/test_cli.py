@@ -122,6 +122,6 @@ def test_check_of_several_says_which_are_unusable(tmp_path: Path) -> None:
     assert isinstance(result.exception, UsageError)
     assert f"2 of 3 schemas cannot be used: {bad}, none.json" in str(result.exception)
     assert "llmx schema check" in result.exception.hint
-    assert [f"error: {name}: " in result.stderr for name in (bad, "none.json", good)] == [True, True, False]
+    assert [result.stderr.count(name) for name in (bad, "none.json", good)] == [1, 1, 0]
     assert ": a" in result.stdout
     assert run("check", good, good).exit_code == 0
