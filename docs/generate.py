@@ -1,4 +1,4 @@
-"""Write docs/cli.md, and the table of what shells may complete, from the commands themselves.
+"""Write docs/cli.md, the rules in docs/schemas.md, and what shells may complete, from the code itself.
 
 python docs/generate.py [--check]
 """
@@ -15,8 +15,11 @@ import typer
 
 from llmx.cli.app import build_app
 from llmx.cli.complete import TABLE
+from llmx.schemas.advice import RULES, Rule
 
 TARGET = Path(__file__).with_name("cli.md")
+SCHEMAS = Path(__file__).with_name("schemas.md")
+BEGIN, END = "<!-- rules: begin -->\n", "<!-- rules: end -->\n"
 
 HEADER = """\
 # Command line
@@ -97,10 +100,31 @@ def values(param: Any, command: Any) -> list[str]:
     return [item.value for item in offered if item.type == "plain"]
 
 
+def rule_row(rule: Rule) -> str:
+    """One rule as a table row."""
+    sources = "; ".join(f"[{one.title}]({one.url}), {one.year}" for one in rule.evidence)
+    grounds = f"**{rule.strength}**: {rule.why}{'. ' if sources else ''}{sources}"
+    cells = [f"`{rule.code}` {rule.name}", rule.severity, rule.summary, rule.fix, grounds]
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def rules_page(page: str) -> str:
+    """The page about schemas with its table of rules made anew."""
+    before, _, rest = page.partition(BEGIN)
+    head = ["| Rule | | What is found | What to do | Why |", "|---|---|---|---|---|"]
+    table = "\n".join([*head, *map(rule_row, RULES)])
+    return f"{before}{BEGIN}\n{table}\n\n{END}{rest.partition(END)[2]}"
+
+
 def pages() -> dict[Path, str]:
     """All that is made, by where it stands."""
     table = completions(typer.main.get_command(build_app()))
-    return {TARGET: document(), TABLE: json.dumps(table, ensure_ascii=False, indent=1) + "\n"}
+    schemas = rules_page(SCHEMAS.read_text(encoding="utf-8"))
+    return {
+        TARGET: document(),
+        SCHEMAS: schemas,
+        TABLE: json.dumps(table, ensure_ascii=False, indent=1) + "\n",
+    }
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmx.cli.comparing import COMPARE, FIELDS, GOLD, KEY, comparing, show, tell
+from llmx.cli.comparing import COMPARE, FIELDS, GOLD, KEY, check_apart, comparing, show, tell
 from llmx.cli.options import option
 from llmx.environment import Environment
 from llmx.errors import OutputFailed, UsageError
@@ -74,6 +74,8 @@ def calibrate(
 
     env: Environment = context.obj
     _check(env, predictions, {"--target": target, "--confidence-level": level})
+    if output is not None:
+        check_apart(env, "--output", output, (predictions, gold))
     options = comparing(key, fields, compare, prefix, into, input_format, gold_format, None)
     found = found_by(predictions, gold, options, env, target=target, level=level)
     tell(env, found.remarks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from llmx.evals import Options
     from llmx.evals.matching import Comparison
 
-__all__ = ["COMPARE", "FIELDS", "GOLD", "KEY", "comparing", "show", "tell"]
+__all__ = ["COMPARE", "FIELDS", "GOLD", "KEY", "check_apart", "comparing", "show", "tell"]
 
 GOLD = "The right answers: a column gold, or columns named like the fields."
 KEY = "The column by which rows belong together. [the run's own, else id]"
@@ -61,6 +61,15 @@ def _comparisons(texts: Sequence[str]) -> dict[str, Comparison]:
             raise UsageError(f"--compare: {text!r} is no comparison", hint="--compare FIELD=normalized")
         found[path.strip()] = parse_comparison(how.strip())
     return found
+
+
+def check_apart(env: Environment, option: str, output: str, inputs: Iterable[str | None]) -> None:
+    """Raise UsageError where what is written would take the place of what is read."""
+    from llmx.records import same_file
+
+    for name in inputs:
+        if name not in (None, "-") and same_file(env.cwd / output, env.cwd / str(name)):
+            raise UsageError(f"{option}: {output!r} is also an input", hint=f"give {option} another name")
 
 
 def tell(env: Environment, remarks: Sequence[str]) -> None:

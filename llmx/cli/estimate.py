@@ -23,9 +23,9 @@ LEFT_OUT = frozenset(
 
 
 def _command(context: typer.Context, **given: Any) -> int:
-    """What a run would ask, use, cost and take, for each -m side by side; nobody is called.
+    """Plan a run: rows, tokens, cost, time. Nobody is called.
 
-    The plan goes to stdout, how its figures are known to stderr. Options are those of `llmx extract`, and so are their
+    Several -m stand side by side. The plan goes to stdout, how its figures are known to stderr. Options are those of `llmx extract`, and so are their
     variables and keys in llmx.toml. Docs: docs/planning.md.
     """
     from llmx.cli.planning import run_estimate

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmx.cli.comparing import COMPARE, FIELDS, GOLD, KEY, comparing, show, tell
+from llmx.cli.comparing import COMPARE, FIELDS, GOLD, KEY, check_apart, comparing, show, tell
 from llmx.cli.options import option
 from llmx.environment import Environment
 from llmx.errors import BelowThreshold, OutputFailed, UsageError
@@ -119,6 +119,8 @@ def eval(
 
     env: Environment = context.obj
     _check(env, as_json=as_json, as_markdown=as_markdown, alpha=alpha, worst=worst)
+    if junit is not None:
+        check_apart(env, "--junit", junit, (predictions, gold, baseline))
     options = comparing(
         key, fields, compare, prefix, into, input_format, gold_format, _errors(predictions, env)
     )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from llmx.estimates import Estimate, ModelEstimate
     from llmx.estimates.budgets import Fit
     from llmx.estimates.probe import Probe
+    from llmx.pricing import PriceSource
 
 __all__ = ["figures", "footnotes", "prompt_lines"]
 
@@ -113,11 +114,12 @@ def _discounts(model: ModelEstimate) -> Iterator[str]:
 
 def _limit_line(fit: Fit) -> str:
     amount = _money if fit.unit == "USD" else _tokens
+    enough = f"enough for about {plural(fit.rows, 'row')}" if fit.rows else "not enough for one"
     words = {
         "yes": f"fits whatever happens: at most {amount(fit.worst)}",
         "expected": f"is expected to fit: {amount(fit.expected)}, at worst {amount(fit.worst)}",
-        "no": f"does not fit: {amount(fit.expected)} expected, enough for about {plural(fit.rows or 0, 'row')}",
-        "unknown": "nobody knows: the price of the model is not known, and a run would be refused",
+        "no": f"does not fit: {amount(fit.expected)} expected, {amount(fit.set_aside)} set aside for each call; {enough}",
+        "unknown": "would be refused: its price is not known",
     }
     return f"{fit.limit}, {amount(fit.left)} left: {fit.model} {words[fit.verdict]}"
 
@@ -135,12 +137,7 @@ def footnotes(estimate: Estimate) -> list[str]:
     if census.cut is not None:
         notes.append(f"the input could not be read to its end: {census.cut}")
     if any(model.price == "list" for model in estimate.models):
-        prices = estimate.prices
-        dated = f", newest dated price {prices.dated}" if prices.dated else ""
-        notes.append(
-            f"prices: {prices.name} {prices.version}{dated}; low: shorter prompts and answers, no re-ask; "
-        )
-        notes[-1] += "worst: every answer as long as --max-output-tokens allows, every re-ask used"
+        notes.append(f"{_source_words(estimate.prices)}; {_BOUNDS}")
     settings = estimate.plan.settings
     if settings.offline:
         notes.append("--offline: rows to ask about fail instead, and nothing is spent")
@@ -151,6 +148,17 @@ def footnotes(estimate: Estimate) -> list[str]:
     elif estimate.chain:
         notes.append("one run: each model is shown as if all rows went to it")
     return notes
+
+
+_BOUNDS = (
+    "low: shorter prompts and answers, no re-ask; worst: every answer as long as --max-output-tokens allows, every "
+    "re-ask used"
+)
+
+
+def _source_words(prices: PriceSource) -> str:
+    dated = f", newest dated price {prices.dated}" if prices.dated else ""
+    return f"prices: {prices.name} {prices.version}{dated}"
 
 
 def _cascade_words(estimate: Estimate) -> str:
@@ -165,7 +173,7 @@ def _cascade_words(estimate: Estimate) -> str:
 def _of_model(model: ModelEstimate) -> Iterator[str]:
     yield f"{model.model}: input tokens {_INPUT[model.input_source]}; output tokens from {_output_words(model)}"
     if model.thinks:
-        yield f"{model.model} reasons before it answers: 300 output tokens a row are assumed for that; --probe measures"
+        yield f"{model.model} reasons before it answers: {_assumed()} output tokens a row are assumed for that; --probe measures"
     if model.price == "unknown":
         meant = f"; did you mean {model.near}?" if model.near else ""
         yield f"the price of {model.label} is not known{meant}"
@@ -180,6 +188,12 @@ def _of_model(model: ModelEstimate) -> Iterator[str]:
         yield model.note
 
 
+def _assumed() -> int:
+    from llmx.estimates.estimate import REASONING
+
+    return REASONING
+
+
 def _output_words(model: ModelEstimate) -> str:
     return _OUTPUT[model.output.source].format(answers=plural(model.output.answers, "answer"))
 
@@ -192,13 +206,10 @@ def _time_words(model: ModelEstimate) -> str:
         "assumed": "assumed",
         "unknown": "",
     }[model.latency_source]
+    unknown = "how long a call takes is unknown"
+    latency = unknown if pace.latency is None else f"{pace.latency:.2g} s a call, {how}"
     if model.price == "none":
-        return (
-            "how long a call takes is unknown"
-            if pace.latency is None
-            else f"{pace.latency:.2g} s a call, {how}"
-        )
-    latency = "seconds of a call unknown" if pace.latency is None else f"{pace.latency:.2g} s a call, {how}"
+        return latency
     limits = [f"{value:,.0f} {name}" for name, value in (("rpm", pace.rpm), ("tpm", pace.tpm)) if value]
     return f"{latency}; {pace.concurrency} in flight; {' and '.join(limits) or 'no limit per minute known'}"
 

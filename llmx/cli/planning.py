@@ -48,9 +48,10 @@ def run_estimate(given: Mapping[str, Any], context: typer.Context) -> int:
 
 def _check_probe(settings: EstimateSettings) -> None:
     """Raises UsageError where a probe's answers would be paid for twice."""
-    if settings.probe is not None and settings.cache == "off":
-        problem = "--probe with --cache off: the run would pay for the same answers again"
-        raise UsageError(problem, hint="--probe without --cache off")
+    forgetful = "--cache off" if settings.cache == "off" else "--no-store" if settings.no_store else ""
+    if settings.probe is not None and forgetful:
+        problem = f"--probe with {forgetful}: the run would pay for the same answers again"
+        raise UsageError(problem, hint=f"--probe without {forgetful}")
 
 
 async def _estimate(planned: Plan, terminal: Terminal, rows: int) -> Estimate:

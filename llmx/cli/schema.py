@@ -5,20 +5,19 @@ Importing this module imports typer and nothing heavier.
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:
-    from llmx.schemas import Dialect, Finding, Schema
+    from llmx.schemas import Dialect, Schema
 
 __all__ = ["schema"]
 
 schema = typer.Typer(
     name="schema",
-    help="Schemas: list the ready-made ones, show what providers are sent, check what they refuse.",
+    help="Schemas: list the ready-made ones, propose one from rows, check one, show what providers are sent.",
     no_args_is_help=True,
 )
 
@@ -82,44 +81,84 @@ def check(
     specs: Annotated[
         list[str],
         typer.Argument(
-            metavar="SCHEMA",
-            help="Ready-made names, path.py:Model, module:Model, file.json, or inline schemas.",
+            metavar="SCHEMA...",
+            help="As for --schema; of a file.py without :Model every model in it is checked.",
         ),
     ],
     provider: Annotated[Provider | None, typer.Option(help="Only what this provider makes of it.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 2 for a warning, too; notes never fail.")
+    ] = False,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RULE", help="A rule that is not to be told, such as R08 or no-way-out; repeatable."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
 ) -> None:
-    """Say what each provider would refuse, weaken or rewrite; exit 2 if none can take a schema."""
-    from llmx.errors import UsageError
+    """Say what lowers accuracy and what each provider refuses or weakens; exit 2 if none can take a schema."""
+    from llmx.cli.checking import check_all
+    from llmx.environment import Environment
 
+    env = context.obj if isinstance(context.obj, Environment) else Environment()
     names = [provider] if provider else list(_DIALECTS)
-    unusable = []
-    for spec in specs:
-        try:
-            _check(context, spec, names)
-        except UsageError as error:
-            if len(specs) == 1:
-                raise
-            where = "" if spec in str(error) else f"{spec}: "
-            typer.echo(f"error: {where}{error}", err=True)
-            unusable.append(spec)
-    if unusable:
-        raise UsageError(
-            f"{len(unusable)} of {len(specs)} schemas cannot be used: {', '.join(unusable)}",
-            hint=f"llmx schema check {shlex.quote(unusable[0])}",
-        )
+    dialects = tuple(dialect for name in names for dialect in _DIALECTS[name])
+    check_all(env, specs, dialects, names, strict=strict, ignore=ignore or [], as_json=as_json)
 
 
-def _check(context: typer.Context, spec: str, names: list[Provider]) -> None:
-    """Print one schema's findings. Raises UsageError: it is none, or no provider can take it."""
-    from llmx.schemas import lint, supports, wire_schema
+@schema.command()
+def rules(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="As one JSON array.")] = False,
+) -> None:
+    """List the rules of `llmx schema check` about accuracy, each with the evidence for it."""
+    from llmx.cli.checking import rules_as_json, rules_as_text
 
-    loaded = _loaded(context, spec)
-    typer.echo(f"{loaded.name}: {', '.join(loaded.fields)}")
-    _report("", lint(loaded))
-    for dialect in (dialect for name in names for dialect in _DIALECTS[name]):
-        _report(dialect, wire_schema(loaded, dialect).findings)
-    if not any(supports(loaded, dialect) for name in names for dialect in _DIALECTS[name]):
-        raise _refused(names)
+    typer.echo(rules_as_json() if as_json else rules_as_text())
+
+
+@schema.command()
+def infer(
+    context: typer.Context,
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT...", help="Files or folders with rows or gold answers; `-` is stdin."),
+    ],
+    gold: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="The column whose objects hold the fields: gold, if there is one."
+        ),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLS", help="The columns that are fields, apart by commas, where no column holds them."
+        ),
+    ] = None,
+    name: Annotated[str, typer.Option(metavar="MODEL", help="The class's name.")] = "Row",
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="PATH", help="Where to write the file; `-` is stdout.")
+    ] = "-",
+    force: Annotated[bool, typer.Option("--force", help="Overwrite PATH if it is there.")] = False,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-n", metavar="N", min=1, help="Look at the first N rows only.")
+    ] = None,
+    input_format: Annotated[
+        str | None,
+        typer.Option(metavar="FORMAT", help="jsonl, csv, tsv or parquet, where the suffix does not say."),
+    ] = None,
+    no_examples: Annotated[
+        bool, typer.Option("--no-examples", help="Put no values of the rows into descriptions.")
+    ] = False,
+) -> None:
+    """Propose a Pydantic file from rows or gold answers; what was decided, and why, is on stderr."""
+    from llmx.cli.inferring import Wanted, propose
+    from llmx.environment import Environment
+
+    env = context.obj if isinstance(context.obj, Environment) else Environment()
+    propose(env, Wanted(inputs, gold, columns, name, output, force, limit, input_format, not no_examples))
 
 
 def _loaded(context: typer.Context, spec: str) -> Schema:
@@ -128,25 +167,6 @@ def _loaded(context: typer.Context, spec: str) -> Schema:
 
     cwd = context.obj.cwd if isinstance(context.obj, Environment) else Path.cwd()
     return load_schema(spec, cwd=cwd)
-
-
-def _report(dialect: str, findings: tuple[Finding, ...]) -> None:
-    """A dialect's verdict, and a line for each finding; rewritten places are only counted."""
-    if dialect:
-        typer.echo(f"{dialect}: {_verdict(dialect, findings)}")
-    for finding in findings:
-        if finding.level != "rewritten":
-            hint = f" ({finding.hint})" if finding.hint else ""
-            typer.echo(f"  {finding.level}  {finding.path or 'the whole'}: {finding.message}{hint}")
-
-
-def _verdict(dialect: str, findings: tuple[Finding, ...]) -> str:
-    levels = [finding.level for finding in findings]
-    if "refused" in levels:
-        return "refused"
-    told = ["told, not enforced"] if dialect.endswith("-tools") else []
-    counted = [f"{levels.count(level)} {level}" for level in ("weakened", "rewritten") if level in levels]
-    return ", ".join(["ok", *told, *counted])
 
 
 def _refused(names: list[Provider]) -> Exception:

@@ -1,6 +1,7 @@
 """Whether a run fits the limits that it is given: `--max-cost`, `--max-tokens`, `--budget`.
 
-What earlier sessions of the output have spent counts against the first two, as it does in a run. Nothing is reserved.
+What earlier sessions of the output have spent counts against the first two, as it does in a run. So does that the most a
+call can use is set aside before it is sent: a limit must have room for that, too, until the last call. Nothing is reserved here.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class Fit(Struct, frozen=True):
         unit: of the amounts: US dollars, or tokens in and out together.
         left: of the limit, what was spent before being taken off.
         expected, worst: of the run; None when unknown.
-        rows: that are expected to be answered before the limit is reached; None where all are, or nobody knows.
+        set_aside: for each call before it is sent; None when unknown.
+        planned: rows that are to be asked about.
     """
 
     limit: str
@@ -40,14 +42,26 @@ class Fit(Struct, frozen=True):
     left: Decimal
     expected: Decimal | None
     worst: Decimal | None
-    rows: int | None = None
+    set_aside: Decimal | None
+    planned: int
+
+    @property
+    def rows(self) -> int | None:
+        """How many rows are expected to be asked about before the limit is reached; None where all are, or nobody knows."""
+        if self.expected is None or self.set_aside is None or not self.planned:
+            return None
+        if self.left < self.set_aside:
+            return 0
+        each = self.expected / self.planned
+        rows = self.planned if not each else 1 + int((self.left - self.set_aside) / each)
+        return rows if rows < self.planned else None
 
     @property
     def verdict(self) -> Verdict:
         """Whether the run fits."""
         if self.expected is None:
             return "unknown"
-        if self.expected > self.left:
+        if self.rows is not None:
             return "no"
         return "yes" if self.worst is not None and self.worst <= self.left else "expected"
 
@@ -59,6 +73,7 @@ class Planned(Struct, frozen=True):
         rows: that are asked about.
         cost: of them all.
         tokens, worst_tokens: in and out together, expected and at most.
+        set_aside: tokens of one call at most.
     """
 
     model: str
@@ -66,6 +81,7 @@ class Planned(Struct, frozen=True):
     cost: CostRange
     tokens: int
     worst_tokens: int
+    set_aside: int
 
 
 class _Limit(Struct, frozen=True):
@@ -114,11 +130,10 @@ def _named(plan: Plan, now: float) -> list[_Limit]:
 
 
 def _fit(limit: _Limit, model: Planned) -> Fit:
-    if limit.unit == "USD":
-        expected, worst = model.cost.expected, model.cost.worst
-    else:
-        expected, worst = Decimal(model.tokens), Decimal(model.worst_tokens)
-    rows = None
-    if expected is not None and expected > limit.left:
-        rows = int(model.rows * limit.left / expected)
-    return Fit(limit.option, model.model, limit.unit, limit.left, expected, worst, rows)
+    cost = model.cost
+    expected, worst, set_aside = (
+        (cost.expected, cost.worst, cost.set_aside)
+        if limit.unit == "USD"
+        else (Decimal(model.tokens), Decimal(model.worst_tokens), Decimal(model.set_aside))
+    )
+    return Fit(limit.option, model.model, limit.unit, limit.left, expected, worst, set_aside, model.rows)

@@ -28,11 +28,11 @@ from llmx.layers.votes import ballots
 from llmx.places import place_of
 from llmx.planning import Plan
 from llmx.pricing import context_window
-from llmx.providers import Endpoint, caps_in
+from llmx.providers import Endpoint, caps_in, size_of
 from llmx.settings import Settings
 from llmx.types import Record, Request
 
-__all__ = ["Candidate", "candidates", "single"]
+__all__ = ["Candidate", "candidates"]
 
 
 class Candidate(Struct):
@@ -48,6 +48,7 @@ class Candidate(Struct):
         outlined: what is known of the endpoint is an outline.
         first: the first request that was made.
         around: bytes of text of a prompt beside the row's own.
+        form: bytes of a body beside all text.
     """
 
     spec: str
@@ -60,6 +61,7 @@ class Candidate(Struct):
     outlined: bool = False
     first: Request | None = None
     around: int = 0
+    form: int = 0
 
     def asked(self, record: Record) -> list[Asked]:
         """What a run would ask about a row: once, or once for each vote. Raises RowError where it would ask nothing."""
@@ -67,6 +69,7 @@ class Candidate(Struct):
         check_fit(request, lambda: context_window(self.endpoint.model, self.endpoint.prices))
         if self.first is None:
             self.first, self.around = request, self._around(request)
+            self.form = max(0, size_of(request.body) - self.around - _own(request))
         size, votes = self.around + _own(request), self.plan.settings.votes
         samples = [request] if votes == 1 else ballots(request, votes, rekeyed(self.plan.asked.fingerprint))
         return [Asked(record, sample.fingerprint, size) for sample in samples]
@@ -98,7 +101,7 @@ def _own(request: Request) -> int:
     return len(str(request.messages[-1]["content"]).encode("utf-8", "replace"))
 
 
-def single(settings: Settings, spec: str) -> Settings:
+def _single(settings: Settings, spec: str) -> Settings:
     """The settings of a run with one of the models alone; the last one of a cascade is not put to the vote."""
     votes = 1 if settings.cascade[-1:] == [spec] else settings.votes
     return settings.model_copy(update={"model": [spec], "cascade": [], "votes": votes})
@@ -120,7 +123,7 @@ async def candidates(plan: Plan, specs: Sequence[str], talk: Talk) -> AsyncItera
             held.callback(journal.close)
         made = []
         for spec in specs:
-            its = replace(plan, settings=single(plan.settings, spec))
+            its = replace(plan, settings=_single(plan.settings, spec))
             sketch = outline(spec, plan.asked, its.settings, plan.env)
             connecting = nullcontext(sketch) if sketch is not None else _endpoint(its, talk)
             endpoint = await held.enter_async_context(connecting)

@@ -117,6 +117,7 @@ def _fit(fit: Fit) -> dict[str, Any]:
         "left": _number(fit.left),
         "expected": _number(fit.expected),
         "worst": _number(fit.worst),
+        "set_aside": _number(fit.set_aside),
         "fits": fit.verdict,
         "rows": fit.rows,
     }

@@ -38,7 +38,15 @@ from llmx.pricing import PriceSource, known_models, price_source
 from llmx.providers import CATALOG, reasons
 from llmx.text import nearest
 
-__all__ = ["Estimate", "InputSource", "LatencySource", "ModelEstimate", "PriceOrigin", "estimate"]
+__all__ = [
+    "REASONING",
+    "Estimate",
+    "InputSource",
+    "LatencySource",
+    "ModelEstimate",
+    "PriceOrigin",
+    "estimate",
+]
 
 ASSUMED_LATENCY = 3.0
 """Seconds of a call where nobody has measured one: what the default of --concurrency goes by, too."""
@@ -46,12 +54,15 @@ ASSUMED_LATENCY = 3.0
 REASONING = 300
 """Tokens that a reasoning model is taken to think of before it answers, where nobody has measured any."""
 
-InputSource = Literal["probe", "journal", "assumed"]
-LatencySource = Literal["probe", "journal", "assumed", "unknown"]
+MANY = 200_000
+"""Rows that take longer to look at than a person waits without a word."""
+
 SURELY, SURELY_MEASURED = 0.8, 0.95
 """What there is at least of the tokens of a prompt: five bytes each, where it was four bytes; or of what was measured, on
 other rows."""
 
+InputSource = Literal["probe", "journal", "assumed"]
+LatencySource = Literal["probe", "journal", "assumed", "unknown"]
 PriceOrigin = Literal["list", "config", "none", "unknown"]
 
 
@@ -66,7 +77,6 @@ class ModelEstimate(Struct, frozen=True):
         input_source, output: where tokens are known from.
         price: where the price is known from: a list, the config file, "none" for a model in this process.
         latency_source: where the seconds of a call are known from.
-        limits_told: limits are the server's own, told to the probe, where none were given.
         near: a model with a known price whose name is like this one's, where this one has none.
         thinks: the expected output holds an assumption about reasoning.
         server: where calls go, if that is not the provider's own; its list's prices are taken to hold there.
@@ -109,7 +119,9 @@ class ModelEstimate(Struct, frozen=True):
         """What limits are compared with."""
         tokens = self.input_tokens + self.output_tokens
         worst = self.counts.calls * sum(usage.total_tokens for usage in self.call.worst)
-        return Planned(self.model, self.counts.ask, self.cost, tokens, worst)
+        return Planned(
+            self.model, self.counts.ask, self.cost, tokens, worst, self.call.set_aside.total_tokens
+        )
 
 
 class Estimate(Struct, frozen=True):
@@ -168,6 +180,9 @@ async def estimate(
         LlmxError: a probe was stopped.
     """
     async with candidates(plan, plan.settings.model, talk) as models:
+        total = plan.source.total()
+        if total is None or total > MANY:
+            talk.say("reading the input to its end, to count what there is to do")
         counted = await census(plan, models, choose=probe_rows, together=chain)
         if any(counted.chosen):
             asking()
@@ -237,7 +252,7 @@ def _call(model: Candidate, counts: Counts, rate: float | None, output: Measured
     return Call(
         input=counts.size * per_byte,
         least_input=counts.size * per_byte * surely,
-        most_input=counts.size + model.endpoint.injected,
+        most_input=counts.size + model.form + model.endpoint.injected,
         prefix=model.around * per_byte,
         short=min(output.low, output.mean),
         output=min(output.mean, cap) if cap else output.mean,

@@ -49,6 +49,11 @@ class Call(Struct, frozen=True):
     reasks: int
 
     @property
+    def set_aside(self) -> Usage:
+        """What a budget sets aside for the first call of a row before it is sent: the most that it can use."""
+        return _usage(self.most_input, self.cap)
+
+    @property
     def worst(self) -> list[Usage]:
         """The calls of a row for which everything goes wrong.
 
@@ -71,6 +76,7 @@ class CostRange(Struct, frozen=True):
         worst: no run costs more, calls aside that are sent again because they were not answered.
         prefix_cached: expected, with the common prefix from the provider's cache; None where it keeps none.
         batch: expected, in the provider's batch lane; None where the price list has no price of that.
+        set_aside: the most that one call can cost, which budgets set aside before it is sent.
     """
 
     low: Decimal | None
@@ -78,6 +84,7 @@ class CostRange(Struct, frozen=True):
     worst: Decimal | None
     prefix_cached: Decimal | None = None
     batch: Decimal | None = None
+    set_aside: Decimal | None = None
 
 
 def costs(endpoint: Endpoint, rows: int, call: Call, *, listed: bool) -> CostRange:
@@ -104,6 +111,7 @@ def costs(endpoint: Endpoint, rows: int, call: Call, *, listed: bool) -> CostRan
         worst=None if None in worst else _times(sum((each for each in worst if each), Decimal(0)), rows),
         prefix_cached=cached if cached is not None and cached < expected else None,
         batch=_times(batch, rows * call.calls),
+        set_aside=endpoint.price(endpoint.model, call.set_aside),
     )
 
 

@@ -114,10 +114,8 @@ async def probe(model: Candidate, rows: Sequence[Record], *, clock: Clock, stop:
 
 def _plan(plan: Plan) -> Plan:
     """The plan of the probe's own run: no file is written but its journal."""
-    settings = plan.settings.model_copy(
-        update={"output": "-", "errors": None, "state_dir": None, "fresh": False}
-    )
-    return replace(plan, settings=settings)
+    kept = {"output": "-", "errors": None, "state_dir": None, "fresh": False}
+    return replace(plan, settings=plan.settings.model_copy(update=kept))
 
 
 async def _ask(parts: Engine, rows: Sequence[Record], stop: Stop, outcomes: list[Outcome]) -> None:

@@ -128,6 +128,11 @@ def remarks(
             f"{path!r}: gold has {_PLURALS[next(iter(choice.expected))]}, the predictions have "
             f"{_listed(choice.predicted)}, as the row {key!r}; {how}"
         )
+    elif texts[0] and choice.comparison.means == "exact" and set(choice.predicted) - {"text"}:
+        text = next(value for value in column.expected if value is not None)
+        found.append(
+            f"{path!r}: gold has text such as {str(text)[:40]!r}, the predictions have {_listed(choice.predicted)}; {how}"
+        )
     if choice.comparison == Comparison("date"):
         found += _ambiguous(path, column)
     if choice.comparison.lists and texts[0] and (text := _no_list(column)):

@@ -18,6 +18,7 @@ from llmx.evals.joining import Column, Joined, Sides, join
 from llmx.evals.layout import GOLD, Layout
 from llmx.evals.matching import Comparison, parse_comparison
 from llmx.evals.reading import File, choose_key, identity, open_file
+from llmx.evals.values import as_text
 from llmx.records import same_file
 from llmx.text import nearest, plural
 
@@ -176,6 +177,7 @@ def _scored(
             )
             continue
         said += remarks(path, column, choice, joined.keys, texts)
+        said += _suspicious(path, column, counts, joined.keys)
         fields[path] = FieldScore(
             path, column, choice.comparison, counts, _normalized(column, choice, counts)
         )
@@ -196,6 +198,31 @@ def _is_input(path: str, choice: Choice, counts: FieldCounts) -> bool:
         return path == "id"
     lengths = [len(str(cell.expected[0])) * times for cell, times in counts.cells.items()]
     return sum(lengths) >= _LONG * counts.n and len(counts.cells) > counts.n / 2
+
+
+_MANY = 5
+"""Values of which not one is right that look like a mistake in the comparison, not in the values."""
+
+
+def _suspicious(path: str, column: Column, counts: FieldCounts, keys: Sequence[str]) -> list[str]:
+    """Figures of 0 and 1 that may not mean what they seem to."""
+    if counts.empty == counts.n:
+        return [
+            f"{path!r}: neither gold nor a prediction has a value in any row, so its accuracy says nothing"
+        ]
+    verdicts = counts.verdicts()
+    if verdicts["correct"] or verdicts["wrong"] < _MANY:
+        return []
+    row, place = next(
+        (row, place)
+        for row, place in counts.wrong.items()
+        if column.expected[place] is not None and column.predicted[place] is not None
+    )
+    pair = [as_text(side[place])[:40] for side in (column.expected, column.predicted)]
+    return [
+        f"{path!r}: not one value is right; in the row {keys[row]!r} gold has {pair[0]!r}, the prediction is "
+        f"{pair[1]!r}; --compare {path}=HOW says how to compare them"
+    ]
 
 
 def _normalized(column: Column, choice: Choice, counts: FieldCounts) -> int | None:

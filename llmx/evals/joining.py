@@ -96,6 +96,7 @@ def join(predictions: File, gold: File, key: str, sides: Sides, also: Iterable[s
     paths = dict.fromkeys(path for leaves in right.values() if leaves for path in leaves)
     _check_names(sides.names, paths, gold)
     joined = Joined(key, columns={path: Column() for path in paths})
+    wanted = None if sides.names is None else {path: path for path in sides.names}
     found: dict[str, None] = {}
     sample, seen = "", list[str]()
     for name, row in keyed_rows(predictions, key):
@@ -103,7 +104,7 @@ def join(predictions: File, gold: File, key: str, sides: Sides, also: Iterable[s
         if not sample:
             sample, seen = name, [*predictions.columns, *leaves]
         found |= dict.fromkeys(map(top, leaves))
-        _take(joined, name, right, selected(leaves, None, tops))
+        _take(joined, name, right, selected(leaves, wanted, tops))
     joined.missing = [name for name, leaves in right.items() if leaves is not None]
     _check_rows(joined, predictions, gold, key, sample)
     _check_fields(joined, list(tops), found, {*(sides.names or ()), *also})

@@ -33,6 +33,11 @@ _REASONING = re.compile(r"^(o[1-9]|gpt-[5-9]|gpt-\d\d)")
 """OpenAI's reasoning models, which refuse `max_tokens` wherever they are served."""
 
 
+_THINKING = re.compile(r"^(gemini-(2\.5-(?!flash-lite)|[3-9]|\d\d)|deepseek-reasoner)")
+"""Others that do so by default (https://ai.google.dev/gemini-api/docs/thinking,
+https://api-docs.deepseek.com/guides/reasoning_model)."""
+
+
 _NATIVE = {"cohere": ("json_schema",)}
 """Providers whose tools mode, in instructor, is only an instruction in words."""
 
@@ -62,13 +67,14 @@ def native_anthropic(model: str) -> bool:
 
 
 def reasons(model: str) -> bool:
-    """Whether a model is known to think in output tokens before it answers."""
-    return bool(_REASONING.match(model))
+    """Whether a model is known to think in output tokens before it answers, unless it is told not to."""
+    bare = model.rpartition("/")[2]  # as a gateway names it: openai/gpt-5
+    return bool(_REASONING.match(bare) or _THINKING.match(bare))
 
 
 def caps_by_completion(model: str, *, own_server: bool) -> bool:
     """Whether the output cap is called `max_completion_tokens` (OpenAI's own API) or `max_tokens` (others)."""
-    return not own_server or reasons(model)
+    return not own_server or bool(_REASONING.match(model))
 
 
 def choose(

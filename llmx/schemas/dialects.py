@@ -39,12 +39,14 @@ class Finding(Struct, frozen=True):
         path: the place in the answer, such as `items[].price`; "" is the whole answer.
         message: what happens there.
         hint: a change that avoids it; "" where there is none.
+        code: of the rule in `llmx.schemas.advice` that it belongs to; "" for what a dialect does.
     """
 
     level: Literal["refused", "weakened", "rewritten"]
     path: str
     message: str
     hint: str = ""
+    code: str = ""
 
 
 class WireSchema(Struct, frozen=True):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 import pydantic
+from msgspec.structs import replace
 
 from llmx.schemas.dialects import Finding, place
 from llmx.schemas.keywords import Node, children, definitions
@@ -13,6 +14,9 @@ from llmx.schemas.references import places_of_definitions, recursive_definitions
 from llmx.schemas.schema import Schema
 
 __all__ = ["lint"]
+
+_FREE_KEYS, _UNCHECKED = "R13", "R14"
+"""Of the rules in `llmx.schemas.advice.rules`."""
 
 _CONSTRAINING = (
     "type",
@@ -43,7 +47,8 @@ def lint(schema: Schema) -> tuple[Finding, ...]:
         Finding("weakened", places.get(name, name), f"{name} contains itself: answers may go deep")
         for name in sorted(recursive_definitions(defs))
     ]
-    return tuple(dict.fromkeys([*findings, *_unchecked_formats(schema, nodes), *_odd_types(schema.model)]))
+    found = dict.fromkeys([*findings, *_unchecked_formats(schema, nodes), *_odd_types(schema.model)])
+    return tuple(one if one.code else replace(one, code=_UNCHECKED) for one in found)
 
 
 def _nodes(node: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -61,7 +66,11 @@ def _questions(node: Any, path: str) -> Iterator[Finding]:
     if isinstance(node, dict) and node.get("type") == "object" and _free_keys(node):
         problem = "a dictionary with free keys: which ones the model chooses differs from row to row"
         yield Finding(
-            "weakened", path, problem, "name the keys, or use a list of objects with a name and a value"
+            "weakened",
+            path,
+            problem,
+            "name the keys, or use a list of objects with a name and a value",
+            _FREE_KEYS,
         )
 
 

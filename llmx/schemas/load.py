@@ -20,13 +20,13 @@ from pydantic import BaseModel
 from llmx.environment import is_file
 from llmx.errors import UsageError
 from llmx.schemas.inline import parse_inline
-from llmx.schemas.python_source import model_from_file, model_from_module
+from llmx.schemas.python_source import model_from_file, model_from_module, models_of_file
 from llmx.schemas.ready import ready_made
 from llmx.schemas.schema import Schema, schema_from_model
 from llmx.schemas.user_code import digest_of_code, has_code
 from llmx.text import nearest
 
-__all__ = ["load_schema", "schema_of"]
+__all__ = ["load_schema", "load_schemas", "schema_of"]
 
 _PYTHON_FILE = re.compile(r"(?P<path>.+\.py)(?::(?P<model>[^\W\d][\w.]*)?)?")
 _MODULE = re.compile(r"(?P<module>[^\W\d][\w.]*):(?P<model>[^\W\d][\w.]*)")
@@ -60,6 +60,19 @@ def load_schema(spec: str, *, cwd: Path) -> Schema:
     if re.search(r"[\s,:?|\[\]]", spec):
         return parse_inline(spec)
     raise _unknown(spec, cwd)
+
+
+def load_schemas(spec: str, *, cwd: Path) -> tuple[Schema, ...]:
+    """The schema of a spec; of a Python file without a class's name all that it defines, maybe none.
+
+    Raises:
+        UsageError: as for `load_schema`.
+    """
+    python = _PYTHON_FILE.fullmatch(spec.strip())
+    if python is None or python["model"] or not _is_path(python["path"], cwd):
+        return (load_schema(spec, cwd=cwd),)
+    models = models_of_file(_existing(python["path"], cwd), source=python["path"])
+    return tuple(_of_the_user(model, f"{python['path']}:{model.__qualname__}") for model in models)
 
 
 def schema_of(obj: type[BaseModel] | Mapping[str, Any] | str | Schema, *, cwd: Path | None = None) -> Schema:

@@ -16,15 +16,15 @@ from collections.abc import Iterator
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
 from llmx.errors import UsageError
 from llmx.schemas.user_code import code_failed
 from llmx.text import nearest
 
-__all__ = ["model_from_file", "model_from_module"]
+__all__ = ["model_from_file", "model_from_module", "models_of_file"]
 
 
 def model_from_file(path: Path, name: str | None, *, source: str) -> type[BaseModel]:
@@ -40,6 +40,37 @@ def model_from_file(path: Path, name: str | None, *, source: str) -> type[BaseMo
     """
     module = _load(path, source)
     return _named(module, name, source) if name else _only(module, source)
+
+
+def models_of_file(path: Path, *, source: str) -> list[type[BaseModel]]:
+    """The models of a Python file that are no part of another one there, in the order of the file.
+
+    Those that no answer can be made for (a base without fields, a RootModel) are left out.
+
+    Args:
+        path: an existing file.
+        source: the path as the user gave it.
+
+    Raises:
+        UsageError: the file does not load.
+    """
+    models = list(_models(_load(path, source)).values())
+    inside = {
+        part for one in models for info in one.model_fields.values() for part in _parts(info.annotation)
+    }
+    bases = {base for one in models for base in one.__mro__[1:]}
+    return [
+        one
+        for one in models
+        if one.model_fields and not issubclass(one, RootModel) and one not in inside and one not in bases
+    ]
+
+
+def _parts(annotation: Any) -> Iterator[type]:
+    if isinstance(annotation, type):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _parts(inner)
 
 
 def model_from_module(module_name: str, name: str, *, cwd: Path) -> type[BaseModel]:

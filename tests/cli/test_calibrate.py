@@ -70,6 +70,17 @@ def test_predictions_from_a_pipe(llmx: Llmx, files: None):
     assert "standard input cannot be" in done.err
 
 
+@pytest.mark.usefixtures("files")
+def test_an_input_is_not_overwritten(llmx: Llmx):
+    """Not even by a variable that was meant for extract."""
+    before = (llmx.cwd / "out.jsonl").read_bytes()
+    llmx.env["LLMX_OUTPUT"] = "out.jsonl"
+    done = llmx(*COMMAND)
+    assert done.code == 2
+    assert "--output: 'out.jsonl' is also an input" in done.err
+    assert (llmx.cwd / "out.jsonl").read_bytes() == before
+
+
 def test_a_file_that_cannot_be_written(llmx: Llmx, files: None, tmp_path: Path):
     """It is the disk's fault, and said."""
     done = llmx(*COMMAND, "-o", "none/calibration.json")

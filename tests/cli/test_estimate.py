@@ -79,6 +79,23 @@ def test_a_plan_and_its_run(llmx: Llmx, mock: Mock, model: str, mode: str) -> No
     assert plan["cost"]["low"] <= summary["cost"] <= plan["cost"]["worst"]
 
 
+@pytest.mark.parametrize(
+    "fault", [{"malformed_rate": 1.0}, {"reasoning_tokens": 4_000}, {"refusal_rate": 1.0}], ids=str
+)
+def test_the_worst_is_not_exceeded(llmx: Llmx, provider: Callable[..., Mock], fault: dict[str, Any]) -> None:
+    """By a run of which every answer is wrong, long or none: neither in money nor in tokens."""
+    mock = provider(MockSettings(**fault))
+    options = (*priced(mock), "--max-tokens", "100000000", "--max-failures", "100%")
+    plan = planned(llmx, *options[:-2])
+    money, tokens = plan["limits"]
+    keys = {"OPENAI_API_KEY": "k"}
+    llmx("extract", "rows.jsonl", *SCHEMA, *options, "--summary", "summary.json", "-o", "out.jsonl", **keys)
+    stats, summary = mock.server.stats(), json.loads((llmx.cwd / "summary.json").read_text())
+    assert stats["calls"] >= 20
+    assert stats["input_tokens"] + stats["output_tokens"] <= tokens["worst"]
+    assert summary["cost"] <= money["worst"]
+
+
 def test_a_plan_calls_nobody_and_writes_nothing(llmx: Llmx, mock: Mock) -> None:
     """Neither beside a run and a cache that are there, nor where there is nothing yet; and it needs no key."""
     (llmx.cwd / "llmx.toml").write_text("[budget.day]\ndaily-tokens = 1_000_000\n")
@@ -186,6 +203,7 @@ def test_standard_input(llmx: Llmx) -> None:
     text = (llmx.cwd / "rows.jsonl").read_bytes()
     done = llmx("estimate", "-", *SCHEMA, *GPT, "--json", stdin=text)
     assert json.loads(done.out)["rows"]["total"] == 30
+    assert "reading the input to its end" in done.err
 
 
 def test_an_empty_input(llmx: Llmx) -> None:
@@ -249,15 +267,36 @@ def test_settings_come_from_where_a_run_has_them(llmx: Llmx) -> None:
 def test_limits_beside_the_cost(llmx: Llmx) -> None:
     """One that holds whatever happens, one that is expected to, one that does not; for how many rows it is enough."""
     (llmx.cwd / "llmx.toml").write_text(CONFIG)
-    cost = planned(llmx, "-m", "mine")["models"][0]["cost"]
-    for limit, verdict in ((cost["worst"], "yes"), (cost["expected"], "expected"), (cost["low"] / 2, "no")):
-        (fit,) = planned(llmx, "-m", "mine", "--max-cost", f"{limit * 1.01:.9f}")["limits"]
-        assert fit["fits"] == verdict
-        assert (fit["rows"] is None) == (verdict != "no")
-    fits = planned(llmx, "-m", "mine", "--budget", "labels")["limits"]
-    assert [(fit["unit"], fit["fits"]) for fit in fits] == [("USD", "expected"), ("tokens", "no")]
+    capped = ("-m", "mine", "--max-output-tokens", "60")
+    (fit,) = planned(llmx, *capped, "--max-cost", "1000")["limits"]
+    enough = fit["expected"] + fit["set_aside"]
+    for limit, verdict in ((fit["worst"], "yes"), (enough, "expected"), (enough / 2, "no")):
+        (found,) = planned(llmx, *capped, "--max-cost", f"{limit * 1.01:.9f}")["limits"]
+        assert found["fits"] == verdict
+        assert (found["rows"] is None) == (verdict != "no")
+    fits = planned(llmx, *capped, "--budget", "labels")["limits"]
+    assert [(fit["unit"], fit["fits"]) for fit in fits] == [("USD", "yes"), ("tokens", "no")]
     done = llmx("estimate", "rows.jsonl", *SCHEMA, "-m", "mine", "--max-tokens", "3000")
     assert "--max-tokens, 3,000 tokens left: mine does not fit" in done.out
+
+
+@pytest.mark.parametrize("share", [0.5, 2, 12])
+def test_how_many_rows_a_cap_is_enough_for(llmx: Llmx, mock: Mock, share: float) -> None:
+    """As many as a run then asks about, by three or so: none where the most that one call can cost is more."""
+    options = (*priced(mock)[:-2], "--max-output-tokens", "60", "--examples", "shots.jsonl", "-c", "1")
+    gold = {"name": "lamp", "age": 1, "tone": "good", "tags": []}
+    write_rows(llmx.cwd / "shots.jsonl", [{"text": "x", "gold": gold}])
+    run(llmx, *options[:-2], "--max-cost", "1", "-o", "other.jsonl", "-n", "3")
+    (fit,) = planned(llmx, *options, "--max-cost", "1", "--cache", "off")["limits"]
+    cap = f"{fit['set_aside'] * share:.7f}"
+    (fit,) = planned(llmx, *options, "--max-cost", cap, "--cache", "off")["limits"]
+    before = mock.calls
+    done = llmx(
+        "extract", "rows.jsonl", *SCHEMA, *options, "--max-cost", cap, "--cache", "off", OPENAI_API_KEY="k"
+    )
+    assert (fit["fits"], done.code) in (("no", 5), ("expected", 0))
+    assert fit["rows"] is None or abs(mock.calls - before - fit["rows"]) <= 3
+    assert (share > 1) == (mock.calls > before)
 
 
 def test_what_an_earlier_session_has_spent(llmx: Llmx, mock: Mock) -> None:
@@ -402,6 +441,7 @@ if not Path("/proc/self/fd").exists():
     ("argv", "says"),
     [
         (("--probe", "3", "--cache", "off"), "--probe with --cache off"),
+        (("--probe", "3", "--no-store"), "--probe with --no-store"),
         (("--probe", "0"), "--probe '0'"),
         (("--probe", "many"), "--probe 'many'"),
         (("--mode", "tols"), "did you mean tools?"),

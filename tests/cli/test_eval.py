@@ -134,6 +134,7 @@ def test_a_junit_report_that_cannot_be_written(llmx: Llmx, files: None):
         (("--fields", '"topic'), "--fields: "),
         (("--key", "nr"), "no column 'nr'"),
         (("--prefix", "a", "--into", "b"), "--prefix and --into exclude each other"),
+        (("--junit", "gold.jsonl"), "--junit: 'gold.jsonl' is also an input"),
         (("--baseline", "none.jsonl"), "--baseline: predictions: "),
         (("--gold-format", "xml"), "gold: unknown --gold-format 'xml'"),
     ],

@@ -37,6 +37,7 @@ WITH_OPTIONS = [
     ("cache", "--help"),
     ("schema", "--help"),
     ("extract", "--help"),
+    ("estimate", "--help"),
     ("mock", "--help"),
     ("models", "--help"),
 ]

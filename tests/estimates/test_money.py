@@ -57,6 +57,7 @@ def test_a_listed_model() -> None:
     assert found.low == 10 * (million("1800", "10") - kept)
     assert found.prefix_cached == 10 * (million("2000", "50") - kept)
     assert found.batch == found.expected / 2
+    assert found.set_aside == million("8000", "4096")
     assert found.worst == 10 * (million("8000", "4096") + million("24384", "8192") + million("40768", "8192"))
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rehearsal import rehearse
 
 from llmx.estimates.pace import Pace, RunTime, run_time
+from llmx.mock import Latency, MockSettings
 
 
 @pytest.mark.parametrize(
@@ -43,3 +47,21 @@ def test_no_limit_makes_a_run_shorter(
     assert held is not None
     assert held >= free >= calls * latency / concurrency
     assert held >= max(calls / rpm, tokens / tpm) * 60
+
+
+@pytest.mark.parametrize(
+    ("rpm", "tpm", "concurrency", "bottleneck"),
+    [(None, None, 4, "concurrency"), (60, None, 16, "rpm"), (None, 6_000, 16, "tpm")],
+    ids=["calls in flight", "rpm", "tpm"],
+)
+def test_a_run_takes_as_long(
+    tmp_path: Path, rpm: int | None, tpm: int | None, concurrency: int, bottleneck: str
+) -> None:
+    """A simulated run at these limits, by a tenth or so: what it waits for is what was said."""
+    mock = MockSettings(latency=Latency(1.0, 1.0), limit_headers=False)
+    limits = {name: value for name, value in (("rpm", rpm), ("tpm", tpm)) if value is not None}
+    run = rehearse(tmp_path, 80, mock, concurrency=concurrency, **limits)
+    tokens = run.stats["input_tokens"] + run.stats["output_tokens"]
+    found = run_time(80, tokens, Pace(rpm, tpm, concurrency, 1.0))
+    assert found.bottleneck == bottleneck
+    assert run.seconds == pytest.approx(found.seconds, rel=0.12)

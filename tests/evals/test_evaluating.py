@@ -276,6 +276,30 @@ def test_what_looser_letters_would_give(tmp_path: Path):
     assert figures(found, "a", "accuracy", "accuracy_normalized") == [0.0, 0.5]
 
 
+def test_a_field_within_an_object_alone(tmp_path: Path):
+    """What is beside it is not compared, on either side."""
+    ours, gold = pair(tmp_path, [{"e": {"a": "x", "b": "y"}}], [{"e": {"a": "x", "b": "n", "c": "z"}}])
+    assert list(evaluate(ours, gold, fields=["e.a"]).fields) == ["e.a"]
+
+
+def test_a_figure_that_may_not_mean_what_it_seems(tmp_path: Path):
+    """Nothing right at all, and nothing there at all, are told."""
+    none = evaluate(*pair(tmp_path, [{"a": "5 stars"}] * 5, [{"a": "five"}] * 5))
+    assert none.remarks == [
+        "'a': not one value is right; in the row '0' gold has '5 stars', the prediction is 'five'; "
+        "--compare a=HOW says how to compare them"
+    ]
+    nothing = evaluate(*pair(tmp_path, [{"a": "x", "b": None}], [{"a": "x", "b": None}]))
+    assert nothing.remarks == [
+        "'b': neither gold nor a prediction has a value in any row, so its accuracy says nothing"
+    ]
+    gold = table(tmp_path / "gold.csv", ["id", "a"], [1, "5 stars"])
+    typed = evaluate(jsonl(tmp_path / "typed.jsonl", [{"id": 1, "a": 5}]), gold)
+    assert typed.remarks == [
+        "'a': gold has text such as '5 stars', the predictions have numbers in 1 row; compared by exact"
+    ]
+
+
 def test_the_worst_rows(tmp_path: Path):
     """Those with the most wrong fields, then those that come first."""
     gold = [{"a": "x", "b": "y"}] * 3

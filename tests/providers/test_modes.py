@@ -9,7 +9,7 @@ from scripted import Person
 from llmx.errors import UsageError
 from llmx.providers.catalog import CATALOG
 from llmx.providers.codec import modes_of
-from llmx.providers.modes import caps_by_completion, choose, native_anthropic, native_openai
+from llmx.providers.modes import caps_by_completion, choose, native_anthropic, native_openai, reasons
 from llmx.schemas import schema_of, supports
 
 
@@ -134,3 +134,25 @@ def test_a_mode_that_cannot_be_had(spec, model, mode, message):
 def test_the_name_of_the_output_cap(model, own_server, expected):
     """OpenAI's new name at OpenAI and for its reasoning models, the old one elsewhere."""
     assert caps_by_completion(model, own_server=own_server) is expected
+
+
+@pytest.mark.parametrize(
+    ("model", "thinks"),
+    [
+        ("gpt-5-mini", True),
+        ("o4-mini", True),
+        ("gpt-4o-mini", False),
+        ("openai/gpt-5", True),
+        ("gemini-2.5-flash", True),
+        ("gemini-2.5-flash-lite", False),
+        ("gemini-3-flash-preview", True),
+        ("gemini-2.0-flash", False),
+        ("deepseek-reasoner", True),
+        ("deepseek-chat", False),
+        ("claude-haiku-4-5", False),
+        ("mock", False),
+    ],
+)
+def test_models_that_think_before_they_answer(model: str, thinks: bool) -> None:
+    """By their names: what they think of is paid for."""
+    assert reasons(model) is thinks

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from llmx.errors import UsageError
-from llmx.schemas import Schema, load_schema, ready_made, schema_of
+from llmx.schemas import Schema, load_schema, load_schemas, ready_made, schema_of
 
 MODEL = "from pydantic import BaseModel\nclass Row(BaseModel):\n    a: int\n"
 READY = "address, contact, entities, invoice, product, sentiment, ticket"
@@ -151,3 +151,21 @@ def test_a_name_that_no_file_can_have(tmp_path: Path, ending: str) -> None:
     """It is told as any other that is not there."""
     with pytest.raises(UsageError):
         load_schema("a" * 400 + ending, cwd=tmp_path)
+
+
+def test_a_file_without_a_model_is_all_its_models(tmp_path: Path) -> None:
+    """But bases, parts of others and what no answer can be made for."""
+    (tmp_path / "s.py").write_text(
+        "from pydantic import BaseModel, RootModel\n"
+        "class Base(BaseModel):\n    pass\n"
+        "class Common(BaseModel):\n    id: int\n"
+        "class Part(BaseModel):\n    n: int\n"
+        "class Parts(RootModel[list[Part]]):\n    pass\n"
+        "class One(Common):\n    part: Part | None\n"
+        "class Two(Base):\n    m: dict[str, list[Part]]\n"
+    )
+    assert [one.source for one in load_schemas("s.py", cwd=tmp_path)] == ["s.py:One", "s.py:Two"]
+    assert [one.name for one in load_schemas("s.py:Common", cwd=tmp_path)] == ["Common"]
+    assert [one.name for one in load_schemas("sentiment", cwd=tmp_path)] == ["Sentiment"]
+    (tmp_path / "none.py").write_text("x = 1\n")
+    assert load_schemas("none.py", cwd=tmp_path) == ()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from llmx.schemas import DIALECTS, Dialect, lint, load_schema, ready, ready_made, wire_schema
+from llmx.schemas.advice import advise
 
 NAMES = list(ready_made())
 
@@ -25,6 +26,7 @@ def test_they_pass_the_lint(name: str) -> None:
     """And every field is described, and so is the whole."""
     schema = load_schema(name, cwd=Path())
     assert lint(schema) == ()
+    assert advise(schema) == ()
     assert schema.description
     assert all("description" in field for field in schema.json_schema["properties"].values())
 

@@ -118,6 +118,7 @@ def test_the_key_of_a_key_file(llmx: Llmx, provider: Scripted, reply: str) -> No
     [
         ("extract", "rows.jsonl", "-s", "name str", "-m", "openai/gpt-5-mini", "--dry-run"),
         ("extract", "rows.jsonl", "-s", "name str", "-m", "groq/llama", "--dry-run"),
+        ("estimate", "rows.jsonl", "-s", "name str", "-m", "openai/gpt-5-mini", "-m", "groq/llama"),
         ("extract", "rows.jsonl", "-s", "name str"),
         ("doctor",),
         ("models", "openai"),
