@@ -52,7 +52,10 @@ _SlowStart = Annotated[
 # Answers from a file, apart for the same reason.
 _Gold = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Answer its rows with their right answers, as `llmx eval` has them."),
+    typer.Option(
+        metavar="FILE",
+        help="Rows with their right answers, as llmx eval takes them: these rows get those answers.",
+    ),
 ]
 _GoldKey = Annotated[
     str | None, typer.Option(metavar="COL", help="The column that names a row; default: id, else its number.")

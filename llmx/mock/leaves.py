@@ -159,9 +159,11 @@ class _Shaping:
         """Its value, ABSENT where there is none; then it is missing if it is required."""
         if gold is ABSENT:
             return self._silent(schema, steps) if required else ABSENT
+        before = self._marks()
         try:
             return self.part(schema, gold, steps)
         except _Unfit:
+            self._undo(before)  # a list of which the first values are right is not there either
             if gold is None and not required:
                 return ABSENT
             self.found.unfit.append((steps, gold))

@@ -156,6 +156,8 @@ async def _run(
             f"try: OPENAI_API_KEY={key} llmx extract rows.jsonl --schema 'name str'"
             f" -m openai/{model} --base-url {url}/v1"
         )
+        if settings.gold is not None:
+            announce(f"answers from {settings.gold.path}; what of them is wrong: {url}/truth")
         await stopped()
         if settings.gold is not None:
             announce(_balance(server.stats()["gold"], settings.gold))

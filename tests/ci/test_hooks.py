@@ -70,4 +70,4 @@ def test_it_fails_on_a_schema_that_is_none(hook: dict[str, Any], tmp_path: Path)
     good = subprocess.run([*command, *ready, "good.json", "good.json"], cwd=tmp_path, capture_output=True)
     bad = subprocess.run([*command, "good.json", "bad.json"], cwd=tmp_path, capture_output=True, text=True)
     assert (good.returncode, bad.returncode) == (0, 2)
-    assert "1 of 2 schemas cannot be used: bad.json" in bad.stderr
+    assert "bad.json" in bad.stderr

@@ -139,6 +139,7 @@ def test_the_command(llmx: Llmx, gold: Path) -> None:
         server.terminate()
         said = server.stderr.read()
     assert done.code == 0, done.err
+    assert f"answers from {answers}; what of them is wrong: {url.removesuffix('/v1')}/truth" in said
     assert "answers.csv, so answered at random" in said
     assert "2 answers from" in said
     assert "6 of 6 values wrong; 2 answers to rows that it does not have" in said

@@ -286,3 +286,35 @@ async def test_log_probabilities_without_gold(start: Any, ask: Ask) -> None:
     choice = await ask(server, "some words", logprobs=True)
     assert choice["message"]["content"] == "".join(t["token"] for t in choice["logprobs"]["content"])
     assert (await ask(server, "some words"))["logprobs"] is None
+
+
+async def test_a_list_that_the_schema_does_not_allow(
+    start: Any, fetch: Any, ask: Ask, tmp_path: Path
+) -> None:
+    """A valid one is drawn in its place, and it is one wrong value of the truth."""
+    path = tmp_path / "gold.jsonl"
+    path.write_text('{"text": "x", "gold": {"ages": [1, "two"]}}\n', encoding="utf-8")
+    server = await start(gold=GoldSettings(path, errors=1.0))
+    ages = {"type": "array", "items": {"type": "integer"}, "minItems": 1}
+    answer = said(
+        await ask(server, "x", {"type": "object", "properties": {"ages": ages}, "required": ["ages"]})
+    )
+    assert all(isinstance(age, int) for age in answer["ages"])
+    _, _, truth = await fetch(server, "/truth")
+    assert truth["models"]["mock"]["fields"] == {"ages": {"n": 1, "wrong": 1, "accuracy": 0.0}}
+    assert truth["wrong"][0]["expected"] == [1, "two"]
+
+
+async def test_recursive_schemas(start: Any, ask: Ask, tmp_path: Path) -> None:
+    """A schema that refers to itself as a whole is answered, too, also where the gold file lacks a part."""
+    path = tmp_path / "gold.jsonl"
+    path.write_text('{"text": "x", "gold": {"name": "a", "next": {"name": "b"}}}\n', encoding="utf-8")
+    schema = {
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "size": {"type": "integer"}, "next": {"$ref": "#"}},
+        "required": ["name", "size"],
+    }
+    server = await start(gold=GoldSettings(path))
+    answer = said(await ask(server, "x", schema))
+    assert (answer["name"], answer["next"]["name"]) == ("a", "b")
+    assert isinstance(answer["next"]["size"], int)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmx.mock.leaves import ABSENT, dotted, shaped
+from llmx.mock.schemagen import generate
+from llmx.schemas import Dialect, load_schema, wire_schema
+from llmx.schemas.ready import ready_made
+from llmx.schemas.wire import DIALECTS
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -75,6 +80,18 @@ def test_what_the_schema_does_not_allow() -> None:
     assert [("age",), ("paid",), ("tone",)] == [steps for steps, _ in found.missing]
 
 
+def test_a_list_of_which_some_is_not_allowed() -> None:
+    """It is missing as a whole, and none of its values is a leaf."""
+    schema = {
+        "type": "object",
+        "properties": {"ages": {"type": "array", "items": {"type": "integer"}}},
+        "required": ["ages"],
+    }
+    found = shaped(schema, schema, {"ages": [1, "two"]})
+    assert ({}, []) == (found.value, found.leaves)
+    assert [(("ages",), [1, "two"])] == found.unfit
+
+
 @pytest.mark.parametrize("gold", ["text", 3, None, []])
 def test_no_object(gold: Any) -> None:
     """Then there is no answer."""
@@ -100,3 +117,14 @@ def test_the_option_of_a_union_that_fits() -> None:
     }
     answer = {"pet": {"kind": "dog", "tag": "x"}, "code": "007"}
     assert answer == shaped(schema, schema, answer).value
+
+
+@pytest.mark.parametrize("name", sorted(ready_made()))
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_every_answer_to_a_ready_made_schema_is_read_as_it_is(name: str, dialect: Dialect) -> None:
+    """Whatever a provider is sent of it: nothing is missing, unfit or changed."""
+    schema = wire_schema(load_schema(name, cwd=Path.cwd()), dialect).schema
+    for seed in range(20):
+        answer = generate(schema, seed, "some words to copy from")
+        found = shaped(schema, schema, answer)
+        assert (answer, [], []) == (found.value, found.missing, found.unfit)
