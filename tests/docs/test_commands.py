@@ -36,8 +36,8 @@ class Block:
 
     @property
     def prepares(self) -> bool:
-        """Whether it asks no model, so that the blocks after it may need what it makes."""
-        return "llmx extract" not in self.text
+        """Whether it runs no llmx, so that it needs no earlier answers, and blocks after it may need what it makes."""
+        return re.search(r"^ *llmx ", self.text, re.MULTILINE) is None
 
 
 def blocks(page: Path, language: str) -> list[Block]:
