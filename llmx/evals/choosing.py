@@ -72,13 +72,19 @@ def _means(column: Column, expected: Counter[Kind], predicted: Counter[Kind], *,
         return {"list": "set", "number": "number", "boolean": "boolean"}.get(_only(predicted), "exact")
     kind = _only(expected)
     if kind == "text":
-        meant = _only(predicted)
+        meant = _only(_usual(predicted) if gold_texts else predicted)
         if meant in ("number", "boolean", "list") and _all_read(right, meant):
             return "set" if meant == "list" else meant
         if gold_texts and not predicted and (read := _looks_like(right)):
             return read
         return "date" if all(map(is_iso_date, right)) else "exact"
     return {"list": "set", "number": "number", "boolean": "boolean"}.get(kind, "exact")
+
+
+def _usual(kinds: Counter[Kind]) -> Counter[Kind]:
+    """Without texts where they are the fewer: of a model's numbers, a few may have come in words."""
+    typed = Counter({kind: count for kind, count in kinds.items() if kind != "text"})
+    return typed if typed.total() > kinds["text"] else kinds
 
 
 def _only(kinds: Counter[Kind]) -> Kind | str:
@@ -128,7 +134,7 @@ def remarks(
             f"{path!r}: gold has {_PLURALS[next(iter(choice.expected))]}, the predictions have "
             f"{_listed(choice.predicted)}, as the row {key!r}; {how}"
         )
-    elif texts[0] and choice.comparison.means == "exact" and set(choice.predicted) - {"text"}:
+    elif texts[0] and _doubtful(choice):
         text = next(value for value in column.expected if value is not None)
         found.append(
             f"{path!r}: gold has text such as {str(text)[:40]!r}, the predictions have {_listed(choice.predicted)}; {how}"
@@ -138,6 +144,12 @@ def remarks(
     if choice.comparison.lists and texts[0] and (text := _no_list(column)):
         found.append(f'{path!r}: gold has text such as {text[:40]!r} that is no list; write ["a", "b"]')
     return found
+
+
+def _doubtful(choice: Choice) -> bool:
+    """Whether predictions for gold that is text in any case are of several kinds, or no text where texts are meant."""
+    means_text = choice.comparison.means == "exact" and bool(set(choice.predicted) - {"text"})
+    return means_text or len(choice.predicted) > 1
 
 
 def _listed(kinds: Counter[Kind]) -> str:

@@ -59,7 +59,8 @@ def confidences(
             _take(found, evaluation, places[key], _checked(file, key, layout.leaves(row)))
     if not found.rows:
         raise UsageError(
-            f"no row of {file.name!r} has a confidence: its column {COLUMN!r} is not there", hint=_HOW
+            f"no row of {file.name!r} has a confidence: no column {COLUMN!r} with a number per field",
+            hint=_HOW,
         )
     for pairs in (found.rows, *found.fields.values()):
         pairs.sort()

@@ -245,7 +245,7 @@ def _files_remarks(joined: Joined) -> list[str]:
     if joined.missing:
         share = f"{len(joined.missing):,} of {len(joined.missing) + joined.matched:,} labelled rows"
         said.append(
-            f"{share} have no prediction: the figures are over the others; --min coverage=1 forbids it"
+            f"{share} have no prediction: the figures are over the others; llmx eval --min coverage=1 forbids it"
         )
     if joined.extra:
         said.append(f"{plural(joined.extra, 'prediction')} without a row in gold: not compared")

@@ -103,6 +103,12 @@ def test_no_confidences(tmp_path: Path):
     assert "--votes 5" in raised.value.hint
 
 
+def test_a_column_of_words_is_no_confidence(tmp_path: Path):
+    """One word for a whole row is told as what it is not, rather than as a column that is not there."""
+    with pytest.raises(UsageError, match="no column '_confidence' with a number per field"):
+        calibrated(tmp_path, [{"a": "x", "_confidence": "high"}] * 60)
+
+
 @pytest.mark.parametrize("value", [1.5, -0.1, "high", True, [0.5]])
 def test_a_confidence_that_is_none(tmp_path: Path, value: Any):
     """Row and field are named."""

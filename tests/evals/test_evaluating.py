@@ -129,6 +129,26 @@ def test_gold_in_csv_says_everything_in_text(tmp_path: Path):
     assert accuracies == {**dict.fromkeys(how, 1.0), "zip": 0.5}
 
 
+def test_a_few_words_among_numbers_leave_csv_numbers(tmp_path: Path):
+    """One answer in text does not turn a column of numbers into texts, for which 3.50 is not 3.5; and it is told."""
+    rows = [{"id": 1, "price": 3.5}, {"id": 2, "price": 4}, {"id": 3, "price": "about five"}]
+    gold = table(tmp_path / "gold.csv", ["id", "price"], ["1", "3.50"], ["2", "4.0"], ["3", "5"])
+    found = evaluate(jsonl(tmp_path / "out.jsonl", rows), gold)
+    assert figures(found, "price", "correct", "wrong") == [2, 1]
+    assert found.remarks == [
+        "'price': gold has text such as '3.50', the predictions have numbers in 2 rows and text in 1 row; "
+        "compared by number"
+    ]
+
+
+def test_a_few_numbers_among_codes_leave_csv_text(tmp_path: Path):
+    """One code that came as a number does not make 02139 and 2139 the same."""
+    rows = [{"id": 1, "zip": "2139"}, {"id": 2, "zip": "10001"}, {"id": 3, "zip": 10002}]
+    gold = table(tmp_path / "gold.csv", ["id", "zip"], ["1", "02139"], ["2", "10001"], ["3", "10002"])
+    found = evaluate(jsonl(tmp_path / "out.jsonl", rows), gold)
+    assert figures(found, "zip", "correct", "wrong") == [2, 1]
+
+
 def test_two_files_of_csv(tmp_path: Path):
     """What all right values can be read as is what they are; a code with a leading zero is none."""
     head = ["id", "n", "yes", "code", "tags", "to.city"]
