@@ -83,7 +83,7 @@ def _means(column: Column, expected: Counter[Kind], predicted: Counter[Kind], *,
 
 def _usual(kinds: Counter[Kind]) -> Counter[Kind]:
     """Without texts where they are the fewer: of a model's numbers, a few may have come in words."""
-    typed = Counter({kind: count for kind, count in kinds.items() if kind != "text"})
+    typed: Counter[Kind] = Counter({kind: count for kind, count in kinds.items() if kind != "text"})
     return typed if typed.total() > kinds["text"] else kinds
 
 
