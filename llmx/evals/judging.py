@@ -103,11 +103,19 @@ def judge(
     # A field that only the earlier predictions have has not gone away: it is missing in every row.
     evaluation = evaluated(predictions, gold, replace(options, also=_tops(earlier)), env)
     checked = check_minimums(evaluation, minimums)
+    evaluation = replace(evaluation, remarks=[*evaluation.remarks, *_new_fields(earlier, evaluation)])
     alike = {path: one.comparison for path, one in evaluation.fields.items()}
     if alike != {path: one.comparison for path, one in earlier.fields.items()}:
         same = replace(options, compare=alike, also=_tops(evaluation), lenient=True)
         earlier = _baseline(baseline, gold, same, env)
     return Judged(evaluation, checked, compare_with(earlier, evaluation, alpha), worst)
+
+
+def _new_fields(earlier: Evaluation, later: Evaluation) -> Iterator[str]:
+    """What only the later predictions have looks mended wherever it is right."""
+    new = [name for name in earlier.joined.only_in_gold if name in _tops(later)]
+    if new:
+        yield f"in no prediction of the baseline, where it counts as missing: {', '.join(map(repr, new[:8]))}"
 
 
 def _baseline(path: str | Path, gold: str | Path, options: Options, env: Environment) -> Evaluation:
