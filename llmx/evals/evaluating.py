@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from llmx.environment import Environment
 from llmx.errors import UsageError
@@ -102,7 +103,8 @@ def evaluated(predictions: str | Path, gold: str | Path, options: Options, env: 
     if not options.lenient:
         _check_compared(options.compare, joined)
     failed = _failed(options.errors, joined, key, env)
-    return _scored(joined, options, (right.texts, ours.texts), failed, plain=sides.gold.inside is None)
+    scored = _scored(joined, options, (right.texts, ours.texts), failed, plain=sides.gold.inside is None)
+    return replace(scored, start=sides.predictions.start)
 
 
 def _sides(predictions: File, gold: File, key: str, options: Options) -> Sides:
