@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +185,7 @@ def _scored(
         )
     if not fields:
         raise UsageError("nothing to compare but input columns", hint="--fields FIELD[=COLUMN OF GOLD]")
-    return Evaluation(joined, fields, failed=failed, remarks=said)
+    return Evaluation(joined, fields, failed=failed, remarks=[*said, *_silent(fields)])
 
 
 _LONG = 30
@@ -202,16 +202,15 @@ def _is_input(path: str, choice: Choice, counts: FieldCounts) -> bool:
     return sum(lengths) >= _LONG * counts.n and len(counts.cells) > counts.n / 2
 
 
+_NAMED = 8
+"""Fields that a line names."""
+
 _MANY = 5
 """Values of which not one is right that look like a mistake in the comparison, not in the values."""
 
 
 def _suspicious(path: str, column: Column, counts: FieldCounts, keys: Sequence[str]) -> list[str]:
-    """Figures of 0 and 1 that may not mean what they seem to."""
-    if counts.empty == counts.n:
-        return [
-            f"{path!r}: neither gold nor a prediction has a value in any row, so its accuracy says nothing"
-        ]
+    """A figure of 0 that may not mean what it seems to."""
     verdicts = counts.verdicts()
     if verdicts["correct"] or verdicts["wrong"] < _MANY:
         return []
@@ -225,6 +224,18 @@ def _suspicious(path: str, column: Column, counts: FieldCounts, keys: Sequence[s
         f"{path!r}: not one value is right; in the row {keys[row]!r} gold has {pair[0]!r}, the prediction is "
         f"{pair[1]!r}; --compare {path}=HOW says how to compare them"
     ]
+
+
+def _silent(fields: Mapping[str, FieldScore]) -> Iterator[str]:
+    """Figures of 1 that may not mean what they seem to, in one line: of sparse objects they may be many."""
+    silent = [path for path, one in fields.items() if one.counts.empty == one.counts.n]
+    if silent:
+        more = f" and {len(silent) - _NAMED} more" if len(silent) > _NAMED else ""
+        whose = "its" if len(silent) == 1 else "their"
+        yield (
+            f"{', '.join(map(repr, silent[:_NAMED]))}{more}: neither gold nor a prediction has a value in any row, so "
+            f"{whose} accuracy says nothing"
+        )
 
 
 def _normalized(column: Column, choice: Choice, counts: FieldCounts) -> int | None:
@@ -254,7 +265,8 @@ def _files_remarks(joined: Joined) -> list[str]:
     if joined.unlabelled:
         said.append(f"{plural(joined.unlabelled, 'prediction')} whose row in gold says nothing: not compared")
     if joined.only_in_gold:
-        names = ", ".join(map(repr, joined.only_in_gold[:8]))
+        more = f" and {len(joined.only_in_gold) - _NAMED} more" if len(joined.only_in_gold) > _NAMED else ""
+        names = ", ".join(map(repr, joined.only_in_gold[:_NAMED])) + more
         said.append(
             f"in gold and in no prediction, so not compared: {names}; --fields compares it all the same"
         )

@@ -320,6 +320,17 @@ def test_a_figure_that_may_not_mean_what_it_seems(tmp_path: Path):
     ]
 
 
+def test_many_fields_without_a_value_are_told_in_a_line(tmp_path: Path):
+    """Sparse objects have dozens of them, and the other warnings are still to be seen."""
+    row = {"a": "x", **{f"f{n}": None for n in range(12)}}
+    found = evaluate(*pair(tmp_path, [row] * 2, [row] * 2))
+    (told,) = found.remarks
+    assert told.startswith("'f0', 'f1', ")
+    assert told.endswith(
+        "'f7' and 4 more: neither gold nor a prediction has a value in any row, so their accuracy says nothing"
+    )
+
+
 def test_the_worst_rows(tmp_path: Path):
     """Those with the most wrong fields, then those that come first."""
     gold = [{"a": "x", "b": "y"}] * 3
