@@ -17,6 +17,7 @@ from llmx.errors import UsageError
 from llmx.evals import Options
 from llmx.evals.judging import Judged, judge
 from llmx.evals.significance import holm, mcnemar
+from llmx.journal import Manifest
 
 
 def judged(
@@ -105,6 +106,28 @@ def test_both_are_compared_in_one_way(tmp_path: Path):
     found = judged(tmp_path, gold, [{"n": "3.0"}] * 5, [{"n": 3}] * 5)
     assert found.comparison is not None
     assert [(one.before, one.after) for one in found.comparison.changes] == [(1.0, 1.0)]
+
+
+def test_both_are_joined_by_one_key(tmp_path: Path):
+    """That of the later predictions' run, even if the earlier file would be joined by `id`."""
+    rows = [{"id": 9 - n, "nr": f"n{n}", "a": "x"} for n in range(10)]
+    gold = jsonl(tmp_path / "gold.jsonl", [{"id": n, "nr": f"n{n}", "gold": {"a": "x"}} for n in range(10)])
+    ours, then = jsonl(tmp_path / "out.jsonl", rows), jsonl(tmp_path / "then.jsonl", rows)
+    folder = tmp_path / ".llmx" / "out.jsonl"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(Manifest(command={"key": "nr"}).model_dump_json())
+    found = judge(ours, gold, Options(), Environment(cwd=tmp_path), baseline=then)
+    assert found.evaluation.joined.key == "nr"
+    assert found.comparison is not None
+    assert found.comparison.rows == 10
+
+
+def test_a_baseline_of_other_rows(tmp_path: Path):
+    """Nothing to compare is no pass."""
+    ours, gold = pair(tmp_path, [{"a": "x"}, {"a": "x"}], [{"a": "x"}])
+    then = jsonl(tmp_path / "then.jsonl", [{"id": 1, "a": "x"}])
+    with pytest.raises(UsageError, match="have no row in common"):
+        judge(ours, gold, Options(), Environment(), baseline=then)
 
 
 def test_a_baseline_that_is_none(tmp_path: Path):

@@ -349,6 +349,14 @@ def test_files_that_cannot_be_compared(tmp_path: Path, ours: str, gold: str, wor
         evaluate(tmp_path / "out.jsonl", tmp_path / "gold.jsonl")
 
 
+def test_rows_of_explode(tmp_path: Path):
+    """Have one key several times, and the hint says why."""
+    ours = jsonl(tmp_path / "out.jsonl", [{"id": 1, "a": "x", "_item": n} for n in range(2)])
+    with pytest.raises(UsageError, match="in several rows") as raised:
+        evaluate(ours, jsonl(tmp_path / "gold.jsonl", [{"id": 1, "a": "x"}]))
+    assert "--explode" in raised.value.hint
+
+
 def test_a_key_that_is_not_there(tmp_path: Path):
     """The nearest is named, and the columns that both files have."""
     ours, gold = pair(tmp_path, [{"a": "x"}], [{"a": "x"}])
