@@ -76,8 +76,8 @@ def micro_f1_interval(counts: FieldCounts) -> Interval | None:
 
 def macro_f1_interval(counts: FieldCounts) -> Interval | None:
     """Of the mean F1 of labels; None where it does not vary, or where there are too many labels to be classes."""
-    labels = list(counts.labels())
-    cells = sorted(counts.cells, key=repr)
+    # Sorted, or the order of rows would decide what is drawn.
+    labels, cells = sorted(counts.labels(), key=repr), sorted(counts.cells, key=repr)
     if len(cells) < 2 or len(cells) > _MOST_CELLS or len(cells) * len(labels) > _MOST_WORK:
         return None
     import numpy as np

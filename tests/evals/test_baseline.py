@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from evaluations import jsonl, pair
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, chi2
 
@@ -29,6 +29,7 @@ def judged(
     return judge(ours, right, Options(), Environment(), baseline=before, alpha=alpha)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 300), st.integers(0, 300))
 def test_the_exact_test_is_the_binomial_one(better: int, worse: int):
     """Of rows that differ, half are expected either way."""
@@ -36,6 +37,7 @@ def test_the_exact_test_is_the_binomial_one(better: int, worse: int):
     assert mcnemar(better, worse) == pytest.approx(wanted, rel=1e-9)
 
 
+@settings(deadline=None)
 @given(st.integers(501, 5000), st.integers(501, 5000))
 def test_the_approximation_is_the_corrected_chi_square(better: int, worse: int):
     """Where many rows differ."""
@@ -49,6 +51,7 @@ def test_holm():
     assert holm([]) == []
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1))
 def test_holm_is_between_none_and_bonferroni(p_values: list[float]):
     """Each is at least itself, and at most itself times their number."""

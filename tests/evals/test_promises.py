@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
@@ -13,6 +13,7 @@ from llmx.evals.promises import Selection, least_rows, lower_bound, promised, ta
 SHARES = st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
 
+@settings(deadline=None)
 @given(SHARES, st.floats(0.001, 0.999))
 def test_the_tail_is_the_binomial_one(share: tuple[int, int], rate: float):
     """Of any size."""
@@ -27,6 +28,7 @@ def test_the_tail_of_many_rows():
     assert tail(2, 5, 1.0) == 0.0
 
 
+@settings(deadline=None)
 @given(SHARES)
 def test_the_lower_bound_is_exact(share: tuple[int, int]):
     """Clopper and Pearson's, one-sided."""
@@ -35,6 +37,7 @@ def test_the_lower_bound_is_exact(share: tuple[int, int]):
     assert lower_bound(right, n, 0.05) == pytest.approx(wanted, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(SHARES)
 def test_wilson(share: tuple[int, int]):
     """The interval by his name."""
@@ -42,6 +45,7 @@ def test_wilson(share: tuple[int, int]):
     assert wilson(*share) == pytest.approx((wanted.low, wanted.high), abs=1e-9)
 
 
+@settings(deadline=None)
 @given(st.floats(0.5, 0.99), st.floats(0.005, 0.3))
 def test_the_least_rows(target: float, alpha: float):
     """All right of so many is a promise, of one fewer it is none."""
