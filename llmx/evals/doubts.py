@@ -17,7 +17,7 @@ from llmx.evals.joining import Column, Joined
 from llmx.evals.values import Kind, as_list, as_text, kind_of
 from llmx.text import plural
 
-__all__ = ["Field", "is_input", "of_field", "of_files", "of_input"]
+__all__ = ["Field", "is_input", "of_field", "of_files", "of_input", "of_perfect"]
 
 _SHOWN = 40
 """Characters of a value that a line shows."""
@@ -90,6 +90,17 @@ def of_input(path: str) -> str:
         f"{path!r} is the same in both files in every row, and looks like an input column: not compared; "
         "--fields names what is"
     )
+
+
+def of_perfect(paths: Sequence[str], rows: int) -> list[str]:
+    """Of columns of a gold file without `gold` that are right everywhere: they may have been given, not found."""
+    if not paths or rows < _MANY:
+        return []
+    names = ", ".join(map(repr, paths[:8]))
+    return [
+        f"the same in both files in every row: {names}; if one is an input column that was kept, --fields names "
+        "what to compare"
+    ]
 
 
 def of_field(field: Field) -> list[str]:

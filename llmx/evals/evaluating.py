@@ -13,7 +13,7 @@ from llmx.environment import Environment
 from llmx.errors import UsageError
 from llmx.evals.choosing import Choice, choose
 from llmx.evals.counts import FieldCounts, count
-from llmx.evals.doubts import Field, is_input, of_field, of_files, of_input
+from llmx.evals.doubts import Field, is_input, of_field, of_files, of_input, of_perfect
 from llmx.evals.evaluation import Evaluation, FieldScore
 from llmx.evals.joining import Column, Joined, Sides, join
 from llmx.evals.layout import GOLD, Layout
@@ -177,6 +177,9 @@ def _scored(
         fields[path] = FieldScore(
             path, column, choice.comparison, counts, _normalized(column, choice, counts)
         )
+    if plain and options.fields is None and not options.prefix:
+        perfect = [path for path, one in fields.items() if not one.counts.wrong and one.verdicts["correct"]]
+        said += of_perfect(perfect, joined.matched)
     if not fields:
         raise UsageError("nothing to compare but input columns", hint="--fields FIELD[=COLUMN OF GOLD]")
     return Evaluation(joined, fields, failed=failed, remarks=said)
