@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 from opinions import Opinions, run
 from rehearsal import in_simulated_time, read_rows, run_to_files, write_rows
@@ -309,6 +310,48 @@ def test_a_flat_file_has_what_is_known_in_one_cell(tmp_path: Path) -> None:
         assert head == "id,tone,stars,_confidence"
         assert first == '0,good,5,"{""tone"":1.0,""stars"":1.0}"'
         assert [row["id"] for row in read_rows(tmp_path / "look.jsonl")] == ["1", "2", "3"]
+
+    in_simulated_time(main)
+
+
+def test_parquet_has_what_is_known_in_one_cell(tmp_path: Path) -> None:
+    """As JSON: a null says that the row has no words for a value, which is not the same as no value."""
+
+    async def main() -> None:
+        def say(row: Mapping[str, Any], model: str, turn: int) -> Any:
+            said = quoting(tone="a disaster") if row["text"] == KETTLE["text"] else quoting()
+            said["answer"]["colour"] = "leaks" if row["text"] != KETTLE["text"] else None
+            return said
+
+        opinions = Opinions(say)
+        async with opinions.listening() as url:
+            rows = [KETTLE, {**KETTLE, "id": 2, "text": f"{KETTLE['text']} Alas."}]
+            write_rows(tmp_path / "in.jsonl", rows)
+            options = {"evidence": True, "votes": 2, "output": "out.parquet", "review": "look.jsonl"}
+            given = {"inputs": ["in.jsonl"], "key": "id", "base_url": url, "schema": REVIEW, **options}
+            report, _ = await run_to_files(tmp_path, {**given, "model": "openai/gpt-5-mini"})
+        columns = pyarrow.parquet.read_table(tmp_path / "out.parquet").to_pydict()
+        first, second = map(json.loads, columns["_evidence"])
+        assert first["tone"] is None
+        assert "colour" not in first
+        assert second["colour"]["quote"] == "leaks"
+        assert json.loads(columns["_confidence"][0])["tone"] == 1
+        assert [row["_review"] for row in read_rows(tmp_path / "look.jsonl")] == ["not in the row: tone"]
+        assert report.exit_code == 0
+
+    in_simulated_time(main)
+
+
+def test_columns_of_the_input_are_no_doubts(tmp_path: Path) -> None:
+    """What was kept of it by the names of ours, when this run was not to find that out, says nothing of its answers."""
+
+    async def main() -> None:
+        opinions = Opinions(lambda row, model, turn: quoting())
+        async with opinions.listening() as url:
+            rows = [{**KETTLE, "_confidence": "n/a"}, {**KETTLE, "id": 2, "_confidence": {"tone": 0.1}}]
+            options = {"schema": REVIEW, "evidence": True, "review": "look.jsonl", "keep": "all"}
+            report, _ = await run(tmp_path, rows, url, **options)
+        assert report.reviewed == 0
 
     in_simulated_time(main)
 
