@@ -36,8 +36,8 @@ class Block:
 
     @property
     def prepares(self) -> bool:
-        """Whether it asks no model, so that the blocks after it may need what it makes."""
-        return "llmx extract" not in self.text
+        """Whether it asks no model and looks at no run's output, so that the blocks after it may need what it makes."""
+        return re.search(r"llmx (extract|eval|calibrate|report|view|retry)\b", self.text) is None
 
 
 def blocks(page: Path, language: str) -> list[Block]:
