@@ -162,6 +162,23 @@ def test_a_cascade_asks_the_strong_model_where_the_cheap_one_will_not_do(tmp_pat
     in_simulated_time(main)
 
 
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_rows_that_are_alike_are_settled_by_the_cheap_model_each(tmp_path: Path, concurrency: int) -> None:
+    """Whether they share a call in flight or find its answer."""
+
+    async def main() -> None:
+        opinions = Opinions(cheap_and_strong)
+        rows = [{"id": n, "text": f"row {n % 2}"} for n in range(6)]
+        async with opinions.listening() as url:
+            options = {"schema": TONE, "reasks": 0, "cascade": CASCADE, "concurrency": concurrency}
+            report, _ = await run(tmp_path, rows, url, cache="off", **options)
+        told = figures_as_json(report.figures)["cascade"]
+        assert (told["sufficed"], told["escalated"]) == (3, 1)
+        assert opinions.models == {"gpt-5-nano": 2, "gpt-5-mini": 1}
+
+    in_simulated_time(main)
+
+
 def test_what_a_cascade_has_saved_is_what_the_strong_model_would_have_cost(tmp_path: Path) -> None:
     """By prices that are given: 1 and 10 dollars a million tokens, 120 tokens a call."""
 
