@@ -113,6 +113,18 @@ def test_log_probabilities_say_how_sure_the_model_was(tmp_path: Path) -> None:
     in_simulated_time(main)
 
 
+def test_log_probabilities_of_answers_that_are_json_by_instruction(tmp_path: Path) -> None:
+    """They are those of the answer as it stands in the response, whatever stands around it."""
+
+    async def main() -> None:
+        opinions = Opinions(lambda row, model, turn: '```json\n{"tone":"good","stars" :5}\n```')
+        async with opinions.listening() as url:
+            _, rows = await run(tmp_path, ROWS[:1], url, schema=TONE, logprobs=True, mode="json")
+        assert rows[0]["_confidence"] == {"tone": 0.25, "stars": 0.5}
+
+    in_simulated_time(main)
+
+
 def test_votes_are_weighed_by_log_probabilities(tmp_path: Path) -> None:
     """Three that agree are as sure as they are each."""
 
@@ -253,6 +265,7 @@ def test_rows_to_review_are_gathered(tmp_path: Path) -> None:
         ({"review": "x.csv"}, "rows to review are JSON Lines"),
         ({"review": "out.jsonl"}, "is an output already"),
         ({"logprobs": True, "model": "anthropic/claude-haiku-4-5"}, "tells no log-probabilities"),
+        ({"logprobs": True, "mode": "tools"}, "tells no log-probabilities of a tool call"),
         ({"votes": 2, "min_confidence": 0.5, "calibration": "c.json"}, "exclude each other"),
         ({"logprobs": True, "review": "x.jsonl"}, "--review with --logprobs needs to be told"),
         ({"logprobs": True, "votes": 2, "cascade": CASCADE}, "--cascade with --logprobs needs to be told"),
