@@ -113,6 +113,18 @@ def test_log_probabilities_say_how_sure_the_model_was(tmp_path: Path) -> None:
     in_simulated_time(main)
 
 
+def test_log_probabilities_of_answers_that_are_json_by_instruction(tmp_path: Path) -> None:
+    """They are those of the answer as it stands in the response, whatever stands around it."""
+
+    async def main() -> None:
+        opinions = Opinions(lambda row, model, turn: '```json\n{"tone":"good","stars" :5}\n```')
+        async with opinions.listening() as url:
+            _, rows = await run(tmp_path, ROWS[:1], url, schema=TONE, logprobs=True, mode="json")
+        assert rows[0]["_confidence"] == {"tone": 0.25, "stars": 0.5}
+
+    in_simulated_time(main)
+
+
 def test_votes_are_weighed_by_log_probabilities(tmp_path: Path) -> None:
     """Three that agree are as sure as they are each."""
 
@@ -158,6 +170,23 @@ def test_a_cascade_asks_the_strong_model_where_the_cheap_one_will_not_do(tmp_pat
         )
         assert again.figures.calls == 0
         assert again.figures.trust.sufficed == 2
+
+    in_simulated_time(main)
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_rows_that_are_alike_are_settled_by_the_cheap_model_each(tmp_path: Path, concurrency: int) -> None:
+    """Whether they share a call in flight or find its answer."""
+
+    async def main() -> None:
+        opinions = Opinions(cheap_and_strong)
+        rows = [{"id": n, "text": f"row {n % 2}"} for n in range(6)]
+        async with opinions.listening() as url:
+            options = {"schema": TONE, "reasks": 0, "cascade": CASCADE, "concurrency": concurrency}
+            report, _ = await run(tmp_path, rows, url, cache="off", **options)
+        told = figures_as_json(report.figures)["cascade"]
+        assert (told["sufficed"], told["escalated"]) == (3, 1)
+        assert opinions.models == {"gpt-5-nano": 2, "gpt-5-mini": 1}
 
     in_simulated_time(main)
 
@@ -236,6 +265,7 @@ def test_rows_to_review_are_gathered(tmp_path: Path) -> None:
         ({"review": "x.csv"}, "rows to review are JSON Lines"),
         ({"review": "out.jsonl"}, "is an output already"),
         ({"logprobs": True, "model": "anthropic/claude-haiku-4-5"}, "tells no log-probabilities"),
+        ({"logprobs": True, "mode": "tools"}, "tells no log-probabilities of a tool call"),
         ({"votes": 2, "min_confidence": 0.5, "calibration": "c.json"}, "exclude each other"),
         ({"logprobs": True, "review": "x.jsonl"}, "--review with --logprobs needs to be told"),
         ({"logprobs": True, "votes": 2, "cascade": CASCADE}, "--cascade with --logprobs needs to be told"),
