@@ -1,4 +1,4 @@
-"""examples/07-labelling-ci: the job's figures are what the simulated provider says it got wrong."""
+"""examples/08-labelling-ci: the job's figures are what the simulated provider says it got wrong."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 from .conftest import ROOT, truth
 from .test_action import ACTION
 
-EXAMPLE = ROOT / "examples" / "07-labelling-ci"
+EXAMPLE = ROOT / "examples" / "08-labelling-ci"
 WORKFLOW = EXAMPLE / "labels.yml"
 PAGE = ROOT / "docs" / "ci.md"
 

@@ -15,7 +15,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LOCAL = EXAMPLES / "01-contacts"
-LABELLING = EXAMPLES / "07-labelling-ci"  # has a provider that knows what is right, see tests/ci
+LABELLING = EXAMPLES / "08-labelling-ci"  # has a provider that knows what is right, see tests/ci
 MOCKED = sorted(path for path in EXAMPLES.glob("[0-9][0-9]-*") if path not in (LOCAL, LABELLING))
 
 
@@ -101,3 +101,9 @@ def test_the_demo_shows_input_and_validated_rows(tmp_path: Path, with_weights: d
     shown = run(work / "examples" / "demo.sh", with_weights).stdout
     for text in ((LOCAL / "contacts.jsonl").read_text(encoding="utf-8"), '"email":"tom@bluebird.example"'):
         assert text in shown
+
+
+def test_every_example_has_a_number_of_its_own() -> None:
+    """Examples are told apart by their numbers, which leave none out."""
+    numbers = sorted(int(path.name[:2]) for path in EXAMPLES.glob("[0-9][0-9]-*"))
+    assert numbers == list(range(1, len(numbers) + 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -139,3 +140,12 @@ def test_every_ready_made_schema_is_in_the_changelog() -> None:
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     names = [path.stem for path in (ROOT / "schemas").glob("[a-z]*.py")]
     assert [name for name in names if name not in changes] == []
+
+
+def test_the_layers_are_those_that_are_checked() -> None:
+    """CONTRIBUTING.md lists the layers that import-linter holds, in their order."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    held = [re.findall(r"\w+", layer) for layer in project["tool"]["importlinter"]["contracts"][0]["layers"]]
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("```text\n")[1].split("```")[0]
+    told = [re.split(r"\s{2,}", line)[0].split() for line in text.splitlines() if not line.startswith(" ")]
+    assert held == told
