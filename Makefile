@@ -22,6 +22,7 @@ bench:
 	python benchmarks/journal.py
 	python benchmarks/kills.py
 	python benchmarks/pacing.py --env .bench
+	python benchmarks/report.py
 
 format:
 	ruff check --fix .

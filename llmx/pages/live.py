@@ -28,6 +28,9 @@ __all__ = ["LivePage"]
 PAUSE = 0.5
 """Seconds between two looks at the disk, however many ask."""
 
+AT_ONCE = 0.4
+"""Seconds that one look may take: a long file comes to the page piece by piece."""
+
 PATIENCE = 10.0
 """A file that is read anew is left alone for so many times as long as that took."""
 
@@ -56,6 +59,7 @@ class LivePage:
         self._epoch = self._version = 0
         self._rest_until = self._looked = float("-inf")
         self._seen: Any = None
+        self._more = False
         self._session: Any = None
         self._stamp: list[Any] = []
         self._said = b""
@@ -72,7 +76,7 @@ class LivePage:
     def summary(self, since: str = "") -> bytes:
         """The page's data as JSON; empty when it is still what it was at `since`, an "epoch.version"."""
         with self._lock:
-            if self._now() - self._looked >= PAUSE:
+            if self._more or self._now() - self._looked >= PAUSE:
                 self._look()
             return b"" if since == f"{self._epoch}.{self._version}" else self._said
 
@@ -96,6 +100,7 @@ class LivePage:
     def _look(self) -> None:
         """Read what is new; what cannot be read now is said, and tried again."""
         self._looked = self._now()
+        self._more = False
         try:
             self._output = find_output(self._name, self._env, self._state_dir)
             self._problem = ""
@@ -114,7 +119,7 @@ class LivePage:
         manifest = self._output.manifest
         counts = (collector.rows, collector.failed, collector.unreadable)
         about = (run and run.state, manifest and (manifest.ended, manifest.cost, manifest.sessions))
-        return self._epoch, counts, about, self._timeline.covered, self._problem
+        return self._epoch, counts, about, self._timeline.covered, self._problem, self._more
 
     def _summary(self) -> dict[str, Any]:
         inputs = input_columns(self._output, self._env)
@@ -125,7 +130,14 @@ class LivePage:
             chunks.append([done, left])
         more = {"key": None, "eval": None, "compare": None, "chunks": chunks}
         notes = [*said["notes"], *([self._problem] if self._problem else [])]
-        return {**said, **more, "notes": notes, "epoch": self._epoch, "version": self._version}
+        return {
+            **said,
+            **more,
+            "notes": notes,
+            "epoch": self._epoch,
+            "version": self._version,
+            "more": self._more,
+        }
 
     def _read(self) -> None:
         self._check_same()
@@ -134,7 +146,7 @@ class LivePage:
         elif self._now() >= self._rest_until:
             self._read_anew()
         if self._output.run is not None:
-            self._timeline.read(self._output.run.folder.journal)
+            self._timeline.read(self._output.run.folder.journal, self._enough)
 
     def _check_same(self) -> None:
         """Another session, or another file under the name: all is read again."""
@@ -146,12 +158,17 @@ class LivePage:
         self._session = session
 
     def _follow(self) -> None:
-        for line in self._rows.lines(self._output.path):
+        for line in self._rows.lines(self._output.path, self._enough):
             if line.strip():
                 self._keep(self._collector.add(parsed(line)))
-        for line in self._failed.lines(self._output.errors):
+        for line in self._failed.lines(self._output.errors, self._enough):
             if line.strip():
                 self._keep(self._collector.add_failed(parsed(line)))
+
+    def _enough(self) -> bool:
+        """Whether the rest is for the next look."""
+        self._more = self._more or self._now() - self._looked >= AT_ONCE
+        return self._more
 
     def _read_anew(self) -> None:
         stamp = _stamp(self._output)

@@ -15,6 +15,7 @@ from playwright.sync_api import expect
 
 from llmx.errors import UsageError
 from llmx.journal import Manifest, run_folder, write_manifest
+from llmx.pages import tail
 from llmx.pages.chunks import ROWS
 from llmx.pages.live import PAUSE, LivePage
 from llmx.pages.server import PageServer, serve_page
@@ -166,6 +167,20 @@ def test_an_output_that_goes_away_is_said_to_have(
 
 def first_notes(summary: dict[str, Any]) -> list[str]:
     return list(summary["notes"][:-1])
+
+
+def test_a_long_file_comes_piece_by_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No look takes long, and the next one goes on at once."""
+    monkeypatch.setattr(tail, "AT_ONCE", 1_000)
+    time = iter(range(10**9))
+    write_lines(tmp_path / "out.jsonl", [{"n": number} for number in range(2_000)])
+    page = LivePage("out.jsonl", page_env(tmp_path), now=lambda: next(time) / 10)
+    counts = []
+    while (summary := json.loads(page.summary()))["more"]:
+        counts.append(summary["rows"]["ok"])
+    assert 0 < counts[0] < 1_000
+    assert counts == sorted(set(counts))
+    assert [row["n"] for row in rows_of(page, summary)] == list(range(2_000))
 
 
 def test_no_such_output(live: Callable[[str], LivePage]) -> None:

@@ -1,6 +1,6 @@
 // The page: its parts, the keyboard, the theme, and, while a run goes on, what is new.
 
-const EVERY = 2000; // milliseconds between two questions to the server
+const EVERY = 2000, SOON = 50; // milliseconds between two questions to the server; while it reads a long file
 
 function drawOverview() {
   const { summary } = store;
@@ -61,8 +61,11 @@ function nothingSelected() {
 function markCurrent() {
   const where = byId("browser").hidden ? location.hash.slice(1) || "summary" : "rows";
   for (const each of byId("nav").querySelectorAll("a")) {
-    if (each.hash === "#" + where) each.setAttribute("aria-current", "true");
-    else each.removeAttribute("aria-current");
+    if (each.hash === "#" + where) {
+      each.setAttribute("aria-current", "true");
+      const nav = each.closest("nav"), place = each.getBoundingClientRect(), room = nav.getBoundingClientRect();
+      if (place.left < room.left || place.right > room.right) nav.scrollLeft += place.left - room.left - 16;
+    } else each.removeAttribute("aria-current");
   }
 }
 
@@ -141,7 +144,7 @@ function nextTheme() {
 
 async function follow() {
   for (;;) {
-    await new Promise((resume) => setTimeout(resume, EVERY));
+    await new Promise((resume) => setTimeout(resume, store.summary.more ? SOON : EVERY));
     try {
       const { epoch, version } = store.summary;
       const text = await store.asked(`summary?since=${epoch}.${version}`);
