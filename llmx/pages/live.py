@@ -16,7 +16,7 @@ from llmx.environment import Environment
 from llmx.errors import LlmxError
 from llmx.pages.chunks import Chunk
 from llmx.pages.collect import Beside, Collector
-from llmx.pages.facts import input_columns, summary
+from llmx.pages.facts import input_columns, input_rows, summary
 from llmx.pages.found import Output, find_output
 from llmx.pages.rows import failed_rows, parsed, rows_of
 from llmx.pages.tail import Tail
@@ -61,6 +61,7 @@ class LivePage:
         self._seen: Any = None
         self._more = False
         self._session: Any = None
+        self._counted: tuple[Any, int | None] | None = None
         self._stamp: list[Any] = []
         self._said = b""
         self._problem = ""
@@ -128,7 +129,7 @@ class LivePage:
         done = sum(rows for _, rows in chunks)
         if left := self._collector.packer.rows - done:
             chunks.append([done, left])
-        more = {"key": None, "eval": None, "compare": None, "chunks": chunks}
+        more = {"total": self._total(), "key": None, "eval": None, "compare": None, "chunks": chunks}
         notes = [*said["notes"], *([self._problem] if self._problem else [])]
         return {
             **said,
@@ -138,6 +139,14 @@ class LivePage:
             "version": self._version,
             "more": self._more,
         }
+
+    def _total(self) -> int | None:
+        """How many rows there will be; counted once for each session."""
+        if self._output.run is None or self._output.run.state != "running":
+            return None
+        if self._counted is None or self._counted[0] != self._session:
+            self._counted = (self._session, input_rows(self._output, self._env))
+        return self._counted[1]
 
     def _read(self) -> None:
         self._check_same()

@@ -56,11 +56,13 @@ def test_a_view_of_a_run_that_goes_on(
     view, err = start_view(llmx)
     url = address(err)
     states: list[tuple[str, int]] = []
+    totals: set[int | None] = set()
 
     def looked() -> bool:
         with urllib.request.urlopen(url + "summary", timeout=30) as response:
             summary = json.load(response)
         states.append((summary["state"], summary["rows"]["ok"]))
+        totals.add(summary["total"])
         return bool(summary["state"] == "complete")
 
     wait_for(looked)
@@ -68,6 +70,7 @@ def test_a_view_of_a_run_that_goes_on(
     assert (run.wait(), view.wait()) == (0, 0)
     assert states[0][0] == "running"
     assert states[-1] == ("complete", 400)
+    assert totals == {400, None}
     assert [count for _, count in states] == sorted(count for _, count in states)
 
 

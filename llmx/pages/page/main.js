@@ -9,12 +9,30 @@ function drawOverview() {
   const filter = (path, value) => showRows(() => browser.set(path, value === null ? "null" : "is", value === null ? "" : asText(value)));
   const only = (show) => () => showRows(() => browser.only(show));
   const sections = [summarySection(summary), compareSection(summary, only("changed")), evaluationSection(summary, only("gold")), errorsSection(summary, (row) => showRows(() => browser.go(row))), fieldsSection(summary, columnsOf(summary), filter), trafficSection(summary)].filter(Boolean);
+  const focus = placeOf(document.activeElement);
   overview.replaceChildren(...sections);
   for (const each of overview.querySelectorAll("details")) if (open.has(each.dataset.fold)) each.open = true;
+  if (focus) focusAt(focus);
   byId("nav").replaceChildren(...sections.map((one) => link(one.id, one.querySelector("h2").textContent)), link("rows", "Rows"));
   drawState(summary);
   markCurrent();
 }
+
+// Where the focus is, to give it back when the parts are drawn anew under it.
+const FOCUSABLE = "button, summary, a, [tabindex]";
+
+function placeOf(element) {
+  const part = element && element.closest("#overview > section");
+  return part && part !== element ? [part.id, [...part.querySelectorAll(FOCUSABLE)].indexOf(element)] : null;
+}
+
+function focusAt([id, at]) {
+  const part = byId(id);
+  const element = part && part.querySelectorAll(FOCUSABLE)[at];
+  if (element) element.focus({ preventScroll: true });
+}
+
+const isSelecting = () => !getSelection().isCollapsed && byId("overview").contains(getSelection().anchorNode);
 
 const link = (id, title) => h("li", null, h("a", { href: "#" + id, text: title }));
 
@@ -161,7 +179,7 @@ async function follow() {
 function taken(summary) {
   const isOther = summary.epoch !== store.summary.epoch;
   store.take(summary);
-  drawOverview();
+  if (!isSelecting()) drawOverview();
   if (isOther) browser.selected = -1;
   browser.grow();
 }

@@ -4,7 +4,7 @@ function summarySection(summary) {
   const { rows, run, timeline } = summary;
   const settled = rows.ok + rows.failed;
   const tiles = [
-    tile("Rows", count(settled), settled ? [percent(rows.ok / settled) + " ok"] : ["none yet"]),
+    tile("Rows", count(settled), [settled ? percent(rows.ok / settled) + " ok" : "none yet", summary.total ? percent(Math.min(1, settled / summary.total)) + " of " + count(summary.total) : ""]),
     tile("Failed", count(rows.failed), [settled ? percent(rows.failed / settled) + " of all" : ""], rows.failed ? "bad" : ""),
   ];
   if (run) tiles.push(...runTiles(run, timeline));
@@ -19,7 +19,7 @@ function runTiles(run, timeline) {
   const done = run.ended !== null || answers;
   const tokens = timeline ? timeline.endpoints.reduce((sum, one) => [sum[0] + one.input, sum[1] + one.output], [0, 0]) : [usage.input || 0, usage.output || 0];
   const cost = done ? run.cost : timeline && timeline.endpoints.every((one) => one.cost !== null) ? timeline.endpoints.reduce((sum, one) => sum + one.cost, 0) : null;
-  const risk = run.atRisk.tokens ? "perhaps " + dollars(run.atRisk.cost) + " more" : "";
+  const risk = run.atRisk.cost ? "perhaps " + dollars(run.atRisk.cost) + " more" : "";
   const tiles = [
     tile("Cost", dollars(cost), [each, risk]),
     tile("Tokens", short(tokens[0] + tokens[1]), [short(tokens[0]) + " in, " + short(tokens[1]) + " out"]),
@@ -33,7 +33,8 @@ function runTiles(run, timeline) {
 
 const notesOf = (summary) => summary.notes.length > 0 && h("ul", { class: "note" }, summary.notes.map((note) => h("li", null, shown(note))));
 
-function factsOf({ run, name, llmx, made }) {
+function factsOf({ run, name, llmx, made, timeline }) {
+  const answers = Math.max(run.answers, timeline ? timeline.endpoints.reduce((sum, one) => sum + one.answers, 0) : 0);
   const facts = [
     ["Model", run.model],
     ["Schema", run.schema],
@@ -42,7 +43,7 @@ function factsOf({ run, name, llmx, made }) {
     ["Started", run.started && moment(run.started)],
     ["Ended", run.ended && moment(run.ended)],
     ["Ended with", run.exitCode === null ? "" : "exit code " + run.exitCode + (run.reason ? ", " + run.reason : "")],
-    ["Answers paid for", count(run.answers)],
+    ["Answers paid for", count(answers)],
     ["Perhaps billed", run.maybeBilled ? plural(run.maybeBilled, "call") + " without an answer" : ""],
     ["Report", moment(made) + ", llmx " + llmx],
   ];
