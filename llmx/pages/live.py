@@ -150,7 +150,7 @@ class LivePage:
 
     def _read(self) -> None:
         self._check_same()
-        if self._output.format == "jsonl" and not str(self._output.path or "").endswith((".gz", ".zst")):
+        if self._output.grows:
             self._follow()
         elif self._now() >= self._rest_until:
             self._read_anew()

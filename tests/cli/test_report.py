@@ -231,6 +231,37 @@ def test_an_earlier_report_stays_when_the_next_one_fails(llmx: Llmx) -> None:
     assert (llmx.cwd / "page.html").read_text() == "earlier"
 
 
+def test_a_full_disk(llmx: Llmx) -> None:
+    """It is the report that cannot be written, and that is said."""
+    write_lines(llmx.cwd / "out.jsonl", [{"a": 1}])
+    done = llmx("report", "out.jsonl", "-o", "/dev/full")
+    assert (done.code, done.err.splitlines()[0]) == (
+        1,
+        "error: cannot write '/dev/full': No space left on device",
+    )
+
+
+def test_a_closed_standard_output(llmx: Llmx, tmp_path: Path) -> None:
+    """As by `>&-`."""
+    write_lines(tmp_path / "out.jsonl", [{"a": 1}])
+    env = page_env(tmp_path)
+    env.stdout.close()
+    assert main(["report", "out.jsonl", "-o", "-"], env) == 1
+    assert "cannot write 'stdout': it is closed" in env.stderr.getvalue()  # type: ignore[attr-defined]  # a StringIO
+
+
+def test_an_archive_that_is_still_written(llmx: Llmx) -> None:
+    """It has no end yet; the rows so far are there."""
+    import zlib
+
+    pack = zlib.compressobj(wbits=31)
+    data = pack.compress(b'{"a": 1}\n{"a": 2}\n') + pack.flush(zlib.Z_SYNC_FLUSH)
+    (llmx.cwd / "out.jsonl.gz.partial").write_bytes(data)
+    done = llmx("report", "out.jsonl.gz")
+    assert done.code == 0
+    assert summary_in(llmx.cwd / "out.report.html")["rows"]["ok"] == 2
+
+
 # Gold: the evaluations' interface, of which a stand-in is enough here.
 
 

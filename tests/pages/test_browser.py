@@ -269,7 +269,12 @@ def test_two_runs_and_gold(
     write_lines(tmp_path / "gold.jsonl", rows)
     write_lines(tmp_path / "there.jsonl", [rows[0], {"id": 2, "label": "late"}])
     page = opened(reported(rows, gold="gold.jsonl", compare="there.jsonl"))
-    assert page.tab.locator("#evaluation td").all_inner_texts()[:4] == ["label", "2", "50 %", "10 % to 90 %"]
+    assert page.tab.locator("#evaluation td").all_inner_texts()[:4] == [
+        "label",
+        "2",
+        "50\xa0%",
+        "10\xa0% to 90\xa0%",
+    ]
     page.tab.locator("#evaluation button").click()
     expect(page.tab.locator("#count")).to_have_text("1 of 2 rows")
     page.rows.first.click()

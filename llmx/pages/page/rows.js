@@ -197,7 +197,7 @@ const browser = {
       element.style.transform = `translateY(${list.scrollTop + at * ROW - top}px)`;
       drawn.push(element);
     }
-    if (!this.length) drawn.push(h("p", { class: "nothing", text: store.rows ? "No row is like this." : "There are no rows yet." }));
+    if (!this.length) drawn.push(h("p", { class: "nothing", text: store.rows ? "No row is like this." : live ? "There are no rows yet." : "There are no rows here." }));
     spacer.replaceChildren(...drawn);
     if (this.selected >= from && this.selected < to) list.setAttribute("aria-activedescendant", "row-" + this.selected);
     else list.removeAttribute("aria-activedescendant");
