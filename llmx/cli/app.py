@@ -29,7 +29,7 @@ COMMANDS = ("extract", "retry", "report", "view", "budget", "models", "doctor", 
 GROUPS = ("schema", "runs", "cache")
 """Each a function, or a typer, of that name in a module of that name."""
 
-BESIDE = {"retry": ("extract",), "runs": ("extract",)}
+BESIDE = dict.fromkeys(("retry", "report", "runs", "view"), ("extract",))
 """Commands whose options come from the config file need those of `extract`, which the file may name."""
 
 
@@ -123,7 +123,7 @@ class _NoStdout(io.StringIO):
         raise OutputFailed("cannot write 'stdout': it is closed")
 
 
-CONFIGURED = frozenset({"extract", "retry", "runs"})
+CONFIGURED = frozenset({"extract", *BESIDE})
 """Commands that read the config files."""
 
 
@@ -132,7 +132,7 @@ def _defaults(command: Any, env: Environment) -> dict[str, Any]:
     config = _config(command, env)
     place = {name: value for name, value in config.items() if name == "state_dir"}
     runs = getattr(command.commands.get("runs"), "commands", {})
-    return {"extract": config, "retry": place, "runs": dict.fromkeys(runs, place)}
+    return {"extract": config, **dict.fromkeys(BESIDE, place), "runs": dict.fromkeys(runs, place)}
 
 
 def _config(command: Any, env: Environment) -> dict[str, Any]:

@@ -65,6 +65,17 @@ def test_a_report_of_failed_rows(llmx: Llmx, provider: Any, rows: Path) -> None:
     assert sum("e" in row for row in rows_in(llmx.cwd / "out.report.html")) == failed > 0
 
 
+def test_a_state_dir(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """By flag, or by the config file that the run had it from."""
+    (llmx.cwd / "llmx.toml").write_text('state-dir = "state"\n')
+    assert llmx(*RUN, *mock.openai).code == 0
+    assert llmx("report", "out.jsonl").code == 0
+    assert summary_in(llmx.cwd / "out.report.html")["run"]["model"] == "openai/mock"
+    (llmx.cwd / "llmx.toml").unlink()
+    assert "Nothing is kept of the run" in llmx("report", "out.jsonl").err
+    assert llmx("report", "out.jsonl", "--state-dir", "state").err.count("\n") == 1
+
+
 def test_a_file_without_a_run(llmx: Llmx) -> None:
     """It gets what can be known, and says what is not."""
     write_lines(llmx.cwd / "some.jsonl", [{"a": 1}, {"a": 2}])

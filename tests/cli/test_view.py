@@ -81,6 +81,16 @@ def start_view(llmx: Llmx) -> tuple[Running, Path]:
         return llmx.start(("view", "out.jsonl"), (source.fileno(), rows.fileno(), talk.fileno())), err
 
 
+def test_a_view_in_a_terminal(llmx: Llmx) -> None:
+    """Ctrl-C ends it, and the prompt begins on a line of its own."""
+    write_lines(llmx.cwd / "out.jsonl", [{"a": 1}])
+    screen = llmx.on_screen("view", "out.jsonl")
+    screen.expect("(Ctrl-C ends it)")
+    screen.type("\x03")
+    assert screen.wait() == 0
+    assert screen.text.endswith("^C\r\n")
+
+
 def test_an_output_that_is_not_there(llmx: Llmx) -> None:
     """Exit code 2; nothing is served."""
     done = llmx("view", "out.jsonl")
