@@ -93,7 +93,8 @@ class LivePage:
         """Forget all rows: they are another file's."""
         self._epoch += 1
         key = self._output.manifest.command.get("key") if self._output.manifest else None
-        self._collector = Collector(Beside(key if isinstance(key, str) else "id"))
+        self._key = key if isinstance(key, str) else "id"
+        self._collector = Collector(Beside(self._key))
         self._timeline = Timeline()
         self._chunks: list[Chunk] = []
         self._rows, self._failed = Tail(), Tail()
@@ -129,7 +130,7 @@ class LivePage:
         done = sum(rows for _, rows in chunks)
         if left := self._collector.packer.rows - done:
             chunks.append([done, left])
-        more = {"total": self._total(), "key": None, "eval": None, "compare": None, "chunks": chunks}
+        more = {"total": self._total(), "key": self._key, "eval": None, "compare": None, "chunks": chunks}
         notes = [*said["notes"], *([self._problem] if self._problem else [])]
         return {
             **said,

@@ -87,8 +87,8 @@ function summed(values) {
 }
 
 function timeTable(all, width) {
-  const rows = all.map((bucket, at) => bucket && [duration(at * width), count(bucket[0]), count(bucket[2]), count(bucket[1]), count(bucket[3]), count(bucket[4]), count(bucket[5]), duration(bucket[7]), duration(bucket[8])]);
-  return table("Rows over time", ["from", "answered", "stored before", "failed", "answers", "tokens in", "tokens out", "median", "95 %"], rows.filter(Boolean), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+  const rows = all.map((bucket, at) => bucket && [duration(at * width), count(bucket[0]), count(bucket[2]), count(bucket[1]), count(bucket[3]), count(bucket[4]), count(bucket[5]), dollars(bucket[6]), duration(bucket[7]), duration(bucket[8])]);
+  return table("Rows over time", ["from", "answered", "stored before", "failed", "answers", "tokens in", "tokens out", "cost", "median", "95 %"], rows.filter(Boolean), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
 }
 
 function quantiles({ latency, latencies }) {
