@@ -58,13 +58,13 @@ function bytes(size) {
 }
 
 // Rows, seconds, tokens and money over time, out of the journal.
-function trafficSection({ timeline, run }) {
+function trafficSection({ timeline }) {
   if (!timeline) return null;
-  const { width, seconds, sessions } = timeline;
+  const { width, sessions } = timeline;
   const numbers = Object.keys(timeline.buckets).map(Number);
   const size = Math.max(1, Math.max(...numbers, 0) + 1);
   const all = Array.from({ length: size }, (_, at) => timeline.buckets[at] || null);
-  const shape = { buckets: size, seconds: Math.max(seconds, width) > size * width ? size * width : Math.max(seconds, width * size), sessions };
+  const shape = { buckets: size, seconds: size * width, sessions };
   const column = (at, by) => all.map((bucket) => (bucket ? bucket[at] / (by || 1) : 0));
   const rate = (name, kind, at) => ({ name, kind, values: column(at, width) });
   const rows = [rate("answered", "one", 0), rate("stored before", "two", 2), rate("failed", "bad", 1)].filter((one) => one.values.some(Boolean));
