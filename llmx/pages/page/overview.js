@@ -4,7 +4,7 @@ function summarySection(summary) {
   const { rows, run, timeline } = summary;
   const settled = rows.ok + rows.failed;
   const tiles = [
-    tile("Rows", count(settled), [settled ? percent(rows.ok / settled) + " ok" : "none yet", summary.total ? percent(Math.min(1, settled / summary.total)) + " of " + count(summary.total) : ""]),
+    tile("Rows", count(settled), [settled ? percent(rows.ok / settled) + " ok" : summary.state === "running" ? "none yet" : "none", summary.total ? percent(Math.min(1, settled / summary.total)) + " of " + count(summary.total) : ""]),
     tile("Failed", count(rows.failed), [settled ? percent(rows.failed / settled) + " of all" : ""], rows.failed ? "bad" : ""),
   ];
   if (run) tiles.push(...runTiles(run, timeline));
