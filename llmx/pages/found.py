@@ -45,6 +45,12 @@ class Output(Struct, frozen=True):
         return self.path is not None and not is_partial(self.path)
 
     @property
+    def grows(self) -> bool:
+        """Whether rows are lines of JSON as they are, so that what is added can be read by itself."""
+        named = suffix_format(str(self.path or self.name))
+        return named.format == "jsonl" and named.compression is None
+
+    @property
     def format(self) -> str:
         """Of the rows: "jsonl", "json", "csv", "tsv" or "parquet"."""
         return suffix_format(str(self.path or self.name)).format or "jsonl"

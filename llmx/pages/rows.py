@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from llmx.environment import Environment
 from llmx.pages.found import Output
 from llmx.records import open_source
 from llmx.records.integers import loads
-from llmx.records.lines import split_lines
+from llmx.records.lines import Damaged, split_lines
 from llmx.records.streams import byte_chunks
 from llmx.types import Record
 
-__all__ = ["Row", "columns_of", "failed_rows", "parsed", "restored", "rows_of"]
+__all__ = ["Row", "columns_in", "columns_of", "failed_rows", "parsed", "restored", "rows_of"]
 
 Row = dict[str, Any]
 
@@ -30,6 +31,9 @@ def rows_of(output: Output, env: Environment) -> Iterator[Row | None]:
     """The rows in their order; None for a line that is no row. Raises UsageError and InputFailed as any reader."""
     if output.path is None:
         return
+    if not output.is_whole and output.format == "jsonl":
+        yield from _rows_so_far(output.path)
+        return
     source = open_source([str(output.path)], env=env)
     mend: Callable[[Mapping[str, Any]], Row] = restored if output.format in ("csv", "tsv") else dict
     try:
@@ -39,11 +43,26 @@ def rows_of(output: Output, env: Environment) -> Iterator[Row | None]:
         source.close()
 
 
+def _rows_so_far(path: Path) -> Iterator[Row | None]:
+    """Those of a file that is being written: if it is an archive, it has no end yet, which is no fault of it."""
+    with suppress(Damaged):
+        yield from failed_rows(path)
+
+
 def columns_of(paths: list[str], env: Environment, format: str | None = None) -> list[str]:
     """The names of the columns of some inputs, as far as their first rows tell. Raises UsageError."""
     source = open_source(paths, env=env, format=format)
     source.close()
     return list(source.columns)
+
+
+def columns_in(output: Output, env: Environment) -> list[str]:
+    """The columns of an output, as far as its first rows tell; none where it has no row yet. Raises UsageError."""
+    if output.path is None:
+        return []
+    if output.is_whole:
+        return columns_of([str(output.path)], env)
+    return list(next((row for row in rows_of(output, env) if row is not None), {}))
 
 
 def failed_rows(path: Path | None) -> Iterator[Row | None]:
