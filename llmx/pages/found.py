@@ -46,9 +46,9 @@ class Output(Struct, frozen=True):
 
     @property
     def grows(self) -> bool:
-        """Whether rows are lines of JSON as they are, so that what is added can be read by itself."""
-        named = suffix_format(str(self.path or self.name))
-        return named.format == "jsonl" and named.compression is None
+        """Whether rows, and failed ones, are lines of JSON as they are, so that what is added can be read by itself."""
+        files = [suffix_format(str(path)) for path in (self.path or self.name, self.errors or "errors.jsonl")]
+        return all(file.format == "jsonl" and file.compression is None for file in files)
 
     @property
     def format(self) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from llmx.environment import Environment
+from llmx.errors import InputFailed
 from llmx.pages.found import Output
 from llmx.records import open_source
 from llmx.records.integers import loads
@@ -45,7 +46,7 @@ def rows_of(output: Output, env: Environment) -> Iterator[Row | None]:
 
 def _rows_so_far(path: Path) -> Iterator[Row | None]:
     """Those of a file that is being written: if it is an archive, it has no end yet, which is no fault of it."""
-    with suppress(Damaged):
+    with suppress(InputFailed):
         yield from failed_rows(path)
 
 
@@ -66,13 +67,20 @@ def columns_in(output: Output, env: Environment) -> list[str]:
 
 
 def failed_rows(path: Path | None) -> Iterator[Row | None]:
-    """The rows of a file of failed rows with their `_error`; None for a line that is none of ours."""
+    """The rows of a file of failed rows with their `_error`; None for a line that is none of ours.
+
+    Raises:
+        InputFailed: it is an archive that is cut or damaged.
+    """
     if path is None:
         return
-    with path.open("rb") as file:
-        for line in split_lines(byte_chunks(file)):
-            if not isinstance(line, bytes) or line.strip():
-                yield parsed(line) if isinstance(line, bytes) else None
+    try:
+        with path.open("rb") as file:
+            for line in split_lines(byte_chunks(file)):
+                if not isinstance(line, bytes) or line.strip():
+                    yield parsed(line) if isinstance(line, bytes) else None
+    except Damaged as error:
+        raise InputFailed(f"{str(path)!r}: {error}", hint=error.hint) from error
 
 
 def parsed(line: bytes) -> Row | None:
