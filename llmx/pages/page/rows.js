@@ -323,6 +323,6 @@ function badges(row) {
   if (flags & DISAGREES) all.push(["≠ gold", "warn"]);
   if (flags & CHANGED) all.push(["≠ other", "one"]);
   if (flags & UNCITED) all.push(["no quote", "warn"]);
-  if (confidence !== NO_CONFIDENCE) all.push([Math.round(confidence / 2) + " %", confidence / 200 <= Number(byId("threshold").value) ? "warn" : "plain"]);
+  if (confidence !== NO_CONFIDENCE) all.push([(confidence < 200 ? Math.min(99, Math.round(confidence / 2)) : 100) + " %", confidence / 200 <= Number(byId("threshold").value) ? "warn" : "plain"]);
   return all.map(([text, kind]) => h("span", { class: "badge " + kind, text, title: text.endsWith("%") ? "the least confidence of its fields" : null }));
 }
