@@ -24,6 +24,7 @@ bench:
 	python benchmarks/evidence.py
 	python benchmarks/kills.py
 	python benchmarks/pacing.py --env .bench
+	python benchmarks/report.py
 
 format:
 	ruff check --fix .

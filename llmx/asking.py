@@ -136,7 +136,8 @@ def _alike(settings: Settings, shown: Shown) -> Callable[[Request, Request], boo
 
 def _voted(parts: Parts) -> Layer:
     settings = parts.settings
-    return voted(settings.votes, rekey=rekeyed(parts.schema.fingerprint), agree=_agreement(parts))
+    rekey = rekeyed(parts.schema.fingerprint)
+    return voted(settings.votes, rekey=rekey, agree=_agreement(parts), stop=parts.stop)
 
 
 def _agreement(parts: Parts) -> Agree:

@@ -76,8 +76,11 @@ def _doubted(
     settings: Settings, env: Environment, errors: Path | None, enough: float
 ) -> Iterator[dict[str, Any]]:
     """The rows with why, those of the output first."""
+    sure = settings.votes > 1 or settings.logprobs
+    added = [name for name, asked in {EVIDENCE: settings.evidence, CONFIDENCE: sure}.items() if asked]
     for row in _rows(settings, env):
-        if reasons := doubts(row, enough):
+        # What was kept of the input by the same names is none of this run's.
+        if reasons := doubts({name: row.get(name) for name in added}, enough):
             yield {**row, REVIEW: "; ".join(reasons)}
     if errors is None:
         return

@@ -42,7 +42,7 @@ COMMANDS = (
 GROUPS = ("schema", "runs", "cache")
 """Each a function, or a typer, of that name in a module of that name."""
 
-BESIDE = {"estimate": ("extract",), "retry": ("extract",), "runs": ("extract",)}
+BESIDE = dict.fromkeys(("estimate", "retry", "report", "runs", "view"), ("extract",))
 """Commands whose options come from the config file need those of `extract`, which the file may name."""
 
 
@@ -136,7 +136,7 @@ class _NoStdout(io.StringIO):
         raise OutputFailed("cannot write 'stdout': it is closed")
 
 
-CONFIGURED = frozenset({"extract", "estimate", "retry", "runs"})
+CONFIGURED = frozenset({"extract", *BESIDE})
 """Commands that read the config files."""
 
 
@@ -145,7 +145,8 @@ def _defaults(command: Any, env: Environment) -> dict[str, Any]:
     config = _config(command, env)
     place = {name: value for name, value in config.items() if name == "state_dir"}
     runs = getattr(command.commands.get("runs"), "commands", {})
-    return {"extract": config, "estimate": config, "retry": place, "runs": dict.fromkeys(runs, place)}
+    others = {**dict.fromkeys(BESIDE, place), "runs": dict.fromkeys(runs, place)}
+    return {**others, "extract": config, "estimate": config}
 
 
 def _config(command: Any, env: Environment) -> dict[str, Any]:

@@ -36,6 +36,8 @@ def view(
     page = LivePage(output, env, None if state_dir is None else env.cwd / state_dir)
     with ExitStack() as stack:
         serve_page(page, port, _announced(env, stack, opens=not no_open and _has_screen(env)))
+    if env.stderr.isatty():
+        print(file=env.stderr)  # the terminal has written ^C
 
 
 def _announced(env: Environment, stack: ExitStack, *, opens: bool) -> Callable[[str], None]:

@@ -34,7 +34,7 @@ _MOST_WORK = 200_000
 
 
 def mean_interval(shares: Mapping[float, int]) -> Interval | None:
-    """Of a mean over rows.
+    """Of a mean over rows; None where all rows contribute the same, and that is neither all nor nothing.
 
     Where all rows are right, or none is, resampling cannot tell, and the bound is exact: of n rows that are all right,
     `0.025 ** (1 / n)`, which is the interval of C. J. Clopper and E. S. Pearson, Biometrika 26, 1934,
@@ -49,10 +49,13 @@ def mean_interval(shares: Mapping[float, int]) -> Interval | None:
     if set(shares) in ({0.0}, {1.0}):
         far = ((1 - LEVEL) / 2) ** (1 / rows)
         return (far, 1.0) if 1.0 in shares else (0.0, 1 - far)
+    if len(shares) == 1:
+        return None
     import numpy as np
 
-    drawn = _drawn(list(shares.values()))
-    return _percentiles(drawn @ np.array(list(shares), dtype=float) / rows)
+    kinds = sorted(shares.items())  # or the order of rows would decide what is drawn
+    drawn = _drawn([times for _, times in kinds])
+    return _percentiles(drawn @ np.array([share for share, _ in kinds], dtype=float) / rows)
 
 
 def micro_f1_interval(counts: FieldCounts) -> Interval | None:
@@ -63,23 +66,24 @@ def micro_f1_interval(counts: FieldCounts) -> Interval | None:
     for cell, times in counts.cells.items():
         kinds[_common(cell), len(cell.expected) + len(cell.predicted)] += times
     kinds[0, 0] += counts.empty
-    if len([kind for kind, times in kinds.items() if times]) < 2:
+    if len(+kinds) < 2:
         return None
-    drawn = _drawn(list(kinds.values()))
-    right, both = np.array([kind[0] for kind in kinds]), np.array([kind[1] for kind in kinds])
+    there = sorted((+kinds).items())
+    drawn = _drawn([times for _, times in there])
+    right, both = (np.array([kind[side] for kind, _ in there]) for side in (0, 1))
     return _percentiles(_f1(drawn @ right, drawn @ both))
 
 
 def macro_f1_interval(counts: FieldCounts) -> Interval | None:
     """Of the mean F1 of labels; None where it does not vary, or where there are too many labels to be classes."""
-    labels = list(counts.labels())
-    cells = list(counts.cells)
+    # Sorted, or the order of rows would decide what is drawn.
+    labels, cells = sorted(counts.labels(), key=repr), sorted(counts.cells, key=repr)
     if len(cells) < 2 or len(cells) > _MOST_CELLS or len(cells) * len(labels) > _MOST_WORK:
         return None
     import numpy as np
 
     right, both = _by_label(cells, labels)
-    drawn = _drawn([*counts.cells.values(), counts.empty])[:, :-1]
+    drawn = _drawn([*(counts.cells[cell] for cell in cells), counts.empty])[:, :-1]
     scores = _f1(drawn @ right, drawn @ both)[drawn.any(axis=1)]  # rows with nothing in them have no label
     return _percentiles(np.nanmean(scores, axis=1))
 

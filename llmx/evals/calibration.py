@@ -1,7 +1,6 @@
 """A calibration: from which confidence on an accuracy is promised, as a small JSON file that other commands read.
 
-It is made by `llmx calibrate` (`llmx.evals.calibrating`). Reading it imports neither numpy nor the rest of an
-evaluation.
+It is made by `llmx calibrate` (`llmx.evals.calibrating`); reading it evaluates nothing and imports no numpy.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,16 @@ from msgspec.structs import replace
 
 from llmx.environment import Environment
 from llmx.errors import UsageError
-from llmx.evals.choosing import Choice, choose, remarks
+from llmx.evals.choosing import Choice, choose
 from llmx.evals.counts import FieldCounts, count
+from llmx.evals.doubts import Field, is_input, of_field, of_files, of_input, of_perfect, of_silent
 from llmx.evals.evaluation import Evaluation, FieldScore
 from llmx.evals.joining import Column, Joined, Sides, join
 from llmx.evals.layout import GOLD, Layout
 from llmx.evals.matching import Comparison, parse_comparison
 from llmx.evals.reading import File, choose_key, identity, open_file
-from llmx.evals.values import as_text
 from llmx.records import same_file
-from llmx.text import nearest, plural
+from llmx.text import nearest
 
 __all__ = ["Options", "evaluate", "evaluated", "named"]
 
@@ -167,75 +167,25 @@ def _scored(
     *,
     plain: bool,
 ) -> Evaluation:
-    fields, said = dict[str, FieldScore](), _files_remarks(joined)
+    fields, said = dict[str, FieldScore](), of_files(joined)
     for path, column in joined.columns.items():
         given = options.compare.get(path)
         choice = choose(column, given, gold_texts=texts[0], predicted_texts=texts[1])
         counts = count(column, choice.comparison, joined.matched)
-        if plain and options.fields is None and _is_input(path, choice, counts):
-            said.append(
-                f"{path!r} is the same in both files in every row, and looks like an input column: not compared; "
-                "--fields names what is"
-            )
+        if plain and options.fields is None and is_input(path, choice, counts):
+            said.append(of_input(path))
             continue
-        said += remarks(path, column, choice, joined.keys, texts)
-        said += _suspicious(path, column, counts, joined.keys)
+        said += of_field(Field(path, column, choice, counts, joined.keys, texts))
         fields[path] = FieldScore(
             path, column, choice.comparison, counts, _normalized(column, choice, counts)
         )
+    if plain and options.fields is None and not options.prefix:
+        perfect = [path for path, one in fields.items() if not one.counts.wrong and one.verdicts["correct"]]
+        said += of_perfect(perfect, joined.matched)
+    silent = [path for path, one in fields.items() if one.counts.empty == one.counts.n]
     if not fields:
         raise UsageError("nothing to compare but input columns", hint="--fields FIELD[=COLUMN OF GOLD]")
-    return Evaluation(joined, fields, failed=failed, remarks=[*said, *_silent(fields)])
-
-
-_LONG = 30
-"""Characters, on average, of a text that no field has word for word in every row."""
-
-
-def _is_input(path: str, choice: Choice, counts: FieldCounts) -> bool:
-    """Whether a column of a gold file without `gold` is what was read, not what was to be found: `id`, a long text."""
-    if counts.wrong or counts.empty:
-        return False
-    if path == "id" or set(choice.expected) != {"text"}:
-        return path == "id"
-    lengths = [len(str(cell.expected[0])) * times for cell, times in counts.cells.items()]
-    return sum(lengths) >= _LONG * counts.n and len(counts.cells) > counts.n / 2
-
-
-_NAMED = 8
-"""Fields that a line names."""
-
-_MANY = 5
-"""Values of which not one is right that look like a mistake in the comparison, not in the values."""
-
-
-def _suspicious(path: str, column: Column, counts: FieldCounts, keys: Sequence[str]) -> list[str]:
-    """A figure of 0 that may not mean what it seems to."""
-    verdicts = counts.verdicts()
-    if verdicts["correct"] or verdicts["wrong"] < _MANY:
-        return []
-    row, place = next(
-        (row, place)
-        for row, place in counts.wrong.items()
-        if column.expected[place] is not None and column.predicted[place] is not None
-    )
-    pair = [as_text(side[place])[:40] for side in (column.expected, column.predicted)]
-    return [
-        f"{path!r}: not one value is right; in the row {keys[row]!r} gold has {pair[0]!r}, the prediction is "
-        f"{pair[1]!r}; --compare {path}=HOW says how to compare them"
-    ]
-
-
-def _silent(fields: Mapping[str, FieldScore]) -> Iterator[str]:
-    """Figures of 1 that may not mean what they seem to, in one line: of sparse objects they may be many."""
-    silent = [path for path, one in fields.items() if one.counts.empty == one.counts.n]
-    if silent:
-        more = f" and {len(silent) - _NAMED} more" if len(silent) > _NAMED else ""
-        whose = "its" if len(silent) == 1 else "their"
-        yield (
-            f"{', '.join(map(repr, silent[:_NAMED]))}{more}: neither gold nor a prediction has a value in any row, so "
-            f"{whose} accuracy says nothing"
-        )
+    return Evaluation(joined, fields, failed=failed, remarks=[*said, *of_silent(silent)])
 
 
 def _normalized(column: Column, choice: Choice, counts: FieldCounts) -> int | None:
@@ -250,27 +200,6 @@ def _normalized(column: Column, choice: Choice, counts: FieldCounts) -> int | No
     for place in counts.wrong.values():
         wrong.add(column.rows[place], column.expected[place], column.predicted[place])
     return counts.right + count(wrong, looser[comparison.means], len(counts.wrong)).right
-
-
-def _files_remarks(joined: Joined) -> list[str]:
-    """What the files lack."""
-    said = []
-    if joined.missing:
-        share = f"{len(joined.missing):,} of {len(joined.missing) + joined.matched:,} labelled rows"
-        said.append(
-            f"{share} have no prediction: the figures are over the others; llmx eval --min coverage=1 forbids it"
-        )
-    if joined.extra:
-        said.append(f"{plural(joined.extra, 'prediction')} without a row in gold: not compared")
-    if joined.unlabelled:
-        said.append(f"{plural(joined.unlabelled, 'prediction')} whose row in gold says nothing: not compared")
-    if joined.only_in_gold:
-        more = f" and {len(joined.only_in_gold) - _NAMED} more" if len(joined.only_in_gold) > _NAMED else ""
-        names = ", ".join(map(repr, joined.only_in_gold[:_NAMED])) + more
-        said.append(
-            f"in gold and in no prediction, so not compared: {names}; --fields compares it all the same"
-        )
-    return said
 
 
 def _failed(errors: Path | None, joined: Joined, key: str, env: Environment) -> Mapping[str, int] | None:

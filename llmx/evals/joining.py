@@ -131,7 +131,7 @@ def _gold_rows(gold: File, key: str, sides: Sides) -> dict[str, dict[str, Any] |
 
 def _check_object(held: Any, name: str, gold: File) -> None:
     """Raises UsageError for a `gold` that holds something, but no fields."""
-    if held is None or isinstance(held, Mapping):
+    if held is None or isinstance(held, Mapping) or (isinstance(held, str) and held.strip() == "{}"):
         return
     raise UsageError(
         f"gold: the column {GOLD!r} of {gold.name!r} holds no object in the row {name!r}: {str(held)[:60]!r}",

@@ -16,6 +16,7 @@ from llmx.evals.baseline import ALPHA, BaselineComparison, Change, compare_with
 from llmx.evals.evaluating import Options, evaluated
 from llmx.evals.evaluation import Evaluation
 from llmx.evals.layout import top
+from llmx.evals.matching import Comparison
 from llmx.evals.minimums import Checked, Minimum, check_minimums
 
 __all__ = ["Judged", "judge"]
@@ -104,10 +105,12 @@ def judge(
     evaluation = evaluated(predictions, gold, replace(options, also=_tops(earlier)), env)
     checked = check_minimums(evaluation, minimums)
     evaluation = replace(evaluation, remarks=[*evaluation.remarks, *_new_fields(earlier, evaluation)])
-    alike = {path: one.comparison for path, one in evaluation.fields.items()}
-    if alike != {path: one.comparison for path, one in earlier.fields.items()}:
-        same = replace(options, compare=alike, also=_tops(evaluation), lenient=True)
+    if _how(earlier) != _how(evaluation):
+        key, compare = _how(evaluation)
+        same = replace(options, key=key, compare=compare, also=_tops(evaluation), lenient=True)
         earlier = _baseline(baseline, gold, same, env)
+    if not set(earlier.keys) & set(evaluation.keys):
+        raise UsageError(f"--baseline: {str(baseline)!r} and the predictions have no row in common")
     return Judged(evaluation, checked, compare_with(earlier, evaluation, alpha), worst)
 
 
@@ -123,6 +126,11 @@ def _baseline(path: str | Path, gold: str | Path, options: Options, env: Environ
         return evaluated(path, gold, replace(options, format=None, errors=None), env)
     except UsageError as error:
         raise UsageError(f"--baseline: {error}", hint=error.hint) from error
+
+
+def _how(evaluation: Evaluation) -> tuple[str, dict[str, Comparison]]:
+    """By which key and in which way two files were compared; a baseline's has to be the same."""
+    return evaluation.joined.key, {path: one.comparison for path, one in evaluation.fields.items()}
 
 
 def _tops(evaluation: Evaluation) -> list[str]:

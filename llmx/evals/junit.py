@@ -9,6 +9,7 @@ import re
 from xml.etree import ElementTree as ET
 
 from llmx.evals.judging import Judged
+from llmx.evals.minimums import Checked
 from llmx.evals.presenting import headline, percent
 
 __all__ = ["as_junit"]
@@ -24,26 +25,13 @@ def as_junit(judged: Judged) -> bytes:
     """
     suite = ET.Element("testsuite", name="llmx eval")
     for one in judged.minimums:
-        case = _case(suite, "llmx.eval.minimum", f"{one.minimum.name} >= {one.minimum.least:g}")
-        if not one.passed:
-            _say(case, "failure", str(one))
-        _say(case, "system-out", str(one), attribute=False)
-    worse = {one.path: one for one in judged.regressions}
-    for path, field in judged.evaluation.fields.items():
-        case = _case(suite, "llmx.eval.field", path)
-        if path in worse:
-            _say(case, "failure", f"significantly worse than the baseline (p = {worse[path].p_holm:.2g})")
-        _say(case, "system-out", f"accuracy {percent(field.accuracy)} of {field.n:,} rows", attribute=False)
-    for path in [*worse.keys() - judged.evaluation.fields.keys()]:
-        _say(_case(suite, "llmx.eval.field", path), "failure", "significantly worse than the baseline")
+        _minimum(suite, one)
+    for path in dict.fromkeys([*judged.evaluation.fields, *(one.path for one in judged.regressions)]):
+        _field(suite, path, judged)
     for path in judged.evaluation.joined.only_in_gold:
         _say(_case(suite, "llmx.eval.field", path), "skipped", "no prediction has this field")
-    _say(
-        suite,
-        "system-out",
-        "\n".join([*headline(judged.evaluation), *judged.evaluation.remarks]),
-        attribute=False,
-    )
+    about = [*headline(judged.evaluation), *judged.evaluation.remarks]
+    _say(suite, "system-out", "\n".join(about), attribute=False)
     for name, tag in (("tests", "testcase"), ("failures", "failure"), ("skipped", "skipped")):
         suite.set(name, str(len(list(suite.iter(tag)))))
     suite.set("errors", "0")
@@ -52,6 +40,22 @@ def as_junit(judged: Judged) -> bytes:
     ET.indent(root)
     written: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return written + b"\n"
+
+
+def _minimum(suite: ET.Element, one: Checked) -> None:
+    case = _case(suite, "llmx.eval.minimum", f"{one.minimum.name} >= {one.minimum.least:g}")
+    if not one.passed:
+        _say(case, "failure", str(one))
+    _say(case, "system-out", str(one), attribute=False)
+
+
+def _field(suite: ET.Element, path: str, judged: Judged) -> None:
+    case = _case(suite, "llmx.eval.field", path)
+    for one in judged.regressions:
+        if one.path == path:
+            _say(case, "failure", f"significantly worse than in the baseline (p = {one.p_holm:.2g})")
+    if field := judged.evaluation.fields.get(path):
+        _say(case, "system-out", f"accuracy {percent(field.accuracy)} of {field.n:,} rows", attribute=False)
 
 
 def _case(suite: ET.Element, kind: str, name: str) -> ET.Element:

@@ -82,8 +82,11 @@ class Layout(Struct, frozen=True):
         return {name.removeprefix(start): value for name, value in row.items() if name.startswith(start)}
 
     def _unpacked(self, leaves: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-        """Objects that are JSON in a cell are spread as they would be in JSON Lines."""
+        """Objects that are JSON in a cell are spread as they would be in JSON Lines; an empty list is nothing, too."""
         for path, value in leaves.items():
+            if value in ("[]", "{}"):
+                yield path, None
+                continue
             held = _object(value) if isinstance(value, str) and path not in self.whole else None
             if held:
                 yield from flatten({path: held}, self.whole)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from llmx.evals.judging import Judged
 from llmx.evals.presenting import Section, headline, sections
@@ -25,7 +25,10 @@ def escaped(text: str) -> str:
     line = harmless(text).strip()
     if _TAME.fullmatch(line) and "_" not in line and "www." not in line:
         return line
-    return "".join(_ENTITIES.get(part, part) for part in _PUNCTUATION.sub(r"\\\1", line))
+    shown = "".join(_ENTITIES.get(part, part) for part in _PUNCTUATION.sub(r"\\\1", line))
+    return shown.replace(
+        "\\@", "@<!-- -->"
+    )  # mentions are looked for in what is rendered, where no backslash is left
 
 
 def as_markdown(judged: Judged) -> str:
@@ -61,5 +64,5 @@ def _section(section: Section) -> Iterator[str]:
     yield from (_row(cells) for cells in section.rows)
 
 
-def _row(cells: object) -> str:
-    return "| " + " | ".join(map(escaped, cells)) + " |"  # type: ignore[call-overload]  # sequences of text
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(map(escaped, cells)) + " |"

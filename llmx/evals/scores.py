@@ -8,6 +8,7 @@ missing value lowers recall, a spurious one precision. What is undefined is None
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterable, Mapping
 
 from msgspec import Struct
@@ -63,7 +64,11 @@ def macro(labels: Iterable[LabelScore]) -> Rates:
     all_ = list(labels)
     if not all_:
         return Rates(None, None, None)
-    sums = (sum(one.precision for one in all_), sum(one.recall for one in all_), sum(one.f1 for one in all_))
+    sums = (
+        math.fsum(one.precision for one in all_),
+        math.fsum(one.recall for one in all_),
+        math.fsum(one.f1 for one in all_),
+    )
     return Rates(*(total / len(all_) for total in sums))
 
 

@@ -38,6 +38,7 @@ def coalesced(alike: Callable[[Request, Request], bool] = lambda leader, followe
                 await asyncio.wait([leader])
                 if not leader.cancelled() and alike(asked, request):
                     answer = leader.result()
+                    request.tally.endpoint = asked.tally.endpoint
                     # Each row gets an object of its own: whoever changes one changes no other's.
                     return replace(answer, source="coalesced", value=deepcopy(answer.value))
             return await _lead(request, handler, leaders)

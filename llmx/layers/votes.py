@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from llmx.errors import RowError
+from llmx.errors import FatalError, RowError, Stopped
+from llmx.layers.stop import Stop
 from llmx.types import Completion, Handler, Layer, Request, Tally
 
 __all__ = ["Agree", "ballots", "voted"]
@@ -21,11 +22,11 @@ Agree = Callable[[Sequence[Completion]], Completion]
 """Makes one completion of valid ones."""
 
 
-def voted(votes: int, *, rekey: Callable[[Request], Request], agree: Agree) -> Layer:
+def voted(votes: int, *, rekey: Callable[[Request], Request], agree: Agree, stop: Stop) -> Layer:
     """A layer that asks `votes` times, all at once.
 
-    A vote without a valid answer agrees with nobody; the row fails when no vote has one. What stops the run is raised
-    once all votes have ended, so that those in flight are kept.
+    A vote without a valid answer agrees with nobody; the row fails when no vote has one. What ends the run for one vote
+    stops it at once, before another can be sent; it is raised when all votes have ended, so that those in flight are kept.
 
     Args:
         votes: 1 or more.
@@ -35,7 +36,9 @@ def voted(votes: int, *, rekey: Callable[[Request], Request], agree: Agree) -> L
     def layer(handler: Handler) -> Handler:
         async def call(request: Request) -> Completion:
             asked = ballots(request, votes, rekey)
-            ends = await asyncio.gather(*map(handler, asked), return_exceptions=True)
+            ends = await asyncio.gather(
+                *(_asked(handler, ballot, stop) for ballot in asked), return_exceptions=True
+            )
             for ballot in asked:
                 request.tally.add(ballot.tally)
             return agree(_valid(ends))
@@ -43,6 +46,14 @@ def voted(votes: int, *, rekey: Callable[[Request], Request], agree: Agree) -> L
         return call
 
     return layer
+
+
+async def _asked(handler: Handler, ballot: Request, stop: Stop) -> Completion:
+    try:
+        return await handler(ballot)
+    except FatalError as error:
+        stop.set(error)
+        raise Stopped(str(error)) from error
 
 
 def ballots(request: Request, votes: int, rekey: Callable[[Request], Request]) -> list[Request]:

@@ -77,7 +77,7 @@ class Packer:
         self._lines.append(line)
         self._size += len(line)
         self.flags.append(flags)
-        self.confidence.append(NO_CONFIDENCE if confidence is None else round(confidence * 200))
+        self.confidence.append(NO_CONFIDENCE if confidence is None else int(confidence * 200))
         return self.cut() if len(self._lines) >= ROWS or self._size >= BYTES else None
 
     def cut(self) -> Chunk | None:

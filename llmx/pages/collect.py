@@ -119,10 +119,10 @@ class Collector:
         if self._beside.key is None:
             return None
         key = key_text(row.get(self._beside.key))
-        if key is None:
-            self.keyless += 1
-        else:
+        if key is not None:
             packed["k"] = key[:200]
+        elif self._beside.wrong is not None or self._beside.other is not None:
+            self.keyless += 1
         return key
 
     def _cite(self, row: Row, packed: Row) -> int:

@@ -16,11 +16,12 @@ from llmx.pages.collect import Collector
 from llmx.pages.found import Output
 from llmx.pages.rows import columns_of
 from llmx.pages.timeline import Timeline
+from llmx.records import open_source
 from llmx.report.summary import spent
 from llmx.runs import as_argv
 from llmx.text import plural
 
-__all__ = ["input_columns", "notes", "summary"]
+__all__ = ["input_columns", "input_rows", "notes", "summary"]
 
 MOST_INPUTS = 20
 """Inputs whose columns are looked at."""
@@ -122,6 +123,23 @@ def _of_the_rows(output: Output, collector: Collector) -> list[str]:
     if left:
         said.append(f"All rows are counted; {left:,} of them are not among those that can be looked at here.")
     return said
+
+
+def input_rows(output: Output, env: Environment) -> int | None:
+    """How many rows a run will come to, as far as its input tells; None where it does not."""
+    manifest = output.manifest
+    if manifest is None or not manifest.inputs or any(source.path == "-" for source in manifest.inputs):
+        return None
+    limit, sample, format = (manifest.command.get(name) for name in ("limit", "sample", "input_format"))
+    paths = [source.path for source in manifest.inputs]
+    try:
+        source = open_source(paths, env=env, format=format, limit=limit, sample=sample)
+    except (UsageError, InputFailed):
+        return None
+    try:
+        return source.total()
+    finally:
+        source.close()
 
 
 def input_columns(output: Output, env: Environment) -> list[str] | None:

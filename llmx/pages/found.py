@@ -45,6 +45,12 @@ class Output(Struct, frozen=True):
         return self.path is not None and not is_partial(self.path)
 
     @property
+    def grows(self) -> bool:
+        """Whether rows, and failed ones, are lines of JSON as they are, so that what is added can be read by itself."""
+        files = [suffix_format(str(path)) for path in (self.path or self.name, self.errors or "errors.jsonl")]
+        return all(file.format == "jsonl" and file.compression is None for file in files)
+
+    @property
     def format(self) -> str:
         """Of the rows: "jsonl", "json", "csv", "tsv" or "parquet"."""
         return suffix_format(str(self.path or self.name)).format or "jsonl"

@@ -16,7 +16,7 @@ from llmx.environment import Environment
 from llmx.errors import LlmxError
 from llmx.pages.chunks import Chunk
 from llmx.pages.collect import Beside, Collector
-from llmx.pages.facts import input_columns, summary
+from llmx.pages.facts import input_columns, input_rows, summary
 from llmx.pages.found import Output, find_output
 from llmx.pages.rows import failed_rows, parsed, rows_of
 from llmx.pages.tail import Tail
@@ -27,6 +27,9 @@ __all__ = ["LivePage"]
 
 PAUSE = 0.5
 """Seconds between two looks at the disk, however many ask."""
+
+AT_ONCE = 0.4
+"""Seconds that one look may take: a long file comes to the page piece by piece."""
 
 PATIENCE = 10.0
 """A file that is read anew is left alone for so many times as long as that took."""
@@ -56,7 +59,9 @@ class LivePage:
         self._epoch = self._version = 0
         self._rest_until = self._looked = float("-inf")
         self._seen: Any = None
+        self._more = False
         self._session: Any = None
+        self._counted: tuple[Any, int | None] | None = None
         self._stamp: list[Any] = []
         self._said = b""
         self._problem = ""
@@ -72,7 +77,7 @@ class LivePage:
     def summary(self, since: str = "") -> bytes:
         """The page's data as JSON; empty when it is still what it was at `since`, an "epoch.version"."""
         with self._lock:
-            if self._now() - self._looked >= PAUSE:
+            if self._more or self._now() - self._looked >= PAUSE:
                 self._look()
             return b"" if since == f"{self._epoch}.{self._version}" else self._said
 
@@ -88,7 +93,8 @@ class LivePage:
         """Forget all rows: they are another file's."""
         self._epoch += 1
         key = self._output.manifest.command.get("key") if self._output.manifest else None
-        self._collector = Collector(Beside(key if isinstance(key, str) else "id"))
+        self._key = key if isinstance(key, str) else "id"
+        self._collector = Collector(Beside(self._key))
         self._timeline = Timeline()
         self._chunks: list[Chunk] = []
         self._rows, self._failed = Tail(), Tail()
@@ -96,6 +102,7 @@ class LivePage:
     def _look(self) -> None:
         """Read what is new; what cannot be read now is said, and tried again."""
         self._looked = self._now()
+        self._more = False
         try:
             self._output = find_output(self._name, self._env, self._state_dir)
             self._problem = ""
@@ -114,7 +121,7 @@ class LivePage:
         manifest = self._output.manifest
         counts = (collector.rows, collector.failed, collector.unreadable)
         about = (run and run.state, manifest and (manifest.ended, manifest.cost, manifest.sessions))
-        return self._epoch, counts, about, self._timeline.covered, self._problem
+        return self._epoch, counts, about, self._timeline.covered, self._problem, self._more
 
     def _summary(self) -> dict[str, Any]:
         inputs = input_columns(self._output, self._env)
@@ -123,18 +130,33 @@ class LivePage:
         done = sum(rows for _, rows in chunks)
         if left := self._collector.packer.rows - done:
             chunks.append([done, left])
-        more = {"key": None, "eval": None, "compare": None, "chunks": chunks}
+        more = {"total": self._total(), "key": self._key, "eval": None, "compare": None, "chunks": chunks}
         notes = [*said["notes"], *([self._problem] if self._problem else [])]
-        return {**said, **more, "notes": notes, "epoch": self._epoch, "version": self._version}
+        return {
+            **said,
+            **more,
+            "notes": notes,
+            "epoch": self._epoch,
+            "version": self._version,
+            "more": self._more,
+        }
+
+    def _total(self) -> int | None:
+        """How many rows there will be; counted once for each session."""
+        if self._output.run is None or self._output.run.state != "running":
+            return None
+        if self._counted is None or self._counted[0] != self._session:
+            self._counted = (self._session, input_rows(self._output, self._env))
+        return self._counted[1]
 
     def _read(self) -> None:
         self._check_same()
-        if self._output.format == "jsonl" and not str(self._output.path or "").endswith((".gz", ".zst")):
+        if self._output.grows:
             self._follow()
         elif self._now() >= self._rest_until:
             self._read_anew()
         if self._output.run is not None:
-            self._timeline.read(self._output.run.folder.journal)
+            self._timeline.read(self._output.run.folder.journal, self._enough)
 
     def _check_same(self) -> None:
         """Another session, or another file under the name: all is read again."""
@@ -146,12 +168,17 @@ class LivePage:
         self._session = session
 
     def _follow(self) -> None:
-        for line in self._rows.lines(self._output.path):
+        for line in self._rows.lines(self._output.path, self._enough):
             if line.strip():
                 self._keep(self._collector.add(parsed(line)))
-        for line in self._failed.lines(self._output.errors):
+        for line in self._failed.lines(self._output.errors, self._enough):
             if line.strip():
                 self._keep(self._collector.add_failed(parsed(line)))
+
+    def _enough(self) -> bool:
+        """Whether the rest is for the next look."""
+        self._more = self._more or self._now() - self._looked >= AT_ONCE
+        return self._more
 
     def _read_anew(self) -> None:
         stamp = _stamp(self._output)

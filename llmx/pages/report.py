@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from msgspec import Struct
 
 from llmx.environment import Environment
-from llmx.errors import UsageError
+from llmx.errors import OutputFailed, UsageError
 from llmx.outputs import errors_path
 from llmx.pages.chunks import Chunk
 from llmx.pages.collect import Beside, Collector
@@ -18,7 +18,7 @@ from llmx.pages.document import chunk_as_html, document, summary_as_html
 from llmx.pages.facts import input_columns, notes, summary
 from llmx.pages.found import Output, find_output
 from llmx.pages.lookup import Lookup, key_text
-from llmx.pages.rows import columns_of, failed_rows, rows_of
+from llmx.pages.rows import columns_in, failed_rows, rows_of
 from llmx.pages.scores import Scores, evaluated
 from llmx.pages.timeline import Timeline
 from llmx.records import is_stream, same_file
@@ -73,7 +73,7 @@ def write_report(asked: Asked, env: Environment) -> Written:
     Raises:
         UsageError: something is not there, or no rows can be told apart by the key; nothing was written.
         InputFailed: a file of rows is damaged.
-        OSError: the disk's fault.
+        OutputFailed: the report cannot be written.
     """
     output = find_output(asked.output, env, asked.state_dir)
     target = _target(asked, output, env)
@@ -132,8 +132,7 @@ def _laid_beside(
     asked: Asked, output: Output, env: Environment, stack: ExitStack
 ) -> tuple[Beside, dict[str, Any]]:
     """Gold and another run, looked up by key; and what the page says of them."""
-    columns = [] if output.path is None else columns_of([str(output.path)], env)
-    key = _key(asked, output, columns)
+    key = _key(asked, output, columns_in(output, env))
     scores = None if asked.gold is None else _scores(asked.gold, output, key, env, stack)
     about: dict[str, Any] = {
         "key": key,
@@ -184,7 +183,7 @@ def _other(asked: Asked, key: str, lookup: Lookup, env: Environment) -> dict[str
     """Put the other run's rows and failed rows into a lookup; what the page says of it."""
     assert asked.compare is not None
     other = find_output(asked.compare, env, asked.state_dir)
-    if other.path is not None and key not in (columns := columns_of([str(other.path)], env)):
+    if other.path is not None and key not in (columns := columns_in(other, env)):
         hint = "the columns are " + ", ".join(columns) if columns else f"llmx report {asked.output}"
         raise UsageError(f"no column {key!r} in {asked.compare!r}", hint=hint)
     for rows in (rows_of(other, env), failed_rows(other.errors)):
@@ -219,14 +218,27 @@ def _default(output: Output, env: Environment) -> Path:
 def _write(pieces: Iterator[str], target: Path | None, env: Environment) -> int:
     """Write the file, or to standard output; its size in bytes. A file is whole or not there, or the earlier one."""
     if target is None:
-        return _write_all(pieces, env.stdout.write)
-    if is_stream(target):
-        with target.open("wb") as stream:
-            return _write_all(pieces, stream.write)
+        if env.stdout.closed:
+            raise OutputFailed("cannot write 'stdout': it is closed")
+        return _write_all(pieces, env.stdout)
+    try:
+        return _write_stream(pieces, target) if is_stream(target) else _replace(pieces, target)
+    except OSError as error:  # a full disk does not say of which file
+        reason = error.strerror or error
+        raise OutputFailed(
+            f"cannot write {str(target)!r}: {reason}", hint="-o FILE.html, elsewhere"
+        ) from error
+
+
+def _write_stream(pieces: Iterator[str], target: Path) -> int:
+    with target.open("wb") as stream:
+        return _write_all(pieces, stream)
+
+
+def _replace(pieces: Iterator[str], target: Path) -> int:
     fresh = target.with_name(target.name + ".new")
     try:
-        with fresh.open("wb") as file:
-            size = _write_all(pieces, file.write)
+        size = _write_stream(pieces, fresh)
         fresh.replace(target)
     except BaseException:
         with suppress(OSError):
@@ -235,10 +247,11 @@ def _write(pieces: Iterator[str], target: Path | None, env: Environment) -> int:
     return size
 
 
-def _write_all(pieces: Iterator[str], write: Any) -> int:
+def _write_all(pieces: Iterator[str], file: BinaryIO) -> int:
     size = 0
     for piece in pieces:
         data = piece.encode()
-        write(data)
+        file.write(data)
         size += len(data)
+    file.flush()
     return size

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from llmx.environment import Environment
+from llmx.errors import InputFailed
 from llmx.pages.found import Output
 from llmx.records import open_source
 from llmx.records.integers import loads
-from llmx.records.lines import split_lines
+from llmx.records.lines import Damaged, split_lines
 from llmx.records.streams import byte_chunks
 from llmx.types import Record
 
-__all__ = ["Row", "columns_of", "failed_rows", "parsed", "restored", "rows_of"]
+__all__ = ["Row", "columns_in", "columns_of", "failed_rows", "parsed", "restored", "rows_of"]
 
 Row = dict[str, Any]
 
@@ -30,6 +32,9 @@ def rows_of(output: Output, env: Environment) -> Iterator[Row | None]:
     """The rows in their order; None for a line that is no row. Raises UsageError and InputFailed as any reader."""
     if output.path is None:
         return
+    if not output.is_whole and output.format == "jsonl":
+        yield from _rows_so_far(output.path)
+        return
     source = open_source([str(output.path)], env=env)
     mend: Callable[[Mapping[str, Any]], Row] = restored if output.format in ("csv", "tsv") else dict
     try:
@@ -39,6 +44,12 @@ def rows_of(output: Output, env: Environment) -> Iterator[Row | None]:
         source.close()
 
 
+def _rows_so_far(path: Path) -> Iterator[Row | None]:
+    """Those of a file that is being written: if it is an archive, it has no end yet, which is no fault of it."""
+    with suppress(InputFailed):
+        yield from failed_rows(path)
+
+
 def columns_of(paths: list[str], env: Environment, format: str | None = None) -> list[str]:
     """The names of the columns of some inputs, as far as their first rows tell. Raises UsageError."""
     source = open_source(paths, env=env, format=format)
@@ -46,14 +57,30 @@ def columns_of(paths: list[str], env: Environment, format: str | None = None) ->
     return list(source.columns)
 
 
+def columns_in(output: Output, env: Environment) -> list[str]:
+    """The columns of an output, as far as its first rows tell; none where it has no row yet. Raises UsageError."""
+    if output.path is None:
+        return []
+    if output.is_whole:
+        return columns_of([str(output.path)], env)
+    return list(next((row for row in rows_of(output, env) if row is not None), {}))
+
+
 def failed_rows(path: Path | None) -> Iterator[Row | None]:
-    """The rows of a file of failed rows with their `_error`; None for a line that is none of ours."""
+    """The rows of a file of failed rows with their `_error`; None for a line that is none of ours.
+
+    Raises:
+        InputFailed: it is an archive that is cut or damaged.
+    """
     if path is None:
         return
-    with path.open("rb") as file:
-        for line in split_lines(byte_chunks(file)):
-            if not isinstance(line, bytes) or line.strip():
-                yield parsed(line) if isinstance(line, bytes) else None
+    try:
+        with path.open("rb") as file:
+            for line in split_lines(byte_chunks(file)):
+                if not isinstance(line, bytes) or line.strip():
+                    yield parsed(line) if isinstance(line, bytes) else None
+    except Damaged as error:
+        raise InputFailed(f"{str(path)!r}: {error}", hint=error.hint) from error
 
 
 def parsed(line: bytes) -> Row | None:

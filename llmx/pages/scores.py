@@ -17,6 +17,9 @@ from llmx.records import to_json
 
 __all__ = ["Scores", "evaluated"]
 
+SHOWN = ("n", "accuracy", "f1_macro", "f1_micro", "precision_macro", "recall_macro")
+"""Figures of a field that the page has a column for: documents hold much more, matrices too."""
+
 CONFUSED = 8
 """Commonest pairs of expected and predicted values that are shown of each field."""
 
@@ -61,18 +64,18 @@ class Scores:
         self._held = ("", {})
 
     def as_json(self) -> dict[str, Any]:
-        """The document, and the commonest confusions of each field as [expected, predicted, rows]."""
+        """The figures that are shown, and the commonest confusions of each field as [expected, predicted, rows]."""
         confused: dict[str, list[list[Any]]] = {}
         for (path, expected, predicted), number in self._pairs.most_common():
             pairs = confused.setdefault(path, [])
             if len(pairs) < CONFUSED:
                 pairs.append([expected, predicted, number])
         fields = {
-            path: {**field, "ci95": _interval(field.get("ci95"))}
+            path: {name: field.get(name) for name in SHOWN} | {"ci95": _interval(field.get("ci95"))}
             for path, field in self.document["fields"].items()
         }
         return {
-            **self.document,
+            "rows": self.document["rows"],
             "fields": fields,
             "gold": self.gold,
             "disagreements": self.count,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 __all__ = ["Tail"]
@@ -41,8 +41,12 @@ class Tail:
             status is not None and (status.st_dev, status.st_ino) == self._file and status.st_size >= self._at
         )
 
-    def lines(self, path: Path | None) -> Iterator[bytes]:
-        """The whole lines that have come since. A file that is not there has none."""
+    def lines(self, path: Path | None, enough: Callable[[], bool] = lambda: False) -> Iterator[bytes]:
+        """The whole lines that have come since. A file that is not there has none.
+
+        Args:
+            enough: asked now and then whether the rest is for the next time.
+        """
         if path is None:
             return
         try:
@@ -53,7 +57,7 @@ class Tail:
             status = os.fstat(file.fileno())
             self._file = status.st_dev, status.st_ino
             file.seek(self._at)
-            while data := file.read(AT_ONCE):
+            while not enough() and (data := file.read(AT_ONCE)):
                 self._at += len(data)
                 yield from self._split(data)
 

@@ -7,7 +7,7 @@ answers that settled them, so the last time before them is theirs.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,13 +87,17 @@ class Timeline:
         self._sources: dict[str, int] = {}
         self._attempts: dict[str, int] = {}
 
-    def read(self, path: Path) -> bool:
-        """Fold what the journal has beyond what is covered; whether there was anything. A missing one has nothing."""
+    def read(self, path: Path, enough: Callable[[], bool] = lambda: False) -> bool:
+        """Fold what the journal has beyond what is covered; whether there was anything. A missing one has nothing.
+
+        Args:
+            enough: asked after each line whether the rest is for the next time.
+        """
         before = self.covered
         try:
             with path.open("rb", buffering=2**20) as file:
                 for line in scan(file, self.covered):
-                    if self.newer:
+                    if self.newer or enough():
                         break
                     self._fold(line)
                     self.covered = line.at + line.size

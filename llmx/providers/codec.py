@@ -224,10 +224,16 @@ class _Text(str):
 
 
 def answer_json(text: str) -> str:
-    """The JSON in an answer that may have prose or a code fence around it."""
+    """The JSON in an answer that may have prose or a code fence around it, as it stands there where it is JSON.
+
+    By its characters its tokens are found, whose log-probabilities are told.
+    """
     try:
+        found = _json_in(text)
+        if _is_json(found):
+            return found
         # Models asked by instruction put raw line breaks into strings; instructor's Anthropic parser takes them.
-        return json.dumps(json.loads(_json_in(text), strict=False), ensure_ascii=False)
+        return json.dumps(json.loads(found, strict=False), ensure_ascii=False)
     except ValueError:
         return text
 

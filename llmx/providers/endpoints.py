@@ -279,6 +279,11 @@ def _openai(wanted: _Wanted) -> Endpoint:
     from llmx.providers.openai import chat_codec, read_chat, read_instructed, transport_for
 
     entry, route = wanted.entry, _route(wanted)
+    if wanted.logprobs and "tools" in route.plan.mode:
+        raise UsageError(
+            f"{entry.name} tells no log-probabilities of a tool call, which {wanted.model.name} is to answer with",
+            hint="--mode json, or json_schema where the schema allows it; or --votes 3 in place of --logprobs",
+        )
     proper = entry.name in ("openai", "azure_openai") and not route.own_server
     by_completion = caps_by_completion(wanted.model.name, own_server=not proper)
     parameters = wanted.parameters("max_completion_tokens" if by_completion else "max_tokens")

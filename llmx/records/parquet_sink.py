@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,17 @@ class ParquetSink:
         place: where the file will be; not looked at when there is a stream.
         stream: stdout, a pipe or a device, whose rows wait in a temporary file; None for a file.
         shown: the output's name for messages.
+        whole: columns that are text, objects in them as JSON: their names differ from row to row, so that a type for all
+            would have every name in every row, and nobody could tell a null from a name that is not there.
     """
 
-    def __init__(self, place: Path | None, stream: Target | None, shown: str) -> None:
+    def __init__(
+        self, place: Path | None, stream: Target | None, shown: str, whole: Collection[str] = ()
+    ) -> None:
         self._pyarrow = require_pyarrow()
         self._stream = stream
         self._shown = shown
+        self._whole = whole
         self._ended = False
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         if stream is not None or place is None:
@@ -121,13 +126,14 @@ class ParquetSink:
     def _build(self, rows: Path, built: Path) -> list[str]:
         """Write all rows to `built`; returns the columns that had to become text."""
         types = _column_types(self._pyarrow, rows)
+        types |= dict.fromkeys((name for name in types if name in self._whole), None)
         while True:  # once more for every column whose values turn out not to fit: too large integers
             try:
                 self._write_all(types, rows, built)
             except _Misfit as misfit:
                 types[misfit.column] = None
             else:
-                return [name for name, type in types.items() if type is None]
+                return [name for name, type in types.items() if type is None and name not in self._whole]
 
     def _write_all(self, types: Mapping[str, Any], rows: Path, built: Path) -> None:
         pyarrow = self._pyarrow

@@ -19,6 +19,7 @@ from llmx.records.formats import suffix_format
 from llmx.records.growing import Growing, Mark
 from llmx.records.inputs import shown
 from llmx.records.outputs import check_output, check_place, is_stream, sink_format
+from llmx.records.shape import CONFIDENCE, EVIDENCE
 from llmx.records.targets import (
     FileTarget,
     PackedTarget,
@@ -97,7 +98,8 @@ def open_sink(
         path: a file, relative to `env.cwd`, compressed if it ends in `.gz` or `.zst`; "-" for stdout. A pipe or
             a device is written as it is, without `.partial`; on a terminal, what would drive it is escaped.
         format: one of `SINK_FORMATS`; None goes by suffix, without one JSON Lines.
-        columns: for the header of CSV and TSV, see `DelimitedEncoder`; the first row's are added to them.
+        columns: for the header of CSV and TSV, see `DelimitedEncoder`; the first row's are added to them. Of Parquet, too,
+            `_evidence` and `_confidence` among them are one cell.
         csv_safe: put `'` before text cells that a spreadsheet would run.
 
     Raises:
@@ -111,11 +113,16 @@ def open_sink(
     if kind == "parquet":
         from llmx.records.parquet_sink import ParquetSink
 
-        return ParquetSink(place, stream, shown(path))
+        return ParquetSink(place, stream, shown(path), whole=_by_path(columns or {}))
     target = _packed(path, stream or FileTarget(env.cwd / path, shown(path)))
     if kind in DELIMITERS:
         return _DelimitedSink(target, DelimitedEncoder(DELIMITERS[kind], columns, safe=csv_safe))
     return _JsonlSink(target)
+
+
+def _by_path(columns: Mapping[str, bool]) -> frozenset[str]:
+    """The columns that are added to say something of each value, by its path."""
+    return frozenset(name for name, whole in columns.items() if whole and name in (EVIDENCE, CONFIDENCE))
 
 
 def _stream(path: str, place: Path | None, env: Environment) -> Target:

@@ -137,6 +137,7 @@ class Traffic(Struct):
         hedges, hedges_won: calls that were sent once more, and those whose second answer came first.
         saved: seconds that the first ones took longer, as far as that was seen.
         budget: what is left of the run's caps, None without any.
+        apart: endpoints do not stand in for each other.
     """
 
     clock: Clock
@@ -146,6 +147,7 @@ class Traffic(Struct):
     hedges_won: int = 0
     saved: float = 0.0
     budget: BudgetChanged | None = None
+    apart: bool = False
 
     @property
     def pauses(self) -> int:
@@ -187,6 +189,7 @@ class Traffic(Struct):
 
     def _run(self, event: RunStarted | RunEnded) -> None:
         if isinstance(event, RunStarted):
+            self.apart = event.cascade
             for name in event.endpoints:
                 self._of(name)
             return
@@ -283,7 +286,7 @@ class Traffic(Struct):
 
     def _elsewhere(self) -> str:
         """Where rows go, if anywhere."""
-        free = [name for name, other in self.endpoints.items() if not self._stands(other)]
+        free = [name for name, other in self.endpoints.items() if not self._stands(other) and not self.apart]
         return f", rows go to {free[0] if len(free) == 1 else 'the others'}" if free else ""
 
     def _stands(self, endpoint: EndpointFigures) -> bool:

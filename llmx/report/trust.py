@@ -50,16 +50,17 @@ class Trust(Struct):
             case RowsSettled():
                 for outcome in event.outcomes:
                     self._look_at(outcome)
-                    # Nobody was asked whether its answer will do, and it is no other's.
-                    self.sufficed += self._dearest not in ("", outcome.endpoint) and outcome.ok
             case Sufficed():
-                self.sufficed += 1
                 self._save(event.saved)
             case Escalated():
                 self.escalated[event.reason] += 1
                 self._save(None if event.cost is None else -event.cost)
 
     def _look_at(self, outcome: Outcome) -> None:
+        if (
+            self._dearest and outcome.ok
+        ):  # by who has answered: of a stored or a shared answer nothing else is heard
+            self.sufficed += outcome.endpoint not in ("", self._dearest)
         quality = outcome.quality
         if quality is None:
             return

@@ -65,6 +65,17 @@ def test_a_report_of_failed_rows(llmx: Llmx, provider: Any, rows: Path) -> None:
     assert sum("e" in row for row in rows_in(llmx.cwd / "out.report.html")) == failed > 0
 
 
+def test_a_state_dir(llmx: Llmx, mock: Mock, rows: Path) -> None:
+    """By flag, or by the config file that the run had it from."""
+    (llmx.cwd / "llmx.toml").write_text('state-dir = "state"\n')
+    assert llmx(*RUN, *mock.openai).code == 0
+    assert llmx("report", "out.jsonl").code == 0
+    assert summary_in(llmx.cwd / "out.report.html")["run"]["model"] == "openai/mock"
+    (llmx.cwd / "llmx.toml").unlink()
+    assert "Nothing is kept of the run" in llmx("report", "out.jsonl").err
+    assert llmx("report", "out.jsonl", "--state-dir", "state").err.count("\n") == 1
+
+
 def test_a_file_without_a_run(llmx: Llmx) -> None:
     """It gets what can be known, and says what is not."""
     write_lines(llmx.cwd / "some.jsonl", [{"a": 1}, {"a": 2}])
@@ -229,6 +240,37 @@ def test_an_earlier_report_stays_when_the_next_one_fails(llmx: Llmx) -> None:
     assert (done.code, "the file is cut" in done.err) == (1, True)
     assert sorted(path.name for path in llmx.cwd.iterdir()) == ["out.jsonl", "out.jsonl.gz", "page.html"]
     assert (llmx.cwd / "page.html").read_text() == "earlier"
+
+
+def test_a_full_disk(llmx: Llmx) -> None:
+    """It is the report that cannot be written, and that is said."""
+    write_lines(llmx.cwd / "out.jsonl", [{"a": 1}])
+    done = llmx("report", "out.jsonl", "-o", "/dev/full")
+    assert (done.code, done.err.splitlines()[0]) == (
+        1,
+        "error: cannot write '/dev/full': No space left on device",
+    )
+
+
+def test_a_closed_standard_output(llmx: Llmx, tmp_path: Path) -> None:
+    """As by `>&-`."""
+    write_lines(tmp_path / "out.jsonl", [{"a": 1}])
+    env = page_env(tmp_path)
+    env.stdout.close()
+    assert main(["report", "out.jsonl", "-o", "-"], env) == 1
+    assert "cannot write 'stdout': it is closed" in env.stderr.getvalue()  # type: ignore[attr-defined]  # a StringIO
+
+
+def test_an_archive_that_is_still_written(llmx: Llmx) -> None:
+    """It has no end yet; the rows so far are there."""
+    import zlib
+
+    pack = zlib.compressobj(wbits=31)
+    data = pack.compress(b'{"a": 1}\n{"a": 2}\n') + pack.flush(zlib.Z_SYNC_FLUSH)
+    (llmx.cwd / "out.jsonl.gz.partial").write_bytes(data)
+    done = llmx("report", "out.jsonl.gz")
+    assert done.code == 0
+    assert summary_in(llmx.cwd / "out.report.html")["rows"]["ok"] == 2
 
 
 # Gold: the evaluations' interface, of which a stand-in is enough here.

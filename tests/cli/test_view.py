@@ -56,11 +56,13 @@ def test_a_view_of_a_run_that_goes_on(
     view, err = start_view(llmx)
     url = address(err)
     states: list[tuple[str, int]] = []
+    totals: set[int | None] = set()
 
     def looked() -> bool:
         with urllib.request.urlopen(url + "summary", timeout=30) as response:
             summary = json.load(response)
         states.append((summary["state"], summary["rows"]["ok"]))
+        totals.add(summary["total"])
         return bool(summary["state"] == "complete")
 
     wait_for(looked)
@@ -68,6 +70,7 @@ def test_a_view_of_a_run_that_goes_on(
     assert (run.wait(), view.wait()) == (0, 0)
     assert states[0][0] == "running"
     assert states[-1] == ("complete", 400)
+    assert totals == {400, None}
     assert [count for _, count in states] == sorted(count for _, count in states)
 
 
@@ -76,6 +79,16 @@ def start_view(llmx: Llmx) -> tuple[Running, Path]:
     out, err = llmx.cwd.parent / "view.out", llmx.cwd.parent / "view.err"
     with Path(os.devnull).open("rb") as source, out.open("wb") as rows, err.open("wb") as talk:
         return llmx.start(("view", "out.jsonl"), (source.fileno(), rows.fileno(), talk.fileno())), err
+
+
+def test_a_view_in_a_terminal(llmx: Llmx) -> None:
+    """Ctrl-C ends it, and the prompt begins on a line of its own."""
+    write_lines(llmx.cwd / "out.jsonl", [{"a": 1}])
+    screen = llmx.on_screen("view", "out.jsonl")
+    screen.expect("(Ctrl-C ends it)")
+    screen.type("\x03")
+    assert screen.wait() == 0
+    assert screen.text.endswith("^C\r\n")
 
 
 def test_an_output_that_is_not_there(llmx: Llmx) -> None:

@@ -36,8 +36,8 @@ class Block:
 
     @property
     def prepares(self) -> bool:
-        """Whether it runs no llmx, so that it needs no earlier answers, and blocks after it may need what it makes."""
-        return re.search(r"^ *llmx ", self.text, re.MULTILINE) is None
+        """Whether it asks no model and looks at no run's output, so that the blocks after it may need what it makes."""
+        return re.search(r"llmx (extract|eval|calibrate|report|view|retry)\b", self.text) is None
 
 
 def blocks(page: Path, language: str) -> list[Block]:

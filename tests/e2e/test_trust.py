@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 from opinions import Opinions, run
 from rehearsal import in_simulated_time, read_rows, run_to_files, write_rows
@@ -112,6 +113,18 @@ def test_log_probabilities_say_how_sure_the_model_was(tmp_path: Path) -> None:
     in_simulated_time(main)
 
 
+def test_log_probabilities_of_answers_that_are_json_by_instruction(tmp_path: Path) -> None:
+    """They are those of the answer as it stands in the response, whatever stands around it."""
+
+    async def main() -> None:
+        opinions = Opinions(lambda row, model, turn: '```json\n{"tone":"good","stars" :5}\n```')
+        async with opinions.listening() as url:
+            _, rows = await run(tmp_path, ROWS[:1], url, schema=TONE, logprobs=True, mode="json")
+        assert rows[0]["_confidence"] == {"tone": 0.25, "stars": 0.5}
+
+    in_simulated_time(main)
+
+
 def test_votes_are_weighed_by_log_probabilities(tmp_path: Path) -> None:
     """Three that agree are as sure as they are each."""
 
@@ -157,6 +170,23 @@ def test_a_cascade_asks_the_strong_model_where_the_cheap_one_will_not_do(tmp_pat
         )
         assert again.figures.calls == 0
         assert again.figures.trust.sufficed == 2
+
+    in_simulated_time(main)
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_rows_that_are_alike_are_settled_by_the_cheap_model_each(tmp_path: Path, concurrency: int) -> None:
+    """Whether they share a call in flight or find its answer."""
+
+    async def main() -> None:
+        opinions = Opinions(cheap_and_strong)
+        rows = [{"id": n, "text": f"row {n % 2}"} for n in range(6)]
+        async with opinions.listening() as url:
+            options = {"schema": TONE, "reasks": 0, "cascade": CASCADE, "concurrency": concurrency}
+            report, _ = await run(tmp_path, rows, url, cache="off", **options)
+        told = figures_as_json(report.figures)["cascade"]
+        assert (told["sufficed"], told["escalated"]) == (3, 1)
+        assert opinions.models == {"gpt-5-nano": 2, "gpt-5-mini": 1}
 
     in_simulated_time(main)
 
@@ -235,6 +265,7 @@ def test_rows_to_review_are_gathered(tmp_path: Path) -> None:
         ({"review": "x.csv"}, "rows to review are JSON Lines"),
         ({"review": "out.jsonl"}, "is an output already"),
         ({"logprobs": True, "model": "anthropic/claude-haiku-4-5"}, "tells no log-probabilities"),
+        ({"logprobs": True, "mode": "tools"}, "tells no log-probabilities of a tool call"),
         ({"votes": 2, "min_confidence": 0.5, "calibration": "c.json"}, "exclude each other"),
         ({"logprobs": True, "review": "x.jsonl"}, "--review with --logprobs needs to be told"),
         ({"logprobs": True, "votes": 2, "cascade": CASCADE}, "--cascade with --logprobs needs to be told"),
@@ -309,6 +340,48 @@ def test_a_flat_file_has_what_is_known_in_one_cell(tmp_path: Path) -> None:
         assert head == "id,tone,stars,_confidence"
         assert first == '0,good,5,"{""tone"":1.0,""stars"":1.0}"'
         assert [row["id"] for row in read_rows(tmp_path / "look.jsonl")] == ["1", "2", "3"]
+
+    in_simulated_time(main)
+
+
+def test_parquet_has_what_is_known_in_one_cell(tmp_path: Path) -> None:
+    """As JSON: a null says that the row has no words for a value, which is not the same as no value."""
+
+    async def main() -> None:
+        def say(row: Mapping[str, Any], model: str, turn: int) -> Any:
+            said = quoting(tone="a disaster") if row["text"] == KETTLE["text"] else quoting()
+            said["answer"]["colour"] = "leaks" if row["text"] != KETTLE["text"] else None
+            return said
+
+        opinions = Opinions(say)
+        async with opinions.listening() as url:
+            rows = [KETTLE, {**KETTLE, "id": 2, "text": f"{KETTLE['text']} Alas."}]
+            write_rows(tmp_path / "in.jsonl", rows)
+            options = {"evidence": True, "votes": 2, "output": "out.parquet", "review": "look.jsonl"}
+            given = {"inputs": ["in.jsonl"], "key": "id", "base_url": url, "schema": REVIEW, **options}
+            report, _ = await run_to_files(tmp_path, {**given, "model": "openai/gpt-5-mini"})
+        columns = pyarrow.parquet.read_table(tmp_path / "out.parquet").to_pydict()
+        first, second = map(json.loads, columns["_evidence"])
+        assert first["tone"] is None
+        assert "colour" not in first
+        assert second["colour"]["quote"] == "leaks"
+        assert json.loads(columns["_confidence"][0])["tone"] == 1
+        assert [row["_review"] for row in read_rows(tmp_path / "look.jsonl")] == ["not in the row: tone"]
+        assert report.exit_code == 0
+
+    in_simulated_time(main)
+
+
+def test_columns_of_the_input_are_no_doubts(tmp_path: Path) -> None:
+    """What was kept of it by the names of ours, when this run was not to find that out, says nothing of its answers."""
+
+    async def main() -> None:
+        opinions = Opinions(lambda row, model, turn: quoting())
+        async with opinions.listening() as url:
+            rows = [{**KETTLE, "_confidence": "n/a"}, {**KETTLE, "id": 2, "_confidence": {"tone": 0.1}}]
+            options = {"schema": REVIEW, "evidence": True, "review": "look.jsonl", "keep": "all"}
+            report, _ = await run(tmp_path, rows, url, **options)
+        assert report.reviewed == 0
 
     in_simulated_time(main)
 

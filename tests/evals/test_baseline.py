@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from evaluations import jsonl, pair
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, chi2
 
@@ -17,6 +17,7 @@ from llmx.errors import UsageError
 from llmx.evals import Options
 from llmx.evals.judging import Judged, judge
 from llmx.evals.significance import holm, mcnemar
+from llmx.journal import Manifest
 
 
 def judged(
@@ -28,6 +29,7 @@ def judged(
     return judge(ours, right, Options(), Environment(), baseline=before, alpha=alpha)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 300), st.integers(0, 300))
 def test_the_exact_test_is_the_binomial_one(better: int, worse: int):
     """Of rows that differ, half are expected either way."""
@@ -35,6 +37,7 @@ def test_the_exact_test_is_the_binomial_one(better: int, worse: int):
     assert mcnemar(better, worse) == pytest.approx(wanted, rel=1e-9)
 
 
+@settings(deadline=None)
 @given(st.integers(501, 5000), st.integers(501, 5000))
 def test_the_approximation_is_the_corrected_chi_square(better: int, worse: int):
     """Where many rows differ."""
@@ -48,6 +51,7 @@ def test_holm():
     assert holm([]) == []
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1))
 def test_holm_is_between_none_and_bonferroni(p_values: list[float]):
     """Each is at least itself, and at most itself times their number."""
@@ -114,6 +118,28 @@ def test_both_are_compared_in_one_way(tmp_path: Path):
     found = judged(tmp_path, gold, [{"n": "3.0"}] * 5, [{"n": 3}] * 5)
     assert found.comparison is not None
     assert [(one.before, one.after) for one in found.comparison.changes] == [(1.0, 1.0)]
+
+
+def test_both_are_joined_by_one_key(tmp_path: Path):
+    """That of the later predictions' run, even if the earlier file would be joined by `id`."""
+    rows = [{"id": 9 - n, "nr": f"n{n}", "a": "x"} for n in range(10)]
+    gold = jsonl(tmp_path / "gold.jsonl", [{"id": n, "nr": f"n{n}", "gold": {"a": "x"}} for n in range(10)])
+    ours, then = jsonl(tmp_path / "out.jsonl", rows), jsonl(tmp_path / "then.jsonl", rows)
+    folder = tmp_path / ".llmx" / "out.jsonl"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(Manifest(command={"key": "nr"}).model_dump_json())
+    found = judge(ours, gold, Options(), Environment(cwd=tmp_path), baseline=then)
+    assert found.evaluation.joined.key == "nr"
+    assert found.comparison is not None
+    assert found.comparison.rows == 10
+
+
+def test_a_baseline_of_other_rows(tmp_path: Path):
+    """Nothing to compare is no pass."""
+    ours, gold = pair(tmp_path, [{"a": "x"}, {"a": "x"}], [{"a": "x"}])
+    then = jsonl(tmp_path / "then.jsonl", [{"id": 1, "a": "x"}])
+    with pytest.raises(UsageError, match="have no row in common"):
+        judge(ours, gold, Options(), Environment(), baseline=then)
 
 
 def test_a_baseline_that_is_none(tmp_path: Path):

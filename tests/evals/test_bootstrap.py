@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
@@ -31,6 +31,7 @@ def test_a_share_is_as_far_off_as_its_standard_error():
     assert interval == pytest.approx((0.8 - far, 0.8 + far), abs=0.0015)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 500))
 def test_all_right_is_not_certain(n: int):
     """Where nothing varies the bound is the exact one."""

@@ -245,6 +245,22 @@ def test_a_kept_text_is_not_compared(tmp_path: Path):
     assert list(evaluate(ours, gold, fields=["text", "a"]).fields) == ["text", "a"]
 
 
+def test_what_may_be_an_input_column_is_told(tmp_path: Path):
+    """A short column that is right everywhere counts, and may have been given: not where gold is an object."""
+    rows = [{"id": n, "shop": "north", "a": "x"} for n in range(6)]
+    ours, gold = (
+        jsonl(tmp_path / "out.jsonl", rows),
+        jsonl(tmp_path / "g.jsonl", [{**one, "a": "y"} for one in rows]),
+    )
+    assert any(
+        "the same in both files in every row: 'shop'; if one is" in line
+        for line in evaluate(ours, gold).remarks
+    )
+    assert not any("input column" in line for line in evaluate(ours, gold, fields=["shop", "a"]).remarks)
+    nested = jsonl(tmp_path / "n.jsonl", [{"id": n, "gold": {"a": "x"}} for n in range(6)])
+    assert evaluate(ours, nested).remarks == []
+
+
 def test_an_id_beside_the_key_is_not_compared(tmp_path: Path):
     """It was given, not found."""
     rows = [{"id": n, "nr": f"n{n}", "a": "x"} for n in range(3)]
@@ -378,6 +394,14 @@ def test_files_that_cannot_be_compared(tmp_path: Path, ours: str, gold: str, wor
     (tmp_path / "gold.jsonl").write_text(gold)
     with pytest.raises(UsageError, match=words):
         evaluate(tmp_path / "out.jsonl", tmp_path / "gold.jsonl")
+
+
+def test_rows_of_explode(tmp_path: Path):
+    """Have one key several times, and the hint says why."""
+    ours = jsonl(tmp_path / "out.jsonl", [{"id": 1, "a": "x", "_item": n} for n in range(2)])
+    with pytest.raises(UsageError, match="in several rows") as raised:
+        evaluate(ours, jsonl(tmp_path / "gold.jsonl", [{"id": 1, "a": "x"}]))
+    assert "--explode" in raised.value.hint
 
 
 def test_a_key_that_is_not_there(tmp_path: Path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llmx.errors import UsageError
@@ -122,18 +122,21 @@ def test_a_comparison_that_is_none(text: str, words: str):
     assert raised.value.hint
 
 
+@settings(deadline=None)
 @given(st.integers() | st.floats(allow_nan=False, allow_infinity=False))
 def test_a_number_and_its_text_are_one(number: float):
     """Whatever JSON writes of a number is read as it."""
     assert as_number(as_text(number)) == number
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_normalizing_is_done_once(text: str):
     """What is normalized stays as it is."""
     assert normalized(normalized(text)) == normalized(text)
 
 
+@settings(deadline=None)
 @given(
     st.text(), st.sampled_from(["exact", "normalized", "number", "boolean", "date", "set", "list", "fuzzy"])
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 
@@ -15,6 +15,7 @@ CONFIDENCES = st.sampled_from([0.0, 0.2, 0.25, 0.5, 0.8, 1.0]) | st.floats(0, 1)
 PAIRS = st.lists(st.tuples(CONFIDENCES, st.booleans()), min_size=1, max_size=60).map(sorted)
 
 
+@settings(deadline=None)
 @given(PAIRS)
 def test_a_selection_is_the_rows_at_or_above(pairs: list[tuple[float, bool]]):
     """Counted as they are; at most ten, the highest first, the last of them all rows."""
@@ -27,6 +28,7 @@ def test_a_selection_is_the_rows_at_or_above(pairs: list[tuple[float, bool]]):
     assert found[-1].n == len(pairs)
 
 
+@settings(deadline=None)
 @given(PAIRS)
 def test_thresholds_do_not_depend_on_what_is_right(pairs: list[tuple[float, bool]]):
     """Or they would be chosen by what they are to be tested with."""
@@ -34,6 +36,7 @@ def test_thresholds_do_not_depend_on_what_is_right(pairs: list[tuple[float, bool
     assert [one.threshold for one in selections(pairs)] == [one.threshold for one in selections(other)]
 
 
+@settings(deadline=None)
 @given(PAIRS)
 def test_the_isotonic_fit_is_sklearns(pairs: list[tuple[float, bool]]):
     """At every confidence that occurs."""

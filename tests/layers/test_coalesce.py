@@ -9,7 +9,7 @@ from fakes import Gate, Script, a_request, all_of, an_answer, settle_down
 
 from llmx.errors import InvalidAnswer, Stopped
 from llmx.layers.coalesce import coalesced
-from llmx.types import Completion
+from llmx.types import Completion, Request
 
 
 async def started(gate: Gate, count: int) -> list[asyncio.Task[Completion]]:
@@ -36,6 +36,19 @@ async def test_only_the_followers_are_marked_coalesced():
     tasks = await started(gate, 3)
     gate.waiting[0].set_result(an_answer())
     assert [answer.source for answer in await asyncio.gather(*tasks)] == ["model", "coalesced", "coalesced"]
+
+
+async def test_followers_know_who_answered():
+    """It is the leader's endpoint; what it has cost is the leader's alone."""
+
+    async def asked(request: Request) -> Completion:
+        await asyncio.sleep(0)
+        request.tally.endpoint, request.tally.attempts = "one", 1
+        return an_answer()
+
+    requests = [a_request(), a_request()]
+    await asyncio.gather(*map(coalesced()(asked), requests))
+    assert [(one.tally.endpoint, one.tally.attempts) for one in requests] == [("one", 1), ("one", 0)]
 
 
 async def test_followers_get_a_value_of_their_own():

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from fakes import a_request
+from fakes import Gate, a_request, settle_down
 from msgspec.structs import replace
 
-from llmx.errors import BudgetReached, InvalidAnswer, Stopped
+from llmx.errors import AuthenticationFailed, BudgetReached, InvalidAnswer, Stopped
+from llmx.layers.careful import CAREFUL_START, careful
+from llmx.layers.stop import Stop
 from llmx.layers.votes import ballots, voted
 from llmx.types import Completion, Handler, Request, Usage
 
@@ -40,7 +43,7 @@ def answering(*ends: str | Exception) -> Handler:
 
 async def outcome(handler: Handler, votes: int = 3) -> tuple[Any, Request]:
     request = a_request()
-    return await voted(votes, rekey=rekey, agree=agree)(handler)(request), request
+    return await voted(votes, rekey=rekey, agree=agree, stop=Stop())(handler)(request), request
 
 
 async def test_all_votes_are_asked_and_counted():
@@ -62,7 +65,7 @@ async def test_a_row_fails_when_no_vote_is_valid():
     first = InvalidAnswer("the first")
     request = a_request()
     with pytest.raises(InvalidAnswer) as caught:
-        await voted(2, rekey=rekey, agree=agree)(answering(first, InvalidAnswer("no")))(request)
+        await voted(2, rekey=rekey, agree=agree, stop=Stop())(answering(first, InvalidAnswer("no")))(request)
     assert caught.value is first
     assert request.tally.attempts == 2
 
@@ -70,10 +73,24 @@ async def test_a_row_fails_when_no_vote_is_valid():
 @pytest.mark.parametrize("error", [Stopped("stop"), BudgetReached("no more")])
 async def test_what_stops_the_run_stops_the_row(error: Exception):
     """Once all other votes have ended: their answers are kept."""
-    request = a_request()
-    with pytest.raises(type(error)):
-        await voted(3, rekey=rekey, agree=agree)(answering("a", error, "c"))(request)
+    request, stop = a_request(), Stop()
+    with pytest.raises(Stopped):
+        await voted(3, rekey=rekey, agree=agree, stop=stop)(answering("a", error, "c"))(request)
     assert request.tally.attempts == 3
+    assert stop.reasons == ([error] if isinstance(error, BudgetReached) else [])
+
+
+async def test_what_stops_the_run_keeps_other_votes_from_being_sent():
+    """A wrong key is tried by as many calls as are let through at the start, however many votes there are."""
+    stop, gate = Stop(), Gate()
+    handler = voted(9, rekey=rekey, agree=agree, stop=stop)(careful(concurrency=9, stop=stop)(gate))
+    row = asyncio.ensure_future(handler(a_request()))
+    await settle_down()
+    for call in gate.waiting:
+        call.set_exception(AuthenticationFailed("wrong key"))
+    with pytest.raises(Stopped):
+        await row
+    assert gate.calls == CAREFUL_START
 
 
 def test_the_first_vote_is_the_request_itself():

@@ -165,6 +165,19 @@ def test_quotes_are_marked_where_they_stand(reported: Reported, opened: Open) ->
     assert "lit" not in (marks.nth(0).get_attribute("class") or "")
 
 
+def test_a_quote_leads_to_its_place(reported: Reported, opened: Open) -> None:
+    """However far down in the text that is, and by keyboard."""
+    text = "word\n" * 500 + "needle"
+    quote = {"quote": "needle", "column": "text", "start": 2_500, "end": 2_506, "match": "exact"}
+    page = opened(reported([{"text": text, "a": "needle", "_evidence": {"a": quote}}]), hash="#row-1")
+    mark = page.tab.locator("#detail mark")
+    expect(mark).not_to_be_in_viewport()
+    page.tab.locator("#detail .quote").focus()
+    page.tab.keyboard.press("Enter")
+    expect(mark).to_be_in_viewport()
+    assert "lit" in (mark.get_attribute("class") or "")
+
+
 def test_quotes_may_overlap_or_be_wrong(reported: Reported, opened: Open) -> None:
     """Pieces that several quotes have are marked once; places that are not in the text are left out."""
     quote = {"column": "text", "match": "exact", "quote": "x"}
@@ -269,7 +282,12 @@ def test_two_runs_and_gold(
     write_lines(tmp_path / "gold.jsonl", rows)
     write_lines(tmp_path / "there.jsonl", [rows[0], {"id": 2, "label": "late"}])
     page = opened(reported(rows, gold="gold.jsonl", compare="there.jsonl"))
-    assert page.tab.locator("#evaluation td").all_inner_texts()[:4] == ["label", "2", "50 %", "10 % to 90 %"]
+    assert page.tab.locator("#evaluation td").all_inner_texts()[:4] == [
+        "label",
+        "2",
+        "50\xa0%",
+        "10\xa0% to 90\xa0%",
+    ]
     page.tab.locator("#evaluation button").click()
     expect(page.tab.locator("#count")).to_have_text("1 of 2 rows")
     page.rows.first.click()

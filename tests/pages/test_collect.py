@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from llmx.pages.chunks import (
@@ -47,6 +47,7 @@ def looked_up(*pairs: tuple[str, dict[str, Any]]) -> Lookup:
     return lookup
 
 
+@settings(deadline=None)
 @given(some.lists(some.integers(0, BYTES // 3), max_size=600))
 def test_chunks_have_all_rows_in_order(sizes: list[int]) -> None:
     """However large they are; no chunk has more than its share but for one row."""

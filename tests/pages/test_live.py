@@ -15,6 +15,7 @@ from playwright.sync_api import expect
 
 from llmx.errors import UsageError
 from llmx.journal import Manifest, run_folder, write_manifest
+from llmx.pages import tail
 from llmx.pages.chunks import ROWS
 from llmx.pages.live import PAUSE, LivePage
 from llmx.pages.server import PageServer, serve_page
@@ -168,6 +169,20 @@ def first_notes(summary: dict[str, Any]) -> list[str]:
     return list(summary["notes"][:-1])
 
 
+def test_a_long_file_comes_piece_by_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No look takes long, and the next one goes on at once."""
+    monkeypatch.setattr(tail, "AT_ONCE", 1_000)
+    time = iter(range(10**9))
+    write_lines(tmp_path / "out.jsonl", [{"n": number} for number in range(2_000)])
+    page = LivePage("out.jsonl", page_env(tmp_path), now=lambda: next(time) / 10)
+    counts = []
+    while (summary := json.loads(page.summary()))["more"]:
+        counts.append(summary["rows"]["ok"])
+    assert 0 < counts[0] < 1_000
+    assert counts == sorted(set(counts))
+    assert [row["n"] for row in rows_of(page, summary)] == list(range(2_000))
+
+
 def test_no_such_output(live: Callable[[str], LivePage]) -> None:
     """Said before anything is served."""
     with pytest.raises(UsageError, match=r"no such output: 'out\.jsonl'"):
@@ -291,25 +306,33 @@ def test_a_browser_sees_rows_come(
         page.tab.clock.install()
         page.tab.reload()
         page.tab.wait_for_selector("html[data-ready=yes]")
+        page.tab.locator("#nav a", has_text="Columns").click()
+        page.tab.locator("#fields summary").first.focus()
+        add(partial, {"id": 9, "text": "row 9"})
+        clock.time += 10
+        page.tab.clock.fast_forward(3_000)
+        expect(page.tab.locator(".tile .figure").first).to_have_text("4")
+        expect(page.tab.locator("#fields summary").first).to_be_focused()
+        page.tab.locator("#nav a", has_text="Rows").click()
         page.rows.nth(1).click()
         expect(page.tab.locator("#detail h3")).to_contain_text("Row 2")
         add(partial, {"id": 3, "text": "row 3"}, {"id": 4, "text": "row 4"})
         partial.rename(tmp_path / "out.jsonl")
         clock.time += 10
         page.tab.clock.fast_forward(3_000)
-        expect(page.tab.locator("#count")).to_have_text("5 rows")
+        expect(page.tab.locator("#count")).to_have_text("6 rows")
         expect(page.tab.locator("#state")).to_have_text("complete")
         expect(page.tab.locator("#detail h3")).to_contain_text("Row 2")
         page.rows.nth(4).click()
         expect(page.tab.locator("#detail h3")).to_contain_text("Row 5")
         page.tab.fill("#search", "row 1")
         page.tab.clock.fast_forward(1_000)
-        expect(page.tab.locator("#count")).to_have_text("1 of 5 rows")
+        expect(page.tab.locator("#count")).to_have_text("1 of 6 rows")
         add(tmp_path / "out.jsonl", {"id": 5, "text": "row 1 again"})
         clock.time += 10
         page.tab.clock.fast_forward(3_000)
         page.tab.locator("#fresh").click()
-        expect(page.tab.locator("#count")).to_have_text("2 of 6 rows")
+        expect(page.tab.locator("#count")).to_have_text("2 of 7 rows")
     page.tab.clock.fast_forward(3_000)
     expect(page.tab.locator("#state")).to_have_text("not connected")
     assert {request.split("/")[2] for request in page.requests} == {running.url.split("/")[2]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from llmx.pages.numbers import MOST, SHOWN, NumberBins
@@ -20,6 +20,7 @@ def binned(values: list[float]) -> NumberBins:
     return bins
 
 
+@settings(deadline=None)
 @given(some.lists(numbers, min_size=1, max_size=300))
 def test_every_number_is_counted_once(values: list[float]) -> None:
     """The bins, and what lies beyond them, have as many as were added; the ends and the mean are theirs."""
@@ -30,6 +31,7 @@ def test_every_number_is_counted_once(values: list[float]) -> None:
     assert math.isclose(said["mean"], math.fsum(values) / len(values), rel_tol=1e-6, abs_tol=1e-3)
 
 
+@settings(deadline=None)
 @given(some.lists(some.integers(-(10**9), 10**9), min_size=1, max_size=200))
 def test_a_number_lies_in_its_bin(values: list[int]) -> None:
     """Counted by hand, each bin has the integers from its lower end on and below its upper one."""
@@ -42,6 +44,7 @@ def test_a_number_lies_in_its_bin(values: list[int]) -> None:
         assert count == sum(low <= value < high for value in values)
 
 
+@settings(deadline=None)
 @given(some.lists(numbers, min_size=2, max_size=300))
 def test_few_bins_follow_each_other_without_gaps(values: list[float]) -> None:
     """There is room for them in a chart, and each begins where the one before ends."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from paged import page_env, write_lines
 
+from llmx.errors import InputFailed
 from llmx.pages.found import find_output
 from llmx.pages.rows import failed_rows, restored, rows_of
 
@@ -70,6 +71,16 @@ def test_failed_rows_keep_their_error(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "out.errors.jsonl", [{"a": 1, "_error": error}, "[1]", '{"_error":'])
     assert [{"a": 1, "_error": error}, None, None] == list(failed_rows(path))
     assert list(failed_rows(None)) == []
+
+
+def test_failed_rows_in_an_archive_that_is_cut(tmp_path: Path) -> None:
+    """An error that names the file, and no traceback."""
+    import gzip
+
+    path = tmp_path / "out.errors.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"a":1}\n' * 9)[:-9])
+    with pytest.raises(InputFailed, match=r"out\.errors\.jsonl\.gz': the gzip data end too early"):
+        list(failed_rows(path))
 
 
 def test_lone_surrogates_are_read(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from llmx.pages import tail
@@ -19,6 +19,7 @@ def add(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+@settings(deadline=None)
 @given(
     some.lists(some.binary(max_size=6).map(lambda line: line.replace(b"\n", b"")), max_size=12), some.data()
 )

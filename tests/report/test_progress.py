@@ -398,6 +398,14 @@ def test_endpoints_are_named_from_the_start() -> None:
     assert waiting(figures) == "a: circuit open for 0 s, next try in 30 s, rows go to b"
 
 
+def test_the_steps_of_a_cascade_do_not_stand_in_for_each_other() -> None:
+    """Rows wait for the one that is down."""
+    figures, _ = started()
+    figures(RunStarted(10, "a ⇒ b", 3, endpoints=("a", "b"), cascade=True))
+    figures(CircuitOpened("a", 30.0, "503"))
+    assert waiting(figures) == "a: circuit open for 0 s, next try in 30 s"
+
+
 @pytest.mark.parametrize(("signal", "again"), [(1, "another signal"), (2, "Ctrl-C"), (15, "another signal")])
 def test_how_to_stop_at_once(signal: int, again: str) -> None:
     """Who sent TERM has no Ctrl-C, nor is there one when the terminal has hung up."""

@@ -64,7 +64,13 @@ def test_confidence():
 )
 def test_what_a_cascade_has_saved(saved: Decimal | None, words: str):
     """Less what was paid for answers that would not do; nothing where a price is not known."""
-    trust = told(Sufficed("a", Decimal(0), saved), Escalated("a", "b", "votes", Decimal("0.1")))
+    trust = told(
+        RunStarted(2, "a ⇒ b", 1, endpoints=["a", "b"], cascade=True),
+        Sufficed("a", Decimal(0), saved),
+        RowSettled(an_outcome(endpoint="a")),
+        Escalated("a", "b", "votes", Decimal("0.1")),
+        RowSettled(an_outcome(endpoint="b")),
+    )
     assert trust.lines() == [f"cascade: 1 row by a cheaper model, 1 passed on (1 votes){words}"]
     total = None if saved is None else float(saved - Decimal("0.1"))
     assert trust.as_json()["cascade"]["saved"] == total

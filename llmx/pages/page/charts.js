@@ -51,7 +51,7 @@ function overTime(label, series, options) {
   const grid = [0, 0.5, 1].map((share) => svg("line", { x1: 0, x2: WIDE, y1: HEIGHT * share, y2: HEIGHT * share, class: "grid" }));
   const marks = sessions.filter((start) => start > 0).map((start) => svg("line", { x1: (start / seconds) * WIDE, x2: (start / seconds) * WIDE, y1: 0, y2: HEIGHT, class: "session" }, svg("title", null, "the run went on here")));
   const shapes = stacked ? areas(series, buckets, x, y) : series.map((one) => svg("path", { d: stepped(one.values, x, y), class: "line " + one.kind }));
-  const picture = svg("svg", { viewBox: `0 0 ${WIDE} ${HEIGHT}`, preserveAspectRatio: "none", class: "timeline", role: "img", "aria-label": label }, grid, shapes, marks);
+  const picture = svg("svg", { viewBox: `0 0 ${WIDE} ${HEIGHT}`, preserveAspectRatio: "none", class: "timeline", role: "img", "aria-label": `${label}, over ${duration(seconds)}: ${series.map((one) => one.name).join(", ")}; at most ${format(Math.max(...sums, 0))}` }, grid, shapes, marks);
   const legend = h("ul", { class: "legend", "aria-hidden": "true" }, series.map((one) => h("li", null, h("span", { class: "swatch " + one.kind }), one.name)));
   return h("figure", { class: "chart" }, h("figcaption", null, h("span", { text: label }), series.length > 1 && legend),
     h("div", { class: "plot tall" }, picture, h("span", { class: "most", "aria-hidden": "true", text: format(most) }), h("span", { class: "half", "aria-hidden": "true", text: format(most / 2) })),

@@ -126,9 +126,15 @@ function marked(text, quotes) {
     const piece = text.slice(edges[at], edges[at + 1]);
     const over = quotes.filter((quote) => quote.from <= edges[at] && quote.to >= edges[at + 1]);
     if (!over.length) nodes.push(...shown(piece));
-    else nodes.push(h("mark", { class: "q" + (over[0].number % 6), "data-fields": over.map((quote) => quote.number).join(" "), title: over.map((quote) => plainText(quote.path)).join(", ") }, shown(piece)));
+    else nodes.push(quotedMark(over, piece));
   }
   return nodes;
+}
+
+function quotedMark(over, piece) {
+  const mark = h("mark", { class: "q" + (over[0].number % 6), "data-fields": over.map((quote) => quote.number).join(" "), title: over.map((quote) => plainText(quote.path)).join(", ") }, shown(piece));
+  mark.paths = over.map((quote) => quote.path);
+  return mark;
 }
 
 // Fields, and the columns that were read but shown above.
@@ -172,12 +178,12 @@ function otherCell(data, path, value, column) {
 }
 
 // What is said about a leaf: of a list of plain values, about each of its elements.
-const about = (said, path) => Object.entries(said).filter(([name]) => name === path || (name.startsWith(path + ".") && /^\d+$/.test(name.slice(path.length + 1)))).map((pair) => pair[1]);
+const about = (said, path) => Object.entries(said).filter(([name]) => name === path || (name.startsWith(path + ".") && /^\d+$/.test(name.slice(path.length + 1))));
 
 function confidenceCell(confidence, path) {
   const known = about(confidence, path);
   if (!known.length) return emptyCell("confidence");
-  const least = Math.min(...known);
+  const least = Math.min(...known.map((pair) => pair[1]));
   const kind = least <= Number(byId("threshold").value) ? "warn" : "good";
   return cell("confidence", h("span", { class: "confidence" }, meter(least, kind), h("span", { class: "num", text: Math.round(least * 100) + " %" })));
 }
@@ -185,7 +191,15 @@ function confidenceCell(confidence, path) {
 function evidenceCell(evidence, path) {
   const quotes = about(evidence, path);
   if (!quotes.length) return emptyCell("evidence");
-  return cell("evidence", h("div", { class: "quotes" }, quotes.map((quote) => (quote ? h("div", null, h("q", { dir: "auto" }, shown(String(quote.quote))), (quote.match === "normalized" || quote.match === "fuzzy") && h("span", { class: "muted", text: " " + quote.match })) : h("span", { class: "badge warn", text: "quote not found" })))));
+  return cell("evidence", h("div", { class: "quotes" }, quotes.map(([name, quote]) => (quote ? h("div", null, h("button", { type: "button", class: "quote", title: "Show it in the text", on: { click: () => pointAt(name) } }, h("q", { dir: "auto" }, shown(String(quote.quote)))), (quote.match === "normalized" || quote.match === "fuzzy") && h("span", { class: "muted", text: " " + quote.match })) : h("span", { class: "badge warn", text: "quote not found" })))));
+}
+
+// Bring a quote into view, and light it up.
+function pointAt(path) {
+  const marks = [...byId("detail").querySelectorAll("mark")];
+  const found = marks.filter((mark) => mark.paths.includes(path));
+  for (const mark of marks) mark.classList.toggle("lit", found.includes(mark));
+  if (found.length) found[0].scrollIntoView({ block: "nearest" });
 }
 
 // Light up the quotes of a field.

@@ -63,9 +63,9 @@ const trimmed = (number) => COUNT.format(Number(number.toPrecision(3)));
 function percent(share) {
   if (!Number.isFinite(share)) return "–";
   const hundred = share * 100;
-  if (hundred > 0 && hundred < 0.1) return "<0.1 %";
-  if (hundred < 100 && hundred > 99.9) return ">99.9 %";
-  return (Number.isInteger(hundred) ? hundred : hundred.toFixed(1)) + " %";
+  if (hundred > 0 && hundred < 0.1) return "<0.1\u00a0%";
+  if (hundred < 100 && hundred > 99.9) return ">99.9\u00a0%";
+  return (Number.isInteger(hundred) ? hundred : hundred.toFixed(1)) + "\u00a0%";
 }
 
 function dollars(cost) {
@@ -77,8 +77,8 @@ function dollars(cost) {
 
 function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
-  if (seconds < 0.0995) return Math.round(seconds * 1000) + " ms";
-  if (seconds < 60) return (seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)) + " s";
+  if (seconds < 0.0995) return Math.round(seconds * 1000) + "\u00a0ms";
+  if (seconds < 60) return (seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)) + "\u00a0s";
   const minutes = Math.floor(Math.round(seconds) / 60);
   const pad = (number) => String(number).padStart(2, "0");
   return minutes < 60 ? minutes + "m " + pad(Math.round(seconds) % 60) + "s" : Math.floor(minutes / 60) + "h " + pad(minutes % 60) + "m";

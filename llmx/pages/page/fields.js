@@ -18,7 +18,7 @@ function fieldCard(field, summary, filter) {
   const act = (value) => filter(field.path, value);
   const facts = [KINDS[field.kind]];
   if (field.distinct && field.kind !== "number") facts.push(plural(field.distinct, "value") + " in all");
-  else if (field.distinct === null) facts.push("many values");
+  else if (field.distinct === null && field.present > 1000) facts.push("many values");
   if (field.empty) facts.push(count(field.empty) + " empty");
   if (field.wrong) facts.push(plural(field.wrong, "row") + " unlike gold");
   const nulls = h("div", { class: "nulls" }, h("button", { type: "button", class: "link", disabled: missing === 0, on: { click: () => filter(field.path, null) } }, percent(missing) + " null"), meter(missing, "warn", percent(missing) + " of the rows have no value"));

@@ -1,6 +1,6 @@
 // The page: its parts, the keyboard, the theme, and, while a run goes on, what is new.
 
-const EVERY = 2000; // milliseconds between two questions to the server
+const EVERY = 2000, SOON = 50; // milliseconds between two questions to the server; while it reads a long file
 
 function drawOverview() {
   const { summary } = store;
@@ -9,12 +9,30 @@ function drawOverview() {
   const filter = (path, value) => showRows(() => browser.set(path, value === null ? "null" : "is", value === null ? "" : asText(value)));
   const only = (show) => () => showRows(() => browser.only(show));
   const sections = [summarySection(summary), compareSection(summary, only("changed")), evaluationSection(summary, only("gold")), errorsSection(summary, (row) => showRows(() => browser.go(row))), fieldsSection(summary, columnsOf(summary), filter), trafficSection(summary)].filter(Boolean);
+  const focus = placeOf(document.activeElement);
   overview.replaceChildren(...sections);
   for (const each of overview.querySelectorAll("details")) if (open.has(each.dataset.fold)) each.open = true;
+  if (focus) focusAt(focus);
   byId("nav").replaceChildren(...sections.map((one) => link(one.id, one.querySelector("h2").textContent)), link("rows", "Rows"));
   drawState(summary);
   markCurrent();
 }
+
+// Where the focus is, to give it back when the parts are drawn anew under it.
+const FOCUSABLE = "button, summary, a, [tabindex]";
+
+function placeOf(element) {
+  const part = element && element.closest("#overview > section");
+  return part && part !== element ? [part.id, [...part.querySelectorAll(FOCUSABLE)].indexOf(element)] : null;
+}
+
+function focusAt([id, at]) {
+  const part = byId(id);
+  const element = part && part.querySelectorAll(FOCUSABLE)[at];
+  if (element) element.focus({ preventScroll: true });
+}
+
+const isSelecting = () => !getSelection().isCollapsed && byId("overview").contains(getSelection().anchorNode);
 
 const link = (id, title) => h("li", null, h("a", { href: "#" + id, text: title }));
 
@@ -61,8 +79,11 @@ function nothingSelected() {
 function markCurrent() {
   const where = byId("browser").hidden ? location.hash.slice(1) || "summary" : "rows";
   for (const each of byId("nav").querySelectorAll("a")) {
-    if (each.hash === "#" + where) each.setAttribute("aria-current", "true");
-    else each.removeAttribute("aria-current");
+    if (each.hash === "#" + where) {
+      each.setAttribute("aria-current", "true");
+      const nav = each.closest("nav"), place = each.getBoundingClientRect(), room = nav.getBoundingClientRect();
+      if (place.left < room.left || place.right > room.right) nav.scrollLeft += place.left - room.left - 16;
+    } else each.removeAttribute("aria-current");
   }
 }
 
@@ -141,7 +162,7 @@ function nextTheme() {
 
 async function follow() {
   for (;;) {
-    await new Promise((resume) => setTimeout(resume, EVERY));
+    await new Promise((resume) => setTimeout(resume, store.summary.more ? SOON : EVERY));
     try {
       const { epoch, version } = store.summary;
       const text = await store.asked(`summary?since=${epoch}.${version}`);
@@ -158,7 +179,7 @@ async function follow() {
 function taken(summary) {
   const isOther = summary.epoch !== store.summary.epoch;
   store.take(summary);
-  drawOverview();
+  if (!isSelecting()) drawOverview();
   if (isOther) browser.selected = -1;
   browser.grow();
 }

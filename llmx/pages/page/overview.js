@@ -4,7 +4,7 @@ function summarySection(summary) {
   const { rows, run, timeline } = summary;
   const settled = rows.ok + rows.failed;
   const tiles = [
-    tile("Rows", count(settled), settled ? [percent(rows.ok / settled) + " ok"] : ["none yet"]),
+    tile("Rows", count(settled), [settled ? percent(rows.ok / settled) + " ok" : summary.state === "running" ? "none yet" : "none", summary.total ? percent(Math.min(1, settled / summary.total)) + " of " + count(summary.total) : ""]),
     tile("Failed", count(rows.failed), [settled ? percent(rows.failed / settled) + " of all" : ""], rows.failed ? "bad" : ""),
   ];
   if (run) tiles.push(...runTiles(run, timeline));
@@ -19,7 +19,7 @@ function runTiles(run, timeline) {
   const done = run.ended !== null || answers;
   const tokens = timeline ? timeline.endpoints.reduce((sum, one) => [sum[0] + one.input, sum[1] + one.output], [0, 0]) : [usage.input || 0, usage.output || 0];
   const cost = done ? run.cost : timeline && timeline.endpoints.every((one) => one.cost !== null) ? timeline.endpoints.reduce((sum, one) => sum + one.cost, 0) : null;
-  const risk = run.atRisk.tokens ? "perhaps " + dollars(run.atRisk.cost) + " more" : "";
+  const risk = run.atRisk.cost ? "perhaps " + dollars(run.atRisk.cost) + " more" : "";
   const tiles = [
     tile("Cost", dollars(cost), [each, risk]),
     tile("Tokens", short(tokens[0] + tokens[1]), [short(tokens[0]) + " in, " + short(tokens[1]) + " out"]),
@@ -33,7 +33,8 @@ function runTiles(run, timeline) {
 
 const notesOf = (summary) => summary.notes.length > 0 && h("ul", { class: "note" }, summary.notes.map((note) => h("li", null, shown(note))));
 
-function factsOf({ run, name, llmx, made }) {
+function factsOf({ run, name, llmx, made, timeline }) {
+  const answers = Math.max(run.answers, timeline ? timeline.endpoints.reduce((sum, one) => sum + one.answers, 0) : 0);
   const facts = [
     ["Model", run.model],
     ["Schema", run.schema],
@@ -42,7 +43,7 @@ function factsOf({ run, name, llmx, made }) {
     ["Started", run.started && moment(run.started)],
     ["Ended", run.ended && moment(run.ended)],
     ["Ended with", run.exitCode === null ? "" : "exit code " + run.exitCode + (run.reason ? ", " + run.reason : "")],
-    ["Answers paid for", count(run.answers)],
+    ["Answers paid for", count(answers)],
     ["Perhaps billed", run.maybeBilled ? plural(run.maybeBilled, "call") + " without an answer" : ""],
     ["Report", moment(made) + ", llmx " + llmx],
   ];
@@ -57,13 +58,13 @@ function bytes(size) {
 }
 
 // Rows, seconds, tokens and money over time, out of the journal.
-function trafficSection({ timeline, run }) {
+function trafficSection({ timeline }) {
   if (!timeline) return null;
-  const { width, seconds, sessions } = timeline;
+  const { width, sessions } = timeline;
   const numbers = Object.keys(timeline.buckets).map(Number);
   const size = Math.max(1, Math.max(...numbers, 0) + 1);
   const all = Array.from({ length: size }, (_, at) => timeline.buckets[at] || null);
-  const shape = { buckets: size, seconds: Math.max(seconds, width) > size * width ? size * width : Math.max(seconds, width * size), sessions };
+  const shape = { buckets: size, seconds: size * width, sessions };
   const column = (at, by) => all.map((bucket) => (bucket ? bucket[at] / (by || 1) : 0));
   const rate = (name, kind, at) => ({ name, kind, values: column(at, width) });
   const rows = [rate("answered", "one", 0), rate("stored before", "two", 2), rate("failed", "bad", 1)].filter((one) => one.values.some(Boolean));
@@ -86,8 +87,8 @@ function summed(values) {
 }
 
 function timeTable(all, width) {
-  const rows = all.map((bucket, at) => bucket && [duration(at * width), count(bucket[0]), count(bucket[2]), count(bucket[1]), count(bucket[3]), count(bucket[4]), count(bucket[5]), duration(bucket[7]), duration(bucket[8])]);
-  return table("Rows over time", ["from", "answered", "stored before", "failed", "answers", "tokens in", "tokens out", "median", "95 %"], rows.filter(Boolean), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+  const rows = all.map((bucket, at) => bucket && [duration(at * width), count(bucket[0]), count(bucket[2]), count(bucket[1]), count(bucket[3]), count(bucket[4]), count(bucket[5]), dollars(bucket[6]), duration(bucket[7]), duration(bucket[8])]);
+  return table("Rows over time", ["from", "answered", "stored before", "failed", "answers", "tokens in", "tokens out", "cost", "median", "95 %"], rows.filter(Boolean), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
 }
 
 function quantiles({ latency, latencies }) {

@@ -197,7 +197,7 @@ const browser = {
       element.style.transform = `translateY(${list.scrollTop + at * ROW - top}px)`;
       drawn.push(element);
     }
-    if (!this.length) drawn.push(h("p", { class: "nothing", text: store.rows ? "No row is like this." : "There are no rows yet." }));
+    if (!this.length) drawn.push(h("p", { class: "nothing", text: store.rows ? "No row is like this." : live ? "There are no rows yet." : "There are no rows here." }));
     spacer.replaceChildren(...drawn);
     if (this.selected >= from && this.selected < to) list.setAttribute("aria-activedescendant", "row-" + this.selected);
     else list.removeAttribute("aria-activedescendant");
@@ -297,7 +297,7 @@ function rowElement(row, at, length, selected) {
   const held = store.texts.get(store.chunkOf(row));
   if (held && held.ready) fillRow(element, row, rowOf(held.ready[row - store.summary.chunks[store.chunkOf(row)][0]]));
   else {
-    element.append(h("span", { class: "number", text: count(row + 1) }));
+    element.append(h("span", { class: "index", text: count(row + 1) }));
     store.row(row).then((data) => element.isConnected && fillRow(element, row, data), () => {});
   }
   return element;
@@ -308,7 +308,7 @@ function fillRow(element, row, data) {
   const text = subject === null ? "" : data.r[subject];
   const said = data.e ? [data.e.type, data.e.message].filter(Boolean).join(": ") : fields.filter((column) => data.r[column] !== undefined).slice(0, 8).map((column) => column + ": " + brief(data.r[column])).join("  ·  ");
   element.replaceChildren(
-    h("span", { class: "number", text: count(row + 1) }),
+    h("span", { class: "index", text: count(row + 1) }),
     h("span", { class: "said" }, h("bdi", { class: "first" }, shown(oneLine(data.e || said ? said : "no fields"))), h("bdi", { class: "second" }, shown(oneLine(text === undefined || text === null ? data.k || "" : asText(text))))),
     h("span", { class: "badges" }, badges(row)));
 }
@@ -323,6 +323,6 @@ function badges(row) {
   if (flags & DISAGREES) all.push(["≠ gold", "warn"]);
   if (flags & CHANGED) all.push(["≠ other", "one"]);
   if (flags & UNCITED) all.push(["no quote", "warn"]);
-  if (confidence !== NO_CONFIDENCE) all.push([Math.round(confidence / 2) + " %", confidence / 200 <= Number(byId("threshold").value) ? "warn" : "plain"]);
-  return all.map(([text, kind]) => h("span", { class: "badge " + kind, text }));
+  if (confidence !== NO_CONFIDENCE) all.push([(confidence < 200 ? Math.min(99, Math.round(confidence / 2)) : 100) + " %", confidence / 200 <= Number(byId("threshold").value) ? "warn" : "plain"]);
+  return all.map(([text, kind]) => h("span", { class: "badge " + kind, text, title: text.endsWith("%") ? "the least confidence of its fields" : null }));
 }
