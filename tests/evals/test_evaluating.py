@@ -404,6 +404,15 @@ def test_rows_of_explode(tmp_path: Path):
     assert "--explode" in raised.value.hint
 
 
+@pytest.mark.parametrize("key", [None, "id"])
+def test_a_file_of_which_nothing_can_be_read(tmp_path: Path, key: str | None):
+    """Its lines are told, rather than that it has none."""
+    (tmp_path / "out.jsonl").write_text('{"id": 1, "a": NaN}\n')
+    gold = jsonl(tmp_path / "gold.jsonl", [{"id": 1, "gold": {"a": 1}}])
+    with pytest.raises(UsageError, match=r"predictions: 1 line of .* cannot be read: .*out\.jsonl:1"):
+        evaluate(tmp_path / "out.jsonl", gold, key=key)
+
+
 def test_a_key_that_is_not_there(tmp_path: Path):
     """The nearest is named, and the columns that both files have."""
     ours, gold = pair(tmp_path, [{"a": "x"}], [{"a": "x"}])
