@@ -179,6 +179,8 @@ def _where_it_is(manifest: Manifest | None, folder: RunFolder) -> Manifest | Non
     """
     if manifest is None or folder.path.parent.name != STATE or Path(manifest.output).is_absolute():
         return manifest
+    if not manifest.cwd:  # edited, or cut: it does not say where it was
+        return manifest
     below = os.path.relpath(manifest.cwd, Path(manifest.cwd, manifest.output).parent)
     cwd = os.path.normpath(folder.path.absolute().parent.parent / below)
     return manifest if cwd == os.path.normpath(manifest.cwd) else manifest.model_copy(update={"cwd": cwd})

@@ -37,11 +37,11 @@ def calibrate(
         option("--output", "-o", metavar="PATH", help="Write the calibration, for other commands, as JSON."),
     ] = None,
     target: Annotated[
-        float, option("--target", metavar="X", help="The accuracy to promise, between 0 and 1.")
+        float, option("--target", metavar="X", help="The accuracy to promise, between 0 and 1. [0.95]")
     ] = 0.95,
     level: Annotated[
         float,
-        option("--confidence-level", metavar="X", help="How certain the promise is, between 0 and 1."),
+        option("--confidence-level", metavar="X", help="How certain the promise is, between 0 and 1. [0.95]"),
     ] = 0.95,
     fields: Annotated[Text, option("--fields", metavar="COLS", help=FIELDS)] = None,
     compare: Annotated[Several, option("--compare", metavar="FIELD=HOW", help=COMPARE)] = None,

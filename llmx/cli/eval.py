@@ -84,10 +84,10 @@ def eval(
         ),
     ] = None,
     alpha: Annotated[
-        float, option("--alpha", metavar="P", help="The level of that test, for all fields together.")
+        float, option("--alpha", metavar="P", help="The level of that test, for all fields together. [0.05]")
     ] = 0.05,
     worst: Annotated[
-        int, option("--worst", metavar="N", help="Show the N rows with the most wrong fields.")
+        int, option("--worst", metavar="N", help="Show the N rows with the most wrong fields. [5]")
     ] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="All figures as JSON, unrounded.")] = False,
     as_markdown: Annotated[
@@ -119,6 +119,8 @@ def eval(
 
     env: Environment = context.obj
     _check(env, as_json=as_json, as_markdown=as_markdown, alpha=alpha, worst=worst)
+    if [predictions, gold, baseline].count("-") > 1:
+        raise UsageError("standard input can be one of the files only", hint="give the others by name")
     if junit is not None:
         check_apart(env, "--junit", junit, (predictions, gold, baseline))
     options = comparing(
@@ -144,7 +146,7 @@ def _check(env: Environment, *, as_json: bool, as_markdown: bool, alpha: float, 
     if not 0 < alpha < 1:
         raise UsageError(f"--alpha: {alpha:g} is not between 0 and 1", hint="--alpha 0.05")
     if worst < 0:
-        raise UsageError(f"--worst must not be negative: {worst}")
+        raise UsageError(f"--worst must not be negative: {worst}", hint="--worst 20")
 
 
 def _errors(predictions: str, env: Environment) -> Path | None:

@@ -143,7 +143,12 @@ class Estimate(Struct, frozen=True):
 
     @property
     def cheapest(self) -> ModelEstimate | None:
-        """Of the models whose price is known, the one that is expected to cost least; None where none is known."""
+        """Of the models whose price is known, the one that is expected to cost least; None where none is known.
+
+        Nor of a cascade: all of its models are one run, and none of them is there to be chosen.
+        """
+        if self.plan.settings.cascade:
+            return None
         known = [(model.cost.expected, model) for model in self.models if model.cost.expected is not None]
         return min(known, key=lambda pair: pair[0])[1] if known else None
 

@@ -56,10 +56,12 @@ def confidences(
     found = Confidences(fields={path: [] for path in evaluation.fields})
     for key, row in keyed_rows(file, evaluation.joined.key):
         if key in places:
-            _take(found, evaluation, places[key], _checked(file, key, layout.leaves(row)))
+            given = _checked(file, key, layout.leaves(row))
+            _take(found, evaluation, places[key], _by_field(given, evaluation.start))
     if not found.rows:
         raise UsageError(
-            f"no row of {file.name!r} has a confidence: its column {COLUMN!r} is not there", hint=_HOW
+            f"no row of {file.name!r} has a confidence: no column {COLUMN!r} with a number per field",
+            hint=_HOW,
         )
     for pairs in (found.rows, *found.fields.values()):
         pairs.sort()
@@ -80,6 +82,11 @@ def _checked(file: File, key: str, leaves: Mapping[str, Any]) -> dict[str, float
             )
         checked[path] = float(number)
     return checked
+
+
+def _by_field(given: Mapping[str, float], start: str) -> dict[str, float]:
+    """By the fields' own paths: in the file they are those of the output, with `--prefix` and `--into`."""
+    return {path.removeprefix(start): confidence for path, confidence in given.items()}
 
 
 def _take(found: Confidences, evaluation: Evaluation, row: int, given: Mapping[str, float]) -> None:

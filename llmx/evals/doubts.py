@@ -17,10 +17,13 @@ from llmx.evals.joining import Column, Joined
 from llmx.evals.values import Kind, as_list, as_text, kind_of
 from llmx.text import plural
 
-__all__ = ["Field", "is_input", "of_field", "of_files", "of_input", "of_perfect"]
+__all__ = ["Field", "is_input", "of_field", "of_files", "of_input", "of_perfect", "of_silent"]
 
 _SHOWN = 40
 """Characters of a value that a line shows."""
+
+_NAMED = 8
+"""Fields that a line names."""
 
 _MANY = 5
 """Values of which not one is right that look like a mistake in the comparison, not in the values."""
@@ -60,14 +63,14 @@ def of_files(joined: Joined) -> list[str]:
     if missing:
         said.append(
             f"{missing:,} of {missing + matched:,} labelled rows have no prediction: the figures are over the others; "
-            "--min coverage=1 forbids it"
+            "llmx eval --min coverage=1 forbids it"
         )
     if joined.extra:
         said.append(f"{plural(joined.extra, 'prediction')} without a row in gold: not compared")
     if joined.unlabelled:
         said.append(f"{plural(joined.unlabelled, 'prediction')} whose row in gold says nothing: not compared")
     if joined.only_in_gold:
-        names = ", ".join(map(repr, joined.only_in_gold[:8]))
+        names = _names(joined.only_in_gold)
         said.append(
             f"in gold and in no prediction, so not compared: {names}; --fields compares it all the same"
         )
@@ -96,16 +99,30 @@ def of_perfect(paths: Sequence[str], rows: int) -> list[str]:
     """Of columns of a gold file without `gold` that are right everywhere: they may have been given, not found."""
     if not paths or rows < _MANY:
         return []
-    names = ", ".join(map(repr, paths[:8]))
     return [
-        f"the same in both files in every row: {names}; if one is an input column that was kept, --fields names "
+        f"the same in both files in every row: {_names(paths)}; if one is an input column that was kept, --fields names "
         "what to compare"
     ]
 
 
+def of_silent(paths: Sequence[str]) -> list[str]:
+    """Of fields that have no value on either side: of sparse objects they may be many, so in one line."""
+    if not paths:
+        return []
+    whose = "its" if len(paths) == 1 else "their"
+    return [
+        f"{_names(paths)}: neither gold nor a prediction has a value in any row, so {whose} accuracy says nothing"
+    ]
+
+
+def _names(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+    return ", ".join(map(repr, paths[:_NAMED])) + more
+
+
 def of_field(field: Field) -> list[str]:
     """What is odd about a field's values."""
-    return [*_types(field), *_dates(field), *_lists(field), *_nothing(field), *_nothing_right(field)]
+    return [*_types(field), *_dates(field), *_lists(field), *_nothing_right(field)]
 
 
 def _types(field: Field) -> Iterator[str]:
@@ -119,7 +136,7 @@ def _types(field: Field) -> Iterator[str]:
         gold = _PLURALS[next(iter(expected))]
         row = f"as the row {_key_of_other_type(field)!r}"
         yield f"{field.path!r}: gold has {gold}, the predictions have {_listed(predicted)}, {row}; {how}"
-    elif field.texts[0] and field.choice.comparison.means == "exact":
+    elif field.texts[0] and (field.choice.comparison.means == "exact" or len(predicted) > 1):
         gold = f"text such as {_first(field.column.expected)!r}"
         yield f"{field.path!r}: gold has {gold}, the predictions have {_listed(predicted)}; {how}"
 
@@ -158,11 +175,6 @@ def _lists(field: Field) -> Iterator[str]:
     odd = [one for one in field.column.expected if isinstance(one, str) and as_list(one) is None]
     if odd:
         yield f'{field.path!r}: gold has text such as {odd[0][:_SHOWN]!r} that is no list; write ["a", "b"]'
-
-
-def _nothing(field: Field) -> Iterator[str]:
-    if field.counts.empty == field.counts.n:
-        yield f"{field.path!r}: neither gold nor a prediction has a value in any row, so its accuracy says nothing"
 
 
 def _nothing_right(field: Field) -> Iterator[str]:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from llmx.environment import Environment
 from llmx.errors import UsageError
 from llmx.evals.choosing import Choice, choose
 from llmx.evals.counts import FieldCounts, count
-from llmx.evals.doubts import Field, is_input, of_field, of_files, of_input, of_perfect
+from llmx.evals.doubts import Field, is_input, of_field, of_files, of_input, of_perfect, of_silent
 from llmx.evals.evaluation import Evaluation, FieldScore
 from llmx.evals.joining import Column, Joined, Sides, join
 from llmx.evals.layout import GOLD, Layout
@@ -102,7 +103,8 @@ def evaluated(predictions: str | Path, gold: str | Path, options: Options, env: 
     if not options.lenient:
         _check_compared(options.compare, joined)
     failed = _failed(options.errors, joined, key, env)
-    return _scored(joined, options, (right.texts, ours.texts), failed, plain=sides.gold.inside is None)
+    scored = _scored(joined, options, (right.texts, ours.texts), failed, plain=sides.gold.inside is None)
+    return replace(scored, start=sides.predictions.start)
 
 
 def _sides(predictions: File, gold: File, key: str, options: Options) -> Sides:
@@ -180,9 +182,10 @@ def _scored(
     if plain and options.fields is None and not options.prefix:
         perfect = [path for path, one in fields.items() if not one.counts.wrong and one.verdicts["correct"]]
         said += of_perfect(perfect, joined.matched)
+    silent = [path for path, one in fields.items() if one.counts.empty == one.counts.n]
     if not fields:
         raise UsageError("nothing to compare but input columns", hint="--fields FIELD[=COLUMN OF GOLD]")
-    return Evaluation(joined, fields, failed=failed, remarks=said)
+    return Evaluation(joined, fields, failed=failed, remarks=[*said, *of_silent(silent)])
 
 
 def _normalized(column: Column, choice: Choice, counts: FieldCounts) -> int | None:

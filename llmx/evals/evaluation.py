@@ -237,12 +237,14 @@ class Evaluation(Struct, frozen=True, dict=True, eq=False):
         fields: by path, in gold's order.
         failed: as in `RowCounts`.
         remarks: what the user should know of the files, each a line.
+        start: what the predictions have before the path of a field: a prefix, or the column that all are in and a dot.
     """
 
     joined: Joined
     fields: Mapping[str, FieldScore]
     failed: Mapping[str, int] | None = None
     remarks: Sequence[str] = ()
+    start: str = ""
 
     @property
     def keys(self) -> Sequence[str]:

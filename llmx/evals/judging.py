@@ -104,6 +104,7 @@ def judge(
     # A field that only the earlier predictions have has not gone away: it is missing in every row.
     evaluation = evaluated(predictions, gold, replace(options, also=_tops(earlier)), env)
     checked = check_minimums(evaluation, minimums)
+    evaluation = replace(evaluation, remarks=[*evaluation.remarks, *_new_fields(earlier, evaluation)])
     if _how(earlier) != _how(evaluation):
         key, compare = _how(evaluation)
         same = replace(options, key=key, compare=compare, also=_tops(evaluation), lenient=True)
@@ -111,6 +112,13 @@ def judge(
     if not set(earlier.keys) & set(evaluation.keys):
         raise UsageError(f"--baseline: {str(baseline)!r} and the predictions have no row in common")
     return Judged(evaluation, checked, compare_with(earlier, evaluation, alpha), worst)
+
+
+def _new_fields(earlier: Evaluation, later: Evaluation) -> Iterator[str]:
+    """What only the later predictions have looks mended wherever it is right."""
+    new = [name for name in earlier.joined.only_in_gold if name in _tops(later)]
+    if new:
+        yield f"in no prediction of the baseline, where it counts as missing: {', '.join(map(repr, new[:8]))}"
 
 
 def _baseline(path: str | Path, gold: str | Path, options: Options, env: Environment) -> Evaluation:

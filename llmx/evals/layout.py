@@ -43,6 +43,11 @@ class Layout(Struct, frozen=True):
     whole: frozenset[str] = frozenset()
     texts: bool = False
 
+    @property
+    def start(self) -> str:
+        """What stands before a field's path in the paths of a whole row."""
+        return self.prefix if self.inside is None else f"{self.inside}."
+
     def leaves(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """The values of a row by path."""
         found = dict(flatten(self._fields(row), self.whole))

@@ -93,7 +93,7 @@ def choose_key(predictions: File, gold: File, given: str | None) -> str:
             return str(name)
     empty = [file for file in (predictions, gold) if not file.columns]
     if empty:
-        raise UsageError(f"{empty[0].role}: no rows in {empty[0].name!r}")
+        raise _no_rows(empty[0])
     raise UsageError(
         "which rows belong together is not known: there is no column 'id' in both files",
         hint=_keys(both) if both else f"{_has(predictions)}; {_has(gold)}",
@@ -104,10 +104,22 @@ def _check_column(file: File, key: str, both: Sequence[str]) -> None:
     if key in file.columns:
         return
     if not file.columns:
-        raise UsageError(f"{file.role}: no rows in {file.name!r}")
+        raise _no_rows(file)
     close = nearest(key, file.columns)
     hint = f"did you mean {close!r}? " if close else ""
     raise UsageError(f"{file.role}: no column {key!r} in {file.name!r}", hint=hint + _keys(both))
+
+
+def _no_rows(file: File) -> UsageError:
+    """Why a file has no columns: nothing is in it, or nothing that can be read."""
+    try:
+        unreadable = [str(row.error) for row in file.source if isinstance(row, Unreadable)]
+    except InputFailed as error:
+        return UsageError(f"{file.role}: {error}", hint=error.hint)
+    finally:
+        file.source.close()
+    _check(file, "", _Faults(unreadable))
+    return UsageError(f"{file.role}: no rows in {file.name!r}")
 
 
 def _has(file: File) -> str:

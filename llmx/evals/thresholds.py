@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import ROUND_FLOOR, Context
 
 from llmx.evals.calibration import Calibration, FieldCalibration
 from llmx.evals.presenting import Section, percent
+from llmx.text import plural
 
 __all__ = ["calibration_lines", "calibration_sections"]
+
+_DOWN = Context(prec=4, rounding=ROUND_FLOOR)
 
 
 def calibration_lines(calibration: Calibration) -> Iterator[str]:
     """What is promised, in a sentence; it is of rows like those that were labelled."""
     rows = calibration.rows
     yield (
-        f"{rows.n:,} rows with a confidence, {percent(rows.accuracy)} of them right in every field that was compared"
+        f"{plural(rows.n, 'row')} with a confidence, {percent(rows.accuracy)} of them right in every field that was compared"
     )
     if rows.threshold is None or rows.bound is None:
         yield f"{percent(calibration.promised)} can be promised for no threshold, at a confidence level of {percent(calibration.level)}"
@@ -58,4 +62,5 @@ def _steps(name: str, one: FieldCalibration) -> Section:
 
 
 def _short(threshold: float) -> str:
-    return f"{threshold:.4g}"
+    """Four digits, never rounded up: who copies it as a limit shall get the rows that are at it."""
+    return f"{float(_DOWN.create_decimal(repr(threshold))):.4g}"

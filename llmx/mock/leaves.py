@@ -139,6 +139,7 @@ class _Shaping:
         given = _parsed(gold)
         if not isinstance(given, Mapping):
             raise _Unfit
+        given = _as_asked(given, flat.get("properties", {}))
         value = {}
         for name, schema in flat.get("properties", {}).items():
             inner = self._property(
@@ -207,6 +208,23 @@ class _Shaping:
                 self.found.leaves.append(Leaf(steps, flat, value))
                 return value
         raise _Unfit
+
+
+def _as_asked(given: Mapping[str, Any], properties: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The gold values by the names that the schema has for them.
+
+    Where a key is none that every provider takes (`Brand Name`), the model is asked by an attribute's name
+    (`Brand_Name`), and the gold file still has the key.
+    """
+    if not (properties.keys() - given.keys() and given.keys() - properties.keys()):
+        return given
+    from llmx.schemas.naming import attribute_names
+
+    asked = attribute_names(given)
+    renamed = {
+        key for key in given.keys() - properties.keys() if asked[key] in properties.keys() - given.keys()
+    }
+    return {asked[key] if key in renamed else key: value for key, value in given.items()}
 
 
 def _options(flat: Schema) -> Iterator[list[Any]]:

@@ -38,6 +38,14 @@ def test_tables_and_a_file(llmx: Llmx):
     assert [path.name for path in llmx.cwd.iterdir() if "new" in path.name] == []
 
 
+def test_a_threshold_that_is_shown_holds_the_rows_at_it(llmx: Llmx):
+    """Of two votes in three, which is 0.666667, not 0.6667 is shown: no row would be at or above that."""
+    jsonl(llmx.cwd / "gold.jsonl", [{"id": n, "gold": {"a": "x"}} for n in range(60)])
+    ours = [{"id": n, "a": "x", "_confidence": {"a": 0.666667}} for n in range(60)]
+    jsonl(llmx.cwd / "out.jsonl", ours)
+    assert "rows whose least confidence is 0.6666 or more (100 % of them)" in llmx(*COMMAND).out
+
+
 @pytest.mark.usefixtures("files")
 def test_json(llmx: Llmx):
     """The same on standard output."""

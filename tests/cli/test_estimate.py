@@ -516,6 +516,8 @@ def test_a_cascade_is_planned_from_its_first_model_to_all(llmx: Llmx, mock: Mock
     cascade = ("--cascade", "openai/gpt-5-nano,openai/gpt-5", "--votes", "3")
     nano, strong = planned(llmx, *cascade, "--base-url", f"{mock.url}/v1", "--max-cost", "1000")["models"]
     assert (nano["calls"], strong["calls"]) == (90, 30)
+    done = llmx("estimate", "rows.jsonl", *SCHEMA, *cascade)
+    assert (done.code, "cheapest" in done.out) == (0, False)
     done = llmx("extract", "rows.jsonl", *SCHEMA, *cascade, "--base-url", f"{mock.url}/v1", "--dry-run")
     assert "rows go on only where openai/gpt-5-nano's answer will not do" in done.err
 

@@ -34,7 +34,7 @@ def test_a_table(llmx: Llmx):
     assert cells[:4] == ["topic", "exact", "75.0", "%"]
     assert "Worst rows" in done.out
     assert done.err.splitlines() == [
-        "warning: 1 of 5 labelled rows have no prediction: the figures are over the others; --min coverage=1 forbids it"
+        "warning: 1 of 5 labelled rows have no prediction: the figures are over the others; llmx eval --min coverage=1 forbids it"
     ]
     assert "\x1b" not in done.out
 
@@ -48,6 +48,13 @@ def test_json(llmx: Llmx):
     assert document["fields"]["topic"]["f1_macro"] == pytest.approx((2 / 3 + 4 / 5) / 2, abs=1e-15)
     assert document["minimums"] == [{"name": "accuracy", "minimum": 0.5, "figure": 0.75, "passed": True}]
     assert [row["key"] for row in document["worst"]] == ["2", "3"]
+
+
+@pytest.mark.usefixtures("files")
+def test_two_files_from_one_pipe(llmx: Llmx):
+    """Standard input can be one of the files only; it is not told as an empty one."""
+    done = llmx("eval", "-", "--gold", "-")
+    assert (done.code, "standard input can be one of the files only" in done.err) == (2, True)
 
 
 @pytest.mark.usefixtures("files")

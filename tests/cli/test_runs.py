@@ -223,6 +223,17 @@ def test_show_a_run_whose_manifest_is_damaged(llmx: Llmx, failed: Mock) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "argv", [("runs", "show", "out.jsonl"), ("runs", "list"), ("report", "out.jsonl"), ("retry", "out.jsonl")]
+)
+def test_a_manifest_that_says_nothing(llmx: Llmx, failed: Mock, argv: tuple[str, ...]) -> None:
+    """An object without what a run writes there is a damaged one; no command fails on it without a word."""
+    folder_of(llmx).manifest.write_text("{}")
+    done = llmx(*argv)
+    assert done.code in (0, 2)
+    assert "Traceback" not in done.err
+
+
 def test_show_a_name_that_no_run_has(llmx: Llmx, failed: Mock) -> None:
     """The nearest one is named."""
     done = llmx("runs", "show", "oot.jsonl")

@@ -95,6 +95,15 @@ def test_a_field_that_has_gone(tmp_path: Path):
     assert [one.path for one in found.regressions] == ["b"]
 
 
+def test_a_field_that_is_new(tmp_path: Path):
+    """What the baseline did not have was missing there, which makes it look mended: it is told."""
+    gold = [{"a": "x", "b": "x"}] * 20
+    found = judged(tmp_path, gold, [{"a": "x"}] * 20, gold)
+    assert found.comparison is not None
+    assert {one.path: one.better for one in found.comparison.changes} == {"a": 0, "b": 20}
+    assert found.evaluation.remarks == ["in no prediction of the baseline, where it counts as missing: 'b'"]
+
+
 def test_rows_that_have_gone(tmp_path: Path):
     """They are counted; coverage is what gates them."""
     gold = [{"a": "x"}] * 20

@@ -70,6 +70,19 @@ def test_lists_and_objects_have_the_least_of_what_is_in_them(tmp_path: Path):
     assert (found.threshold("tags"), found.threshold("to.city"), found.row_threshold) == (0.6, 0.8, 0.6)
 
 
+@pytest.mark.parametrize(("options", "start"), [({"prefix": "p_"}, "p_"), ({"into": "res"}, "res.")])
+def test_confidences_by_the_paths_of_the_output(tmp_path: Path, options: dict[str, str], start: str):
+    """With `--prefix` and `--into` the confidences have them in their paths, and are the fields' all the same."""
+    values = {"a": "x", "b": {"c": "x"}}
+    shaped = {"res": values} if "into" in options else {f"p_{name}": value for name, value in values.items()}
+    sure = {f"{start}a": 0.9, f"{start}b.c": 0.8}
+    gold = jsonl(tmp_path / "gold.jsonl", [{"id": row, "gold": values} for row in range(60)])
+    ours = jsonl(tmp_path / "out.jsonl", [{"id": row, **shaped, "_confidence": sure} for row in range(60)])
+    found = calibrate(ours, gold, Options(**options), Environment())
+    assert {path: one.threshold for path, one in found.calibration.fields.items()} == {"a": 0.9, "b.c": 0.8}
+    assert found.remarks == []
+
+
 def test_confidences_in_csv(tmp_path: Path):
     """As columns `_confidence.…`, or as JSON in one."""
     gold = jsonl(tmp_path / "g.jsonl", [{"id": n, "gold": {"a": "x"}} for n in range(60)])
@@ -101,6 +114,12 @@ def test_no_confidences(tmp_path: Path):
     with pytest.raises(UsageError, match=r"no row of .* has a confidence") as raised:
         calibrated(tmp_path, [{"a": "x"}] * 60)
     assert "--votes 5" in raised.value.hint
+
+
+def test_a_column_of_words_is_no_confidence(tmp_path: Path):
+    """One word for a whole row is told as what it is not, rather than as a column that is not there."""
+    with pytest.raises(UsageError, match="no column '_confidence' with a number per field"):
+        calibrated(tmp_path, [{"a": "x", "_confidence": "high"}] * 60)
 
 
 @pytest.mark.parametrize("value", [1.5, -0.1, "high", True, [0.5]])

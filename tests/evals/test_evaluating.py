@@ -129,6 +129,26 @@ def test_gold_in_csv_says_everything_in_text(tmp_path: Path):
     assert accuracies == {**dict.fromkeys(how, 1.0), "zip": 0.5}
 
 
+def test_a_few_words_among_numbers_leave_csv_numbers(tmp_path: Path):
+    """One answer in text does not turn a column of numbers into texts, for which 3.50 is not 3.5; and it is told."""
+    rows = [{"id": 1, "price": 3.5}, {"id": 2, "price": 4}, {"id": 3, "price": "about five"}]
+    gold = table(tmp_path / "gold.csv", ["id", "price"], ["1", "3.50"], ["2", "4.0"], ["3", "5"])
+    found = evaluate(jsonl(tmp_path / "out.jsonl", rows), gold)
+    assert figures(found, "price", "correct", "wrong") == [2, 1]
+    assert found.remarks == [
+        "'price': gold has text such as '3.50', the predictions have numbers in 2 rows and text in 1 row; "
+        "compared by number"
+    ]
+
+
+def test_a_few_numbers_among_codes_leave_csv_text(tmp_path: Path):
+    """One code that came as a number does not make 02139 and 2139 the same."""
+    rows = [{"id": 1, "zip": "2139"}, {"id": 2, "zip": "10001"}, {"id": 3, "zip": 10002}]
+    gold = table(tmp_path / "gold.csv", ["id", "zip"], ["1", "02139"], ["2", "10001"], ["3", "10002"])
+    found = evaluate(jsonl(tmp_path / "out.jsonl", rows), gold)
+    assert figures(found, "zip", "correct", "wrong") == [2, 1]
+
+
 def test_two_files_of_csv(tmp_path: Path):
     """What all right values can be read as is what they are; a code with a leading zero is none."""
     head = ["id", "n", "yes", "code", "tags", "to.city"]
@@ -316,6 +336,17 @@ def test_a_figure_that_may_not_mean_what_it_seems(tmp_path: Path):
     ]
 
 
+def test_many_fields_without_a_value_are_told_in_a_line(tmp_path: Path):
+    """Sparse objects have dozens of them, and the other warnings are still to be seen."""
+    row = {"a": "x", **{f"f{n}": None for n in range(12)}}
+    found = evaluate(*pair(tmp_path, [row] * 2, [row] * 2))
+    (told,) = found.remarks
+    assert told.startswith("'f0', 'f1', ")
+    assert told.endswith(
+        "'f7' and 4 more: neither gold nor a prediction has a value in any row, so their accuracy says nothing"
+    )
+
+
 def test_the_worst_rows(tmp_path: Path):
     """Those with the most wrong fields, then those that come first."""
     gold = [{"a": "x", "b": "y"}] * 3
@@ -371,6 +402,15 @@ def test_rows_of_explode(tmp_path: Path):
     with pytest.raises(UsageError, match="in several rows") as raised:
         evaluate(ours, jsonl(tmp_path / "gold.jsonl", [{"id": 1, "a": "x"}]))
     assert "--explode" in raised.value.hint
+
+
+@pytest.mark.parametrize("key", [None, "id"])
+def test_a_file_of_which_nothing_can_be_read(tmp_path: Path, key: str | None):
+    """Its lines are told, rather than that it has none."""
+    (tmp_path / "out.jsonl").write_text('{"id": 1, "a": NaN}\n')
+    gold = jsonl(tmp_path / "gold.jsonl", [{"id": 1, "gold": {"a": 1}}])
+    with pytest.raises(UsageError, match=r"predictions: 1 line of .* cannot be read: .*out\.jsonl:1"):
+        evaluate(tmp_path / "out.jsonl", gold, key=key)
 
 
 def test_a_key_that_is_not_there(tmp_path: Path):

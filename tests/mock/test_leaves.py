@@ -71,6 +71,26 @@ def test_what_the_file_is_silent_about() -> None:
     assert ["paid", "tone", "other"] == [dotted(steps) for steps, _ in found.missing]
 
 
+def test_a_key_that_the_schema_spells_otherwise() -> None:
+    """A model is asked for `Brand_Name` where the gold file has `Brand Name`, as `llmx schema infer` proposes it."""
+    names = ("Brand_Name", "class_", "size")
+    schema = {
+        "type": "object",
+        "properties": {name: {"type": "string"} for name in names},
+        "required": [*names],
+    }
+    found = shaped(schema, schema, {"Brand Name": "Bimmor", "class": "A", "size": "L"})
+    assert found.value == {"Brand_Name": "Bimmor", "class_": "A", "size": "L"}
+    assert [dotted(leaf.steps) for leaf in found.leaves] == ["Brand_Name", "class_", "size"]
+    assert found.missing == found.unfit == []
+
+
+def test_a_key_that_the_schema_has_is_not_spelled_otherwise() -> None:
+    """`Brand_Name` is its own value where the gold file has both."""
+    schema = {"type": "object", "properties": {"Brand_Name": {"type": "string"}, "size": {"type": "string"}}}
+    assert shaped(schema, schema, {"Brand Name": "x", "Brand_Name": "y"}).value["Brand_Name"] == "y"
+
+
 def test_what_the_schema_does_not_allow() -> None:
     """It is told apart from what is missing."""
     found = shaped(

@@ -131,6 +131,19 @@ def test_mistakes(llmx: Llmx, arguments: tuple[str, ...], message: str, hint: st
     assert "Traceback" not in done.err
 
 
+def test_a_file_of_which_nothing_can_be_read(llmx: Llmx) -> None:
+    """Its first line is told, rather than that it has none."""
+    (llmx.cwd / "odd.jsonl").write_text('{"a": NaN}\n')
+    done = llmx("schema", "infer", "odd.jsonl")
+    assert (
+        done.code,
+        done.err.startswith("error: there is no row that can be read: odd.jsonl:1: not JSON"),
+    ) == (
+        2,
+        True,
+    )
+
+
 def test_rows_that_cannot_be_read_are_counted(llmx: Llmx) -> None:
     """They are no reason to stop."""
     with (llmx.cwd / "rows.jsonl").open("a") as file:

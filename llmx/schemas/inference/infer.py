@@ -102,11 +102,13 @@ class _Reading:
         self._seen = Seen()
         self._known: dict[str, None] = {}
         self._first = True
+        self._unreadable = ""
         self._why: list[Note] = []
 
     def add(self, row: Record | Unreadable) -> None:
         if isinstance(row, Unreadable):
             self.skipped += 1
+            self._unreadable = self._unreadable or str(row.error)
             return
         if self._first:
             self._begin(row.data)
@@ -163,6 +165,8 @@ class _Reading:
     def seen(self) -> Seen:
         """What was seen, without columns that are no answers. Raises UsageError where nothing was."""
         if not self.rows:
+            if self._unreadable and not self._known:
+                raise UsageError(f"there is no row that can be read: {self._unreadable}", hint=self._hint())
             what = f"a value in {self.gold!r}" if self.gold and self.skipped else "a row"
             raise UsageError(
                 f"there is no row with {what}" if self.gold else "there is no row", hint=self._hint()
