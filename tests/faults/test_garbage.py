@@ -8,7 +8,6 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 from fakes import a_request, an_answer
 from faults.evidence import answers, journal_of
@@ -22,6 +21,7 @@ from llmx.journal import Journal, Known, Lock, read_manifest
 from llmx.journal.lines import encode
 from llmx.journal.lock import owner
 from llmx.mock import MockSettings
+from llmx.records import to_json
 from llmx.system import installed
 from llmx.types import Outcome, Record
 
@@ -179,11 +179,7 @@ def check_answers(path: Path, source: Path) -> None:
 
 
 @law
-@given(
-    st.binary(max_size=80)
-    | json_value.map(lambda value: orjson.dumps(value, default=str))
-    | entry.map(encode)
-)
+@given(st.binary(max_size=80) | json_value.map(to_json) | entry.map(encode))
 def test_a_manifest_of_anything(tmp_path: Path, content: bytes) -> None:
     """It is read, or it is as good as none."""
     path = tmp_path / "manifest.json"

@@ -15,9 +15,12 @@ from playwright.sync_api import Browser, sync_playwright
 from llmx.pages import Asked, write_report
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium, without a window."""
+    """Debian's Chromium, without a window.
+
+    Not for the whole session: Playwright's event loop runs as long as it is there, and other modules' tests run theirs.
+    """
     path = os.environ.get("CHROMIUM") or shutil.which("chromium")
     assert path is not None, "no chromium: sh .ci/browser"
     options = ["--no-sandbox"] if os.geteuid() == 0 else []
