@@ -42,6 +42,7 @@ from llmx.providers import Endpoint
 from llmx.questions import dearest, digest_of, hashes, prices
 from llmx.records import sink_format
 from llmx.report.summary import Figures
+from llmx.schemas import list_fields
 from llmx.settings import as_options
 from llmx.spending import Risk, Spent
 from llmx.types import Usage
@@ -371,6 +372,7 @@ def _manifest(plan: Plan, inputs: Inputs, earlier: Manifest | None) -> Manifest:
         output=settings.output,
         errors=settings.errors,
         schema_name=plan.schema.name,
+        fields=plan.shape.extracted(plan.schema.fields, list_fields(plan.schema)),
         inputs=inputs.files,
         failed_at=None if earlier is None else earlier.failed_at,
         at_risk=AtRisk() if earlier is None else earlier.at_risk,

@@ -17,7 +17,7 @@ from llmx.evals.counts import FieldCounts, count
 from llmx.evals.doubts import Field, is_input, of_field, of_files, of_input, of_perfect, of_silent
 from llmx.evals.evaluation import Evaluation, FieldScore
 from llmx.evals.joining import Column, Joined, Sides, join
-from llmx.evals.layout import GOLD, Layout
+from llmx.evals.layout import GOLD, Layout, top
 from llmx.evals.matching import Comparison, parse_comparison
 from llmx.evals.reading import File, choose_key, identity, open_file
 from llmx.records import same_file
@@ -115,12 +115,23 @@ def _sides(predictions: File, gold: File, key: str, options: Options) -> Sides:
     whole = frozenset(options.compare)
     scalar = options.fields is not None and GOLD in options.fields.values()
     nested = not scalar and any(name == GOLD or name.startswith(f"{GOLD}.") for name in gold.columns)
-    theirs = Layout(GOLD if nested else None, "", frozenset({key}), whole, gold.texts)
+    leave = frozenset({key, *([] if nested or options.fields is not None else _kept(predictions, gold))})
+    theirs = Layout(GOLD if nested else None, "", leave, whole, gold.texts)
     return Sides(
         Layout(into, prefix or "", frozenset({key, GOLD}), whole, predictions.texts),
         theirs,
         options.fields,
     )
+
+
+def _kept(predictions: File, gold: File) -> list[str]:
+    """Columns of both files that the run has kept of its input: they are right everywhere, and nobody's answer."""
+    fields = predictions.run.fields if predictions.run else []
+    if not any(
+        top(name) in fields for name in gold.columns
+    ):  # it is another file by now, or another schema's gold
+        return []
+    return [name for name in gold.columns if name in predictions.columns and top(name) not in fields]
 
 
 def _check_two(predictions: File, gold: File, sides: Sides, env: Environment) -> None:

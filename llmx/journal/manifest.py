@@ -57,6 +57,7 @@ class Manifest(BaseModel):
         llmx: the version that wrote it.
         state: "running" also when the process was killed and nobody has gone on.
         command: the options as given, as the library takes them; paths as the user wrote them, relative to `cwd`.
+        fields: names of what is extracted, before `--prefix` and `--into`; of an exploded list those of its elements.
         server: the address that the user gave, by an option or a variable; None for the provider's own.
         hashes: hex digests of what makes a question: schema, prompt, model, server, params; and of input and prices.
         retry: the session asks again about the failed rows of a run that had come to its end.
@@ -83,6 +84,7 @@ class Manifest(BaseModel):
     output: str = "-"
     errors: str | None = None
     schema_name: str = ""
+    fields: list[str] = []
     model: str = ""
     server: str | None = None
     inputs: list[InputFile] = []

@@ -214,6 +214,10 @@ class Shape(Struct, frozen=True):
             return data if self.keep == "all" else {}
         return {name: data.get(name) for name in self.keep}
 
+    def extracted(self, fields: Iterable[str], list_fields: Mapping[str, Iterable[str]]) -> list[str]:
+        """The names of what is extracted, before prefix and `into`; arguments as in `check`."""
+        return self._fields(fields, list_fields)
+
     def _fields(self, fields: Iterable[str], list_fields: Mapping[str, Iterable[str]]) -> list[str]:
         """The extracted names before prefix and `into`."""
         if self.explode is None:

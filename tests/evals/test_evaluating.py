@@ -11,6 +11,7 @@ from evaluations import jsonl, pair, table
 
 from llmx.errors import UsageError
 from llmx.evals import Disagreement, Evaluation, evaluate
+from llmx.journal import Manifest
 
 
 def figures(evaluation: Evaluation, path: str, *names: str) -> list[Any]:
@@ -428,3 +429,17 @@ def test_many_sparse_fields(tmp_path: Path):
     found = evaluate(*pair(tmp_path, gold, gold))
     assert len(found.fields) == 2000
     assert sum(len(one.column.rows) for one in found.fields.values()) == 2000
+
+
+@pytest.mark.parametrize("noted", [["topic", "order"], ["other"], []])
+def test_columns_that_a_run_has_kept_are_nobodys_answers(tmp_path: Path, noted: list[str]):
+    """Where the run tells its fields, and gold has one of them; else all that both have is compared."""
+    gold = jsonl(tmp_path / "gold.jsonl", [{"id": n, "shop": "x", "topic": "ab"[n]} for n in range(2)])
+    ours = [{"id": n, "shop": "x", "topic": "a", "order": {"nr": n}} for n in range(2)]
+    predicted = jsonl(tmp_path / "out.jsonl", ours)
+    folder = tmp_path / ".llmx" / "out.jsonl"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(Manifest(fields=noted).model_dump_json())
+    compared = evaluate(predicted, gold).document()["fields"]
+    assert list(compared) == (["topic"] if "topic" in noted else ["shop", "topic"])
+    assert list(evaluate(predicted, gold, fields=["shop"]).document()["fields"]) == ["shop"]
