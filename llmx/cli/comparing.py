@@ -64,9 +64,14 @@ def _comparisons(texts: Sequence[str]) -> dict[str, Comparison]:
 
 
 def check_apart(env: Environment, option: str, output: str, inputs: Iterable[str | None]) -> None:
-    """Raise UsageError where what is written would take the place of what is read."""
+    """Raise UsageError where nothing could be written, or what is would take the place of what is read."""
     from llmx.records import same_file
+    from llmx.records.outputs import check_place
 
+    try:
+        check_place(output, env)
+    except UsageError as error:
+        raise UsageError(f"{option}: {error}", hint=error.hint) from error
     for name in inputs:
         if name not in (None, "-") and same_file(env.cwd / output, env.cwd / str(name)):
             raise UsageError(f"{option}: {output!r} is also an input", hint=f"give {option} another name")

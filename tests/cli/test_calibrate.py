@@ -90,7 +90,10 @@ def test_an_input_is_not_overwritten(llmx: Llmx):
 
 
 def test_a_file_that_cannot_be_written(llmx: Llmx, files: None, tmp_path: Path):
-    """It is the disk's fault, and said."""
+    """A folder that is not there is said before anything is read; else it is the disk's fault."""
     done = llmx(*COMMAND, "-o", "none/calibration.json")
+    assert (done.code, done.out) == (2, "")
+    assert "error: --output: the folder 'none' of the output does not exist\nhint: mkdir -p none" in done.err
+    done = llmx(*COMMAND, "-o", "/proc/calibration.json")
     assert done.code == 1
-    assert "error: cannot write the calibration 'none/calibration.json'" in done.err
+    assert "error: cannot write the calibration '/proc/calibration.json'" in done.err

@@ -119,10 +119,13 @@ def test_junit(llmx: Llmx):
 
 
 def test_a_junit_report_that_cannot_be_written(llmx: Llmx, files: None):
-    """It is the disk's fault, and said."""
+    """A folder that is not there is said before anything is read; else it is the disk's fault."""
     done = llmx(*COMMAND, "--junit", "none/junit.xml")
+    assert (done.code, done.out) == (2, "")
+    assert "error: --junit: the folder 'none' of the output does not exist\nhint: mkdir -p none" in done.err
+    done = llmx(*COMMAND, "--junit", "/proc/junit.xml")
     assert done.code == 1
-    assert "error: cannot write the JUnit report 'none/junit.xml': No such file or directory" in done.err
+    assert "error: cannot write the JUnit report '/proc/junit.xml'" in done.err
 
 
 @pytest.mark.usefixtures("files")
