@@ -14,9 +14,10 @@ from llmx.environment import Environment
 from llmx.errors import OutputFailed, UsageError
 from llmx.outputs import flows
 from llmx.records import open_sink, open_source
-from llmx.records.compression import decompressed
+from llmx.records.integers import loads_object
 from llmx.records.lines import split_lines
 from llmx.records.shape import CONFIDENCE, EVIDENCE
+from llmx.records.streams import byte_chunks
 from llmx.settings import Settings
 from llmx.types import Record
 
@@ -100,9 +101,10 @@ def _rows(settings: Settings, env: Environment) -> Iterator[Mapping[str, Any]]:
 def _failed_rows(errors: Path) -> Iterator[dict[str, Any]]:
     """Of a file of ours, with the `_error` that a reader of rows leaves out."""
     with errors.open("rb") as file:
-        for line in split_lines(decompressed(iter(lambda: file.read(1 << 16), b""))):
-            if isinstance(line, bytes) and line.strip():
-                yield json.loads(line)
+        for line in split_lines(byte_chunks(file)):
+            row = loads_object(line) if isinstance(line, bytes) else None
+            if row is not None:
+                yield row
 
 
 def doubts(row: Mapping[str, Any], enough: float) -> list[str]:

@@ -141,30 +141,16 @@ def _old(env: Environment, state_dir: Path | None, older_than: str) -> list[Run]
 
 def _rows_of(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of a file of failed rows, compressed or not."""
+    from llmx.records.integers import loads_object
     from llmx.records.lines import split_lines
     from llmx.records.streams import byte_chunks
 
     with path.open("rb") as file:
         for number, line in enumerate(split_lines(byte_chunks(file)), start=1):
-            row = _parsed(line) if isinstance(line, bytes) else None
+            row = loads_object(line) if isinstance(line, bytes) else None
             if row is None:
                 raise InputFailed(f"{path}:{number}: not a failed row as it was written")
             yield row
-
-
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    import json
-
-    from llmx.records.integers import loads
-
-    try:
-        try:
-            row = loads(line)
-        except ValueError:  # a lone surrogate, which only the standard library takes
-            row = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return row if isinstance(row, dict) else None
 
 
 def _forget(run: Run, env: Environment, *, dry_run: bool) -> int:

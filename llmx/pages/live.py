@@ -18,10 +18,11 @@ from llmx.pages.chunks import Chunk
 from llmx.pages.collect import Beside, Collector
 from llmx.pages.facts import input_columns, input_rows, summary
 from llmx.pages.found import Output, find_output
-from llmx.pages.rows import failed_rows, parsed, rows_of
+from llmx.pages.rows import failed_rows, rows_of
 from llmx.pages.tail import Tail
 from llmx.pages.timeline import Timeline
 from llmx.records import to_json
+from llmx.records.integers import loads_object
 
 __all__ = ["LivePage"]
 
@@ -170,10 +171,10 @@ class LivePage:
     def _follow(self) -> None:
         for line in self._rows.lines(self._output.path, self._enough):
             if line.strip():
-                self._keep(self._collector.add(parsed(line)))
+                self._keep(self._collector.add(loads_object(line)))
         for line in self._failed.lines(self._output.errors, self._enough):
             if line.strip():
-                self._keep(self._collector.add_failed(parsed(line)))
+                self._keep(self._collector.add_failed(loads_object(line)))
 
     def _enough(self) -> bool:
         """Whether the rest is for the next look."""

@@ -9,8 +9,9 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
-from llmx.pages.rows import Row, parsed
+from llmx.pages.rows import Row
 from llmx.records import to_json
+from llmx.records.integers import loads_object
 
 __all__ = ["Lookup", "key_text"]
 
@@ -47,7 +48,7 @@ class Lookup:
     def merge(self, key: str, parts: Row) -> None:
         """Put parts into the object of a key, which need not be there yet."""
         found = self._db.execute("SELECT value FROM found WHERE key = ?", (_stored(key),)).fetchone()
-        whole = {**((parsed(found[0]) if found else None) or {}), **parts}
+        whole = {**((loads_object(found[0]) if found else None) or {}), **parts}
         self._db.execute("INSERT OR REPLACE INTO found VALUES (?, ?, 0)", (_stored(key), to_json(whole)))
 
     def get(self, key: str) -> Row | None:
@@ -57,7 +58,7 @@ class Lookup:
             return None
         if not found[1]:
             self._db.execute("UPDATE found SET met = 1 WHERE key = ?", (_stored(key),))
-        return parsed(found[0])
+        return loads_object(found[0])
 
     def unmet(self) -> int:
         """How many keys were never looked up."""

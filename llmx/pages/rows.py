@@ -15,12 +15,12 @@ from llmx.environment import Environment
 from llmx.errors import InputFailed
 from llmx.pages.found import Output
 from llmx.records import open_source
-from llmx.records.integers import loads
+from llmx.records.integers import loads_object
 from llmx.records.lines import Damaged, split_lines
 from llmx.records.streams import byte_chunks
 from llmx.types import Record
 
-__all__ = ["Row", "columns_in", "columns_of", "failed_rows", "parsed", "restored", "rows_of"]
+__all__ = ["Row", "columns_in", "columns_of", "failed_rows", "restored", "rows_of"]
 
 Row = dict[str, Any]
 
@@ -78,21 +78,9 @@ def failed_rows(path: Path | None) -> Iterator[Row | None]:
         with path.open("rb") as file:
             for line in split_lines(byte_chunks(file)):
                 if not isinstance(line, bytes) or line.strip():
-                    yield parsed(line) if isinstance(line, bytes) else None
+                    yield loads_object(line) if isinstance(line, bytes) else None
     except Damaged as error:
         raise InputFailed(f"{str(path)!r}: {error}", hint=error.hint) from error
-
-
-def parsed(line: bytes) -> Row | None:
-    """One line of JSON as an object; None when it is none."""
-    try:
-        try:
-            row = loads(line)
-        except ValueError:  # a lone surrogate, which only the standard library takes
-            row = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return row if isinstance(row, dict) else None
 
 
 def restored(row: Mapping[str, Any]) -> Row:

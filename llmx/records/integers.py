@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-__all__ = ["SUSPECT", "exact", "loads"]
+__all__ = ["SUSPECT", "exact", "loads", "loads_object"]
 
 SUSPECT = frozenset({float, dict, list})
 """Types of values with which a rounded integer may have come: it is a float. A row without them needs no `exact`."""
@@ -28,6 +28,18 @@ _DIGITS = bytes({".": ord(".")}.get(chr(byte), ord("0" if 48 <= byte < 58 else "
 def loads(text: bytes) -> Any:
     """The value. Raises orjson.JSONDecodeError for what is no JSON: NaN, a lone surrogate, too deep nesting."""
     return exact(text, orjson.loads(text))
+
+
+def loads_object(line: bytes) -> dict[str, Any] | None:
+    """One line of JSON Lines as an object; None when it is none."""
+    try:
+        try:
+            value = loads(line)
+        except ValueError:  # a lone surrogate, which only the standard library takes
+            value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def exact(text: bytes | bytearray, value: Any) -> Any:

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from llmx.records import integers
-from llmx.records.integers import exact, loads
+from llmx.records.integers import exact, loads, loads_object
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,19 @@ def test_texts_without_such_integers_are_read_once(text: bytes) -> None:
     value = orjson.loads(text)
 
     assert exact(text, value) is value
+
+
+@pytest.mark.parametrize(
+    ("line", "row"),
+    [
+        (b'{"a": 123456789012345678901}\n', {"a": 123456789012345678901}),
+        (b'{"a": "\\ud800"}', {"a": "\ud800"}),
+        (b"[1]", None),
+        (b'{"a": ', None),
+        (b"", None),
+        (b"[" * 5000, None),
+    ],
+)
+def test_a_line_as_an_object(line: bytes, row: dict[str, Any] | None) -> None:
+    """Lone surrogates as the standard library reads them; nothing else is one, and nothing raises."""
+    assert loads_object(line) == row
