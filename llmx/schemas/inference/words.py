@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 from itertools import chain, count
 
+from llmx.schemas.advice.names import explains, is_fact, names_measure
 from llmx.schemas.naming import attribute_names
 
 __all__ = ["Names", "attributes", "in_words", "speaks_of_fact", "speaks_of_reasoning"]
@@ -35,61 +36,6 @@ _USED = frozenset(
 )
 """What a file uses: a name of these would hide it from the lines below."""
 
-_REASONING = frozenset(
-    [
-        "reasoning",
-        "rationale",
-        "explanation",
-        "justification",
-        "thinking",
-        "thoughts",
-        "thought",
-        "analysis",
-        "chain_of_thought",
-        "cot",
-        "reasoning_steps",
-        "step_by_step",
-        "explanations",
-    ]
-)
-_FACTS = frozenset(
-    [
-        "email",
-        "phone",
-        "fax",
-        "address",
-        "street",
-        "city",
-        "country",
-        "region",
-        "state",
-        "zip",
-        "postcode",
-        "date",
-        "datetime",
-        "deadline",
-        "birthday",
-        "price",
-        "amount",
-        "cost",
-        "total",
-        "salary",
-        "currency",
-        "url",
-        "website",
-        "author",
-        "company",
-        "brand",
-        "age",
-        "isbn",
-        "iban",
-        "sku",
-        "weight",
-        "height",
-        "due",
-    ]
-)
-
 
 def in_words(key: str) -> str:
     """`postal_code`, `postalCode` and `PostalCode` as `postal code`; "value" where there is no word in it."""
@@ -103,12 +49,12 @@ def in_words(key: str) -> str:
 
 def speaks_of_reasoning(key: str) -> bool:
     """Whether a field by this name holds how the answer was found, rather than an answer."""
-    return in_words(key).lower().replace(" ", "_") in _REASONING
+    return explains(key, "")
 
 
 def speaks_of_fact(key: str) -> bool:
     """Whether a field by this name holds something that a text often leaves out."""
-    return bool(_FACTS & set(in_words(key).lower().split()))
+    return is_fact(key) or names_measure(key)
 
 
 def attributes(keys: Iterable[str], taken: Iterable[str]) -> dict[str, str]:
