@@ -11,7 +11,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmx.cli.comparing import COMPARE, FIELDS, GOLD, KEY, check_apart, comparing, show, tell
+from llmx.cli.comparing import (
+    Compare,
+    Fields,
+    Gold,
+    GoldFormat,
+    InputFormat,
+    Into,
+    Key,
+    Prefix,
+    check_apart,
+    comparing,
+    show,
+    tell,
+)
 from llmx.cli.options import option
 from llmx.environment import Environment
 from llmx.errors import OutputFailed, UsageError
@@ -22,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["calibrate"]
 
 Text = str | None
-Several = list[str] | None
 
 
 def calibrate(
@@ -30,8 +42,8 @@ def calibrate(
     predictions: Annotated[
         str, typer.Argument(metavar="PREDICTIONS", help="A file of predictions with confidences.")
     ],
-    gold: Annotated[str, option("--gold", metavar="FILE", help=GOLD)],
-    key: Annotated[Text, option("--key", metavar="COL", help=KEY)] = None,
+    gold: Gold,
+    key: Key = None,
     output: Annotated[
         Text,
         option("--output", "-o", metavar="PATH", help="Write the calibration, for other commands, as JSON."),
@@ -43,31 +55,13 @@ def calibrate(
         float,
         option("--confidence-level", metavar="X", help="How certain the promise is, between 0 and 1. [0.95]"),
     ] = 0.95,
-    fields: Annotated[Text, option("--fields", metavar="COLS", help=FIELDS)] = None,
-    compare: Annotated[Several, option("--compare", metavar="FIELD=HOW", help=COMPARE)] = None,
-    prefix: Annotated[
-        Text, option("--prefix", metavar="P", help="The predicted fields are columns Pname. [the run's own]")
-    ] = None,
-    into: Annotated[
-        Text,
-        option("--into", metavar="FIELD", help="The predicted fields are in this column. [the run's own]"),
-    ] = None,
+    fields: Fields = None,
+    compare: Compare = None,
+    prefix: Prefix = None,
+    into: Into = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the calibration as JSON.")] = False,
-    input_format: Annotated[
-        Text,
-        option(
-            "--input-format",
-            metavar="F",
-            help="Of PREDICTIONS: jsonl, csv, tsv or parquet. [by the suffix]",
-            choices="jsonl csv tsv parquet",
-        ),
-    ] = None,
-    gold_format: Annotated[
-        Text,
-        option(
-            "--gold-format", metavar="F", help="The same of the gold file.", choices="jsonl csv tsv parquet"
-        ),
-    ] = None,
+    input_format: InputFormat = None,
+    gold_format: GoldFormat = None,
 ) -> None:
     """Find the lowest confidence from which on an accuracy can be promised, per field and for whole rows."""
     from llmx.evals.calibrating import calibrate as found_by

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from llmx.cli.options import option
 from llmx.environment import Environment
 from llmx.errors import UsageError
 from llmx.text import harmless
@@ -14,16 +15,71 @@ if TYPE_CHECKING:
     from llmx.evals import Options
     from llmx.evals.matching import Comparison
 
-__all__ = ["COMPARE", "FIELDS", "GOLD", "KEY", "check_apart", "comparing", "show", "tell"]
+__all__ = [
+    "Compare",
+    "Fields",
+    "Gold",
+    "GoldFormat",
+    "InputFormat",
+    "Into",
+    "Key",
+    "Prefix",
+    "check_apart",
+    "comparing",
+    "show",
+    "tell",
+]
 
-GOLD = "The right answers: a column gold, or columns named like the fields."
-KEY = "The column by which rows belong together. [the run's own, else id]"
-FIELDS = "What to compare, apart by commas; FIELD=COLUMN where gold names it otherwise. [all that gold has]"
-COMPARE = (
-    "How to compare a field: exact, normalized, number[:TOL|:5%], boolean, date[:dmy|:mdy], set[:normalized], "
-    "list[:normalized] or fuzzy[:0.9]; repeatable. [by its values]"
-)
-"""What the options say of themselves."""
+ROWS = "jsonl csv tsv parquet"
+
+Gold = Annotated[
+    str,
+    option(
+        "--gold", metavar="FILE", help="The right answers: a column gold, or columns named like the fields."
+    ),
+]
+Key = Annotated[
+    str | None,
+    option("--key", metavar="COL", help="The column by which rows belong together. [the run's own, else id]"),
+]
+Fields = Annotated[
+    str | None,
+    option(
+        "--fields",
+        metavar="COLS",
+        help="What to compare, apart by commas; FIELD=COLUMN where gold names it otherwise. [all that gold has]",
+    ),
+]
+Compare = Annotated[
+    list[str] | None,
+    option(
+        "--compare",
+        metavar="FIELD=HOW",
+        help="How to compare a field: exact, normalized, number[:TOL|:5%], boolean, date[:dmy|:mdy], set[:normalized], "
+        "list[:normalized] or fuzzy[:0.9]; repeatable. [by its values]",
+    ),
+]
+Prefix = Annotated[
+    str | None,
+    option("--prefix", metavar="P", help="The predicted fields are columns Pname. [the run's own]"),
+]
+Into = Annotated[
+    str | None,
+    option("--into", metavar="FIELD", help="The predicted fields are in this column. [the run's own]"),
+]
+InputFormat = Annotated[
+    str | None,
+    option(
+        "--input-format",
+        metavar="F",
+        help="Of PREDICTIONS: jsonl, csv, tsv or parquet. [by the suffix]",
+        choices=ROWS,
+    ),
+]
+GoldFormat = Annotated[
+    str | None,
+    option("--gold-format", metavar="F", help="The same of the gold file.", choices=ROWS),
+]
 
 
 def comparing(

@@ -11,7 +11,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llmx.cli.comparing import COMPARE, FIELDS, GOLD, KEY, check_apart, comparing, show, tell
+from llmx.cli.comparing import (
+    Compare,
+    Fields,
+    Gold,
+    GoldFormat,
+    InputFormat,
+    Into,
+    Key,
+    Prefix,
+    check_apart,
+    comparing,
+    show,
+    tell,
+)
 from llmx.cli.options import option
 from llmx.environment import Environment
 from llmx.errors import BelowThreshold, OutputFailed, UsageError
@@ -32,41 +45,12 @@ def eval(
     predictions: Annotated[
         str, typer.Argument(metavar="PREDICTIONS", help="The file to evaluate, - for standard input.")
     ],
-    gold: Annotated[
-        str,
-        option(
-            "--gold",
-            metavar="FILE",
-            help=GOLD,
-        ),
-    ],
-    key: Annotated[
-        Text,
-        option("--key", metavar="COL", help=KEY),
-    ] = None,
-    fields: Annotated[
-        Text,
-        option(
-            "--fields",
-            metavar="COLS",
-            help=FIELDS,
-        ),
-    ] = None,
-    compare: Annotated[
-        Several,
-        option(
-            "--compare",
-            metavar="FIELD=HOW",
-            help=COMPARE,
-        ),
-    ] = None,
-    prefix: Annotated[
-        Text, option("--prefix", metavar="P", help="The predicted fields are columns Pname. [the run's own]")
-    ] = None,
-    into: Annotated[
-        Text,
-        option("--into", metavar="FIELD", help="The predicted fields are in this column. [the run's own]"),
-    ] = None,
+    gold: Gold,
+    key: Key = None,
+    fields: Fields = None,
+    compare: Compare = None,
+    prefix: Prefix = None,
+    into: Into = None,
     minimums: Annotated[
         Several,
         option(
@@ -97,21 +81,8 @@ def eval(
         Text,
         option("--junit", metavar="PATH", help="Also write JUnit XML: every minimum and field is a test."),
     ] = None,
-    input_format: Annotated[
-        Text,
-        option(
-            "--input-format",
-            metavar="F",
-            help="Of PREDICTIONS: jsonl, csv, tsv or parquet. [by the suffix]",
-            choices="jsonl csv tsv parquet",
-        ),
-    ] = None,
-    gold_format: Annotated[
-        Text,
-        option(
-            "--gold-format", metavar="F", help="The same of the gold file.", choices="jsonl csv tsv parquet"
-        ),
-    ] = None,
+    input_format: InputFormat = None,
+    gold_format: GoldFormat = None,
 ) -> None:
     """Hold predictions against the right answers: figures per field, gates for CI (exit code 6), comparison with a baseline."""
     from llmx.evals.judging import judge
