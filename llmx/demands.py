@@ -121,7 +121,7 @@ def _calibration(settings: Settings, env: Environment) -> Calibration | None:
         return None
     from llmx.evals.calibration import load_calibration
 
-    return load_calibration(env.cwd / settings.calibration)
+    return load_calibration(env.cwd / settings.calibration, shown=str(settings.calibration))
 
 
 def judge(settings: Settings, prompt: Prompt) -> Judgement | None:

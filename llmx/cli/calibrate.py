@@ -85,7 +85,7 @@ def _check(env: Environment, predictions: str, shares: dict[str, float]) -> None
         raise UsageError("predictions are read twice, which standard input cannot be", hint="give a file")
     for name, share in shares.items():
         if not 0 < share < 1:
-            hint = f"{name} {share / 100:g}" if 1 < share < 100 else f"{name} 0.95"
+            hint = f"{name} {share / 100:g}" if 2 <= share < 100 else f"{name} 0.95"
             raise UsageError(f"{name}: {share:g} is not between 0 and 1", hint=hint)
 
 

@@ -98,21 +98,25 @@ class Calibration(Struct, frozen=True):
         return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
 
 
-def load_calibration(path: str | Path) -> Calibration:
+def load_calibration(path: str | Path, *, shown: str | None = None) -> Calibration:
     """Read what `llmx calibrate -o` has written.
+
+    Args:
+        shown: the path as the user gave it, for messages; `path` itself when None.
 
     Raises:
         UsageError: it cannot be read, or is no calibration that this version knows.
     """
+    name = str(path) if shown is None else shown
     try:
         found = msgspec.json.decode(Path(path).read_bytes(), type=Calibration)
     except OSError as error:
-        raise UsageError(f"cannot read the calibration {str(path)!r}: {error.strerror}", hint=_HOW) from error
+        raise UsageError(f"cannot read the calibration {name!r}: {error.strerror}", hint=_HOW) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{str(path)!r} is no calibration: {_lower(str(error))}", hint=_HOW) from error
+        raise UsageError(f"{name!r} is no calibration: {_lower(str(error))}", hint=_HOW) from error
     if found.version != VERSION:
         raise UsageError(
-            f"{str(path)!r} is a calibration of version {found.version}, and this llmx reads {VERSION}",
+            f"{name!r} is a calibration of version {found.version}, and this llmx reads {VERSION}",
             hint=_HOW,
         )
     return found

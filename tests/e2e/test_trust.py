@@ -628,3 +628,16 @@ def test_examples_are_shown_with_evidence(tmp_path: Path) -> None:
         assert shown["evidence"] == {"product": "lamp", "price": "5", "tone": "", "seller": "", "colour": ""}
 
     in_simulated_time(main)
+
+
+def test_a_calibration_that_is_not_there(tmp_path: Path) -> None:
+    """It is named as it was given, before anything is sent."""
+
+    async def main() -> None:
+        opinions = Opinions(torn)
+        async with opinions.listening() as url:
+            with pytest.raises(UsageError, match=r"cannot read the calibration 'none\.json'"):
+                await run(tmp_path, ROWS[:1], url, schema=TONE, votes=2, calibration="none.json")
+        assert not opinions.bodies
+
+    in_simulated_time(main)
