@@ -22,7 +22,7 @@ from llmx.connecting import Talk, connected, keyless
 from llmx.detached import in_thread
 from llmx.engine import Engine, engine, preparer
 from llmx.environment import Environment
-from llmx.errors import InputFailed, LlmxError, RowError, Stopped, UsageError
+from llmx.errors import InputFailed, LlmxError, OutputFailed, RowError, Stopped, UsageError
 from llmx.events import (
     RowsSkipped,
     RunEnded,
@@ -158,7 +158,10 @@ async def _reviewed(plan: Plan, report: Report) -> Report:
     if plan.settings.review is None:
         return report
     looking = partial(review, plan.settings, plan.env, errors=report.errors_path, enough=plan.enough)
-    return replace(report, reviewed=await asyncio.wrap_future(in_thread(looking)))
+    try:
+        return replace(report, reviewed=await asyncio.wrap_future(in_thread(looking)))
+    except OutputFailed as error:  # the rows themselves are where they belong
+        return replace(report, reasons=[*report.reasons, error], exit_code=error.exit_code)
 
 
 def _started(plan: Plan, parts: Engine, done: int) -> RunStarted:

@@ -6,14 +6,15 @@ It reads what the run has left, so that a resumed run, which has not seen all of
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from llmx.environment import Environment
 from llmx.errors import OutputFailed, UsageError
 from llmx.outputs import flows
-from llmx.records import open_sink, open_source
+from llmx.records import Sink, open_sink, open_source
 from llmx.records.integers import loads_object
 from llmx.records.lines import split_lines
 from llmx.records.shape import CONFIDENCE, EVIDENCE
@@ -59,18 +60,25 @@ def review(settings: Settings, env: Environment, *, errors: Path | None, enough:
         if first is None:
             path.unlink(missing_ok=True)
             return 0
-        sink = open_sink(settings.review, env=env, format="jsonl")
-        sink.write(first)
-        count = 1
-        for row in rows:
-            sink.write(row)
-            count += 1
-        sink.close()
-        return count
+        return _written(open_sink(settings.review, env=env, format="jsonl"), chain([first], rows))
     except OSError as error:
         raise OutputFailed(
             f"cannot write {settings.review!r}: {error.strerror or error}", hint="--review FILE, elsewhere"
         ) from error
+
+
+def _written(sink: Sink, rows: Iterable[dict[str, Any]]) -> int:
+    """Bring rows to a file that is there whole or not at all; how many there were."""
+    count = 0
+    try:
+        for row in rows:
+            sink.write(row)
+            count += 1
+    except BaseException:
+        sink.abandon()
+        raise
+    sink.close()
+    return count
 
 
 def _doubted(

@@ -641,3 +641,19 @@ def test_a_calibration_that_is_not_there(tmp_path: Path) -> None:
         assert not opinions.bodies
 
     in_simulated_time(main)
+
+
+def test_a_review_that_cannot_be_written_takes_nothing_from_the_run(tmp_path: Path) -> None:
+    """Its rows and figures are there; the disk's fault is told with them, and the same command tries again for nothing."""
+
+    async def main() -> None:
+        opinions = Opinions(torn)
+        async with opinions.listening() as url:
+            options = {"schema": TONE, "votes": 3, "reasks": 0}
+            report, rows = await run(tmp_path, ROWS, url, review="/dev/full", **options)
+            again, _ = await run(tmp_path, ROWS, url, review="look.jsonl", **options)
+        assert (report.exit_code, len(rows), report.figures.ok) == (1, 4, 4)
+        assert "No space left" in str(report.reasons[0])
+        assert (again.exit_code, again.reviewed, again.figures.calls) == (0, 3, 0)
+
+    in_simulated_time(main)
