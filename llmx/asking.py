@@ -143,21 +143,8 @@ def _voted(parts: Parts) -> Layer:
 def _agreement(parts: Parts) -> Agree:
     from llmx.quality.votes import agreed
 
-    enveloped = parts.settings.evidence
-    parse = getattr(parts.schema, "inner", parts.schema).parse
-    return partial(
-        agreed, asked=parts.settings.votes, parse=parse, answer_in=_of_envelope if enveloped else _itself
-    )
-
-
-def _of_envelope(answer: Any) -> Any:
-    from llmx.quality.judge import answer_in
-
-    return answer_in(answer)
-
-
-def _itself(answer: Any) -> Any:
-    return answer
+    schema = parts.schema
+    return partial(agreed, asked=parts.settings.votes, parse=schema.own.parse, answer_in=schema.answer_in)
 
 
 def _stored(name: str, parts: Parts) -> Stored:

@@ -43,6 +43,15 @@ class EvidencedSchema(Schema):
         return envelope
 
     @property
+    def own(self) -> Schema:
+        """See `Schema.own`."""
+        return self.inner
+
+    def answer_in(self, said: Any) -> Any:
+        """See `Schema.answer_in`."""
+        return said[ANSWER]
+
+    @property
     def takes_null_for_absent(self) -> bool:
         """See `Schema.takes_null_for_absent`."""
         return self.inner.takes_null_for_absent

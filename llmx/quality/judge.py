@@ -10,17 +10,13 @@ from typing import Any
 
 from msgspec import Struct
 
+from llmx.quality.envelope import ANSWER
 from llmx.quality.leaves import Path, belongs, read
 from llmx.types import Completion, Quality, Quote, Request
 
-__all__ = ["Judge", "answer_in"]
+__all__ = ["Judge"]
 
-_BELOW: Path = ("answer",)
-
-
-def answer_in(answer: Any) -> Any:
-    """What stands for the user's schema in the JSON of an answer with evidence."""
-    return answer["answer"]
+_BELOW: Path = (ANSWER,)
 
 
 class Judge(Struct, frozen=True):
@@ -67,7 +63,7 @@ class Judge(Struct, frozen=True):
     ) -> dict[Path, Quote | None]:
         from llmx.quality.evidence import check, rests_on
 
-        answer = answer_in(read(completion.text))
+        answer = read(completion.text)[ANSWER]
         rested = rests_on(answer, quotes, self.shown(request.data))
         found = {path: quote for path, quote in rested.items() if belongs(value, path)}
         if self.required:

@@ -88,6 +88,15 @@ class Schema:
         return value
 
     @property
+    def own(self) -> Schema:
+        """The user's schema, where this is one around it."""
+        return self
+
+    def answer_in(self, said: Any) -> Any:
+        """What stands for the user's schema in an answer's JSON."""
+        return said
+
+    @property
     def takes_null_for_absent(self) -> bool:
         """Models made from JSON Schema do; a Pydantic model has a default for what is absent instead."""
         return hasattr(self.model, "__llmx_check__")
