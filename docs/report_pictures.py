@@ -184,7 +184,7 @@ def main() -> int:
     """Draw both; returns an exit code."""
     chromium = shutil.which("chromium")
     if chromium is None:
-        print("error: no chromium\nhint: sh .ci/browser", file=sys.stderr)
+        print("error: no chromium\nhint: sh .ci/programs", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         address = report(Path(name)).as_uri()

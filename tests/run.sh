@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 sh .ci/setup .ci/requirements-dev.txt
-sh .ci/browser
+sh .ci/programs
 PATH="$PWD/.venv/bin:$PATH"
 export PATH
 # The embedded model's weights are the one thing fetched beside packages; tests only use the file.

@@ -22,7 +22,7 @@ def chromium() -> Iterator[Browser]:
     Not for the whole session: Playwright's event loop runs as long as it is there, and other modules' tests run theirs.
     """
     path = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    assert path is not None, "no chromium: sh .ci/browser"
+    assert path is not None, "no chromium: sh .ci/programs"
     options = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=options)
