@@ -12,7 +12,18 @@ from msgspec.structs import replace
 
 from llmx.jobs.ids import ulid
 from llmx.jobs.store import DEATHS
-from llmx.jobs.types import ENDED, Event, Finished, Job, JobState, Progress, Shard, Standing, totals
+from llmx.jobs.types import (
+    ENDED,
+    Event,
+    Finished,
+    Job,
+    JobState,
+    Progress,
+    Shard,
+    ShardState,
+    Standing,
+    totals,
+)
 from llmx.text import plural
 
 __all__ = ["Change", "cancelled", "claimed", "finished", "free", "renewed", "resumed", "summed"]
@@ -113,15 +124,7 @@ def finished(
     shard = shards[number]
     if not _is_theirs(shard, epoch):
         return None
-    ended = replace(
-        shard,
-        state="done" if how.complete else "waiting" if how.again else "stopped",
-        worker="",
-        expires=0.0,
-        progress=how.progress,
-        lives=0,
-        reason=how.reason,
-    )
+    ended = _end_of(shard, how)
     if job.state in ENDED:  # a run that was under way when the job ended
         waits = ended if ended.state == "done" else replace(ended, state="waiting")
         return Change(_next(job), [waits])
@@ -132,6 +135,16 @@ def finished(
         return Change(_next(job), [ended])
     state, reason = _verdict(job, totals(one.progress for one in rest))
     return _ended(job, state, reason, [ended], now)
+
+
+def _end_of(shard: Shard, how: Finished) -> Shard:
+    """The shard once its run has ended; one that is tried in vain too often has stopped."""
+    vain = how.again and bool(how.reason)
+    lives = (0 if how.progress.settled > shard.progress.settled else shard.lives) + 1 if vain else 0
+    state: ShardState = "done" if how.complete else "waiting" if how.again and lives < DEATHS else "stopped"
+    return replace(
+        shard, state=state, worker="", expires=0.0, progress=how.progress, lives=lives, reason=how.reason
+    )
 
 
 def _verdict(job: Job, progress: Progress) -> tuple[JobState, str]:

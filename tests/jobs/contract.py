@@ -207,11 +207,24 @@ class StoreContract:
         ref = ShardRef(new.id, 0)
         lease = await store.claim(ref, "w")
         assert lease is not None
-        assert await store.finish(lease, Finished(False, Progress(4), "shutting down", again=True))
+        assert await store.finish(lease, Finished(False, Progress(4), again=True))
         assert [ref] == list(await store.waiting())
         lease = await store.claim(ref, "other")
         assert lease is not None
         assert (2, 0, Progress(4)) == (lease.epoch, lease.shard.lives, lease.shard.progress)
+
+    async def test_a_shard_that_is_tried_in_vain_stops_the_job(self, store: Store) -> None:
+        """A full disk may be one worker's own; when it is everybody's, the job is stopped with the reason."""
+        new = await created(store, shards=1)
+        ref = ShardRef(new.id, 0)
+        for number in range(DEATHS):
+            lease = await store.claim(ref, f"w{number}")
+            assert lease is not None
+            assert await store.finish(lease, Finished(False, Progress(), "no space left", again=True))
+        assert await store.claim(ref, "w") is None
+        now = await store.get(new.id)
+        assert now is not None
+        assert ("stopped", "no space left") == (now.state, now.reason)
 
     async def test_a_shard_that_stops_stops_the_job(self, store: Store) -> None:
         """The others hear of it at their next renewal; a resumed job goes on with what is left."""
@@ -226,7 +239,7 @@ class StoreContract:
         assert [] == list(await store.waiting())
         assert "cancelled" == await store.renew(second, Progress(3))
         assert await store.finish(second, Finished(False, Progress(3), again=True))
-        assert "stopped" == [event.state for event in await store.due(60)][0]
+        assert ["stopped"] == [event.state for event in await store.due(60)]
         again = await store.resume(new.id)
         assert again is not None
         assert ("queued", "", None, 5) == (again.state, again.reason, again.ended, again.progress.settled)
