@@ -24,7 +24,7 @@ from llmx.jobs.ids import is_job
 from llmx.journal import STATE
 from llmx.system import system
 
-__all__ = ["JobFolder", "ShardFolder", "job_folder", "settle_in", "staging", "sync_tree"]
+__all__ = ["ERRORS", "OUTPUT", "JobFolder", "ShardFolder", "job_folder", "settle_in", "staging", "sync_tree"]
 
 OUTPUT, ERRORS, ROWS, UNREADABLE = "out.jsonl", "out.errors.jsonl", "rows.jsonl", "unreadable.jsonl"
 
