@@ -257,6 +257,24 @@ async def test_a_paused_worker_that_wakes_up_late_is_fenced(tmp_path: Path) -> N
         assert ("done", 2) == (shard.state, shard.epoch)
 
 
+async def test_a_paused_worker_whose_calls_wait_for_a_limit_is_fenced(tmp_path: Path) -> None:
+    """Calls that were waiting for their turn when it fell asleep are not sent when it wakes up."""
+    with mocked() as mock:
+        async with desk_in(tmp_path, mock.url) as desk:
+            job = await handed_in(desk, rows_in(tmp_path / "in.jsonl", 200))
+            old = WorkerProcess(tmp_path, mock.url, "old", base={"concurrency": 8, "rpm": 1_200})
+            await until(lambda: mock.calls > 30)
+            old.send(signal.SIGSTOP)
+            new = WorkerProcess(tmp_path, mock.url, "new", base={"concurrency": 8})
+            job = await ended(desk, job.id)
+            served = mock.calls
+            old.send(signal.SIGCONT)
+            await until(lambda: "lost to another worker" in old.log.read_text())
+            assert served == mock.calls
+            assert (0, 0) == (old.end(), new.end())
+            assert list(range(200)) == ids(await gathered(results(desk, job.id)))
+
+
 async def test_a_cancelled_job_stops_its_workers(tmp_path: Path) -> None:
     """Soon nothing is sent any more, and what was done can be read."""
     with mocked(MockSettings(latency=Latency(0.05, 0.05))) as mock:
