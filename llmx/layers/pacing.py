@@ -73,12 +73,15 @@ class Quota(Protocol):
     Attributes:
         estimate: of tokens, by all answers.
         owed: tokens by kind that answers have used beyond what was reserved for them.
-        limits: per minute, as far as they are known.
     """
 
     estimate: TokenEstimate
     owed: dict[LimitKind, float]
-    limits: Mapping[LimitKind, float]
+
+    @property
+    def limits(self) -> Mapping[LimitKind, float]:
+        """Per minute, as far as they are known."""
+        ...
 
     def bucket(self, kind: LimitKind, limit: float, *, told: bool) -> Bucket:
         """What lets through `limit` per minute, told by the user or else heard from the server."""
