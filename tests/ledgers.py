@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from llmx.errors import OutputFailed
 from llmx.quotas.embedded import EmbeddedLedger
-from llmx.quotas.ledger import Met
+from llmx.quotas.ledger import Ask, Met, Slots
 
 T = TypeVar("T")
 
@@ -18,6 +18,7 @@ class Books(EmbeddedLedger):
 
     Attributes:
         away: as a Redis that nobody reaches.
+        out_of_reach: workers that do not reach it, whoever else does.
         asked: questions so far.
         lost: answers that are to be lost on their way, the next first.
     """
@@ -29,6 +30,7 @@ class Books(EmbeddedLedger):
     def __init__(self, *given: Any, **options: Any) -> None:
         super().__init__(*given, **options)
         self._members: dict[str, float] = {}
+        self.out_of_reach: set[str] = set()
 
     async def _done(self, work: Callable[[sqlite3.Connection], T]) -> T:
         self.asked += 1
@@ -41,8 +43,18 @@ class Books(EmbeddedLedger):
             raise OutputFailed("the answer was lost", hint="ask again")
         return answer
 
+    def _reached(self, worker: str) -> None:
+        if worker in self.out_of_reach:
+            raise OutputFailed("the ledger is away for this worker", hint="wait")
+
+    async def slots(self, name: str, ask: Ask) -> Slots:
+        """As `Rates.slots`."""
+        self._reached(ask.worker)
+        return await super().slots(name, ask)
+
     async def meet(self, worker: str) -> Met:
         """As Redis does: with the names of all who have said within ten seconds that they are alive."""
+        self._reached(worker)
         met = await super().meet(worker)
         self._members[worker] = met.now
         alive = sorted(name for name, at in self._members.items() if met.now - at <= 10)
