@@ -15,6 +15,7 @@ from typing import Any
 
 from llmx.ahead import Ahead
 from llmx.clock import SystemClock
+from llmx.commons import Commons
 from llmx.connecting import Quiet
 from llmx.demands import check_demands, enough, wrapped
 from llmx.engine import Engine, engine
@@ -105,13 +106,18 @@ def aextract(
     *,
     model: str | Sequence[str] = (),
     observer: Observer | None = None,
+    commons: Commons | None = None,
     **options: Any,
 ) -> Extraction:
-    """`extract` for async code: `await` it for the list, or `async for` outcomes as they come."""
+    """`extract` for async code: `await` it for the list, or `async for` outcomes as they come.
+
+    Args:
+        rows, schema, model, observer, options: as for `extract`.
+        commons: what the run shares with others of the loop's: an account's rates, and budgets.
+    """
     once = isinstance(rows, Iterator)
-    return Extraction(
-        lambda: _outcomes(rows, schema, model, one_by_one(observer or _ignore), options), once=once
-    )
+    told = one_by_one(observer or _ignore)
+    return Extraction(lambda: _outcomes(rows, schema, model, told, commons, options), once=once)
 
 
 class Extraction:
@@ -149,6 +155,7 @@ async def _outcomes(
     schema: Any,
     model: str | Sequence[str],
     observer: Observer,
+    commons: Commons | None,
     options: dict[str, Any],
 ) -> AsyncGenerator[Outcome]:
     settings = _settings(schema, model, options)
@@ -169,6 +176,7 @@ async def _outcomes(
             talk=Quiet(_warn),
             presenter=NoRows(),
             enough=enough(settings, env),
+            commons=commons,
         ) as parts:
             async for outcome in _told(parts, feed, settings, stop, observer):
                 yield outcome

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, closing
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from typing import Protocol
 
 from msgspec import Struct
@@ -18,6 +18,7 @@ from llmx.asking import Asking, asking
 from llmx.caches import Cache, NoCache
 from llmx.caches.fingerprint import fingerprinter
 from llmx.clock import Clock
+from llmx.commons import NOTHING_SHARED, Commons, Replenished
 from llmx.connecting import Talk, connected, keyless
 from llmx.demands import judge
 from llmx.environment import Environment
@@ -146,6 +147,7 @@ async def engine(
     share: Share = ALONE,
     caps: Allowance | None = None,
     enough: float | None = None,
+    commons: Commons | None = None,
 ) -> AsyncIterator[Engine]:
     """Everything between a row and its outcome, connected; released at the end.
 
@@ -157,19 +159,29 @@ async def engine(
         share: of all limits, where several processes share the run.
         caps: the run's, where another process keeps them.
         enough: the confidence from which on a cascade takes a cheaper model's answer.
+        commons: what is shared with other runs, of whatever process.
     """
-    journal = journal or NoJournal()
+    journal, commons = journal or NoJournal(), commons or NOTHING_SHARED
     env = keyless(settings, env) if settings.offline else env
-    async with connected(settings, schema, env, talk, stop) as endpoints:
-        _check_prices(settings, endpoints, talk)
+    async with connected(settings, schema, env, talk, stop, dollars=commons.dollars) as endpoints:
+        _check_prices(settings, endpoints, talk, dollars=commons.dollars)
         capped = settings.max_cost is not None or settings.max_tokens is not None
         before = spent(endpoints) if capped else Spent()  # to look up prices takes half a second
         cache = _open_cache(settings, env, talk.say)
         with (
             closing(cache),
             spending(
-                settings, env.home, before, clock=clock, stop=stop, observer=observer, note=note, caps=caps
+                settings,
+                env.home,
+                before,
+                clock=clock,
+                stop=stop,
+                observer=observer,
+                note=note,
+                caps=caps,
+                shared=commons.allowances,
             ) as budgets,
+            _replenished(budgets, commons.allowances),
         ):
             hedges = Hedges()
             parts = Parts(
@@ -185,6 +197,7 @@ async def engine(
                 hedges,
                 share,
                 judge(settings, prompt),
+                commons,
             )
             try:
                 yield _engine(endpoints, prompt, presenter, parts, journal, enough)
@@ -299,11 +312,23 @@ def _introduce(lanes: Sequence[Lane], *, spread: bool) -> None:
         gate.leaves_pauses = spread
 
 
-def _check_prices(settings: Settings, endpoints: Sequence[Endpoint], talk: Talk) -> None:
+@contextmanager
+def _replenished(budgets: Spending, allowances: Sequence[Allowance]) -> Iterator[None]:
+    """Calls that wait for budgets look again as soon as one of them has more room."""
+    with ExitStack() as listening:
+        for allowance in allowances:
+            if isinstance(allowance, Replenished):
+                listening.callback(allowance.listen(budgets.look_again))
+        yield
+
+
+def _check_prices(settings: Settings, endpoints: Sequence[Endpoint], talk: Talk, *, dollars: bool) -> None:
     """Refuse to keep to a number of dollars where nobody knows what a call costs. Raises UsageError."""
-    if not counts_money(settings):
+    own = counts_money(settings)
+    if not (own or dollars):
         return
-    option = "--max-cost" if settings.max_cost is not None else f"--budget {settings.budget}"
+    budget = f"--budget {settings.budget}" if own else "a daily budget in dollars"
+    option = "--max-cost" if settings.max_cost is not None else budget
     for endpoint in endpoints:
         if endpoint.price(endpoint.model, Usage(1_000, 0, 1_000)) is None:
             raise UsageError(

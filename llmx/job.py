@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from llmx.checkpoints import Checkpoints, skipped
 from llmx.clock import Clock
+from llmx.commons import Commons
 from llmx.connecting import Talk, connected, keyless
 from llmx.detached import in_thread
 from llmx.engine import Engine, engine, preparer
@@ -101,6 +102,7 @@ async def execute(
     clock: Clock,
     retried: Retried | None = None,
     workers: Sequence[Process] = (),
+    commons: Commons | None = None,
 ) -> Report:
     """Run rows to files. The caller shows `figures` and throws `stop` on signals.
 
@@ -109,6 +111,7 @@ async def execute(
     Args:
         retried: the run whose failed rows these are.
         workers: processes which share the run with this one, and do the asking; none for a run in one process.
+        commons: what it shares with other runs; of a run in one process.
 
     Raises:
         LlmxError: what was found before the first call, or what no row could survive.
@@ -133,6 +136,7 @@ async def execute(
             spent=state.spent,
             note=state.outstanding,
             enough=plan.enough,
+            commons=commons,
         ) as parts:
             done = await _introduce(plan, parts, state, talk, stop, retried)
             figures(_started(plan, parts, done))
