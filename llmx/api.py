@@ -31,7 +31,7 @@ from llmx.schemas import Schema
 from llmx.settings import Settings
 from llmx.types import Outcome, Record, weight
 
-__all__ = ["Extraction", "aextract", "extract"]
+__all__ = ["Extraction", "aextract", "extract", "records_of", "settings_of"]
 
 FILES_ONLY = frozenset(
     {
@@ -151,11 +151,11 @@ async def _outcomes(
     observer: Observer,
     options: dict[str, Any],
 ) -> AsyncGenerator[Outcome]:
-    settings = _settings(schema, model, options)
+    settings = settings_of(schema, model, options)
     env, stop = Environment(), Stop()
     check_demands(settings)
     resolved = resolve_schema(settings, env)
-    feed = Feed(_records(rows, settings.key), weigh=weight)
+    feed = Feed(records_of(rows, settings.key), weigh=weight)
     try:
         prompt = await _prompt(settings, resolved, feed, env)
         async with engine(
@@ -222,7 +222,8 @@ def _checked(settings: Settings, schema: Schema, first: Iterable[Record], env: E
     return make_prompt(settings, schema, columns, env)
 
 
-def _settings(schema: Any, model: str | Sequence[str], options: dict[str, Any]) -> Settings:
+def settings_of(schema: Any, model: str | Sequence[str], options: dict[str, Any]) -> Settings:
+    """What a caller of the library asks for. Raises UsageError."""
     for name in options:
         if name in FILES_ONLY:
             raise UsageError(f"{name!r} is about files, which the library leaves to its caller")
@@ -234,7 +235,8 @@ def _settings(schema: Any, model: str | Sequence[str], options: dict[str, Any]) 
     return Settings.of({"schema": schema, "model": models, **options})
 
 
-def _records(rows: Iterable[Mapping[str, Any]], key: str | None) -> Iterator[Record]:
+def records_of(rows: Iterable[Mapping[str, Any]], key: str | None) -> Iterator[Record]:
+    """A caller's rows. Raises UsageError for what is none."""
     for index, row in enumerate(_mappings(rows)):
         yield Record(index, row, origin="rows", key=None if key is None else str(row.get(key, "")))
 
