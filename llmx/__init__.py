@@ -1,6 +1,6 @@
 """llmx: bulk structured extraction with language models.
 
-The library is `extract`, its async twin `aextract`, and `astream` for one row's fields as they come; everything else is the
+The library is `extract`, its async twin `aextract`, and `stream` and `astream` for one row's fields as they come; everything else is the
 command line's engine.
 """
 
@@ -12,9 +12,9 @@ from llmx._version import __version__
 
 if TYPE_CHECKING:
     from llmx.api import aextract, extract
-    from llmx.streaming import astream
+    from llmx.streaming import astream, stream
 
-__all__ = ["__version__", "aextract", "astream", "extract"]
+__all__ = ["__version__", "aextract", "astream", "extract", "stream"]
 
 
 def __getattr__(name: str) -> Any:
@@ -23,8 +23,8 @@ def __getattr__(name: str) -> Any:
         from llmx import api
 
         return getattr(api, name)
-    if name == "astream":
-        from llmx.streaming import astream
+    if name in ("astream", "stream"):
+        from llmx import streaming
 
-        return astream
+        return getattr(streaming, name)
     raise AttributeError(f"module 'llmx' has no attribute {name!r}")

@@ -31,7 +31,7 @@ from llmx.schemas import Schema
 from llmx.settings import Settings
 from llmx.types import Outcome, Record, weight
 
-__all__ = ["Extraction", "aextract", "extract", "records_of", "settings_of"]
+__all__ = ["Extraction", "aextract", "extract", "records_of", "require_no_loop", "settings_of"]
 
 FILES_ONLY = frozenset(
     {
@@ -83,7 +83,7 @@ def extract(
         FatalError: no row could succeed any more (key, quota, model); settled rows are in the cache.
         RuntimeError: called from a running event loop, as notebooks have one; use `aextract` there.
     """
-    _require_no_loop()
+    require_no_loop("`await llmx.aextract(…)` instead of `llmx.extract(…)`")
 
     async def collect() -> list[Outcome]:
         return await aextract(rows, schema, model=model, observer=observer, **options)
@@ -91,12 +91,17 @@ def extract(
     return asyncio.run(collect())
 
 
-def _require_no_loop() -> None:
+def require_no_loop(instead: str) -> None:
+    """Raises RuntimeError in a running event loop, which what is not async would hold up.
+
+    Args:
+        instead: what to write there, in backticks.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return
-    raise RuntimeError("a running event loop calls for `await llmx.aextract(…)` instead of `llmx.extract(…)`")
+    raise RuntimeError(f"a running event loop calls for {instead}")
 
 
 def aextract(

@@ -13,7 +13,14 @@ from typing import Any
 import orjson
 from msgspec import Struct, structs
 
-from llmx.errors import ConnectionFailed, LlmxError, ServerError, UsageError
+from llmx.errors import (
+    ConnectionFailed,
+    LlmxError,
+    RequestRejected,
+    RowRefused,
+    ServerError,
+    UsageError,
+)
 from llmx.providers.answers import embedded
 from llmx.providers.rate_headers import limit_states
 from llmx.providers.sse import is_stream
@@ -130,13 +137,24 @@ class PostingProvider:
         try:
             response = await self._transport.stream(request.body, streaming.asked, stream.take)
         except Exception as error:
-            raise self._failed(error, request, begun=stream.begun) from error
+            raise self._asking_less(self._failed(error, request, begun=stream.begun), streaming) from error
         self._tell(response.headers)
         if response.content and not is_stream(response.headers):
             return self._whole(request, response, self._body(response))
         stream.take(response.content)  # of one that was compressed, all at once
         stream.end()
         return self._whole(request, response, self._streamed_body(request, response, stream))
+
+    def _asking_less(self, failed: LlmxError, streaming: Streaming) -> LlmxError:
+        """The error of a stream that was refused; where it was for how its usage is asked for, the next one does not ask.
+
+        Mistral's server and some of Azure's do not know it, and say so by its name.
+        """
+        refused = isinstance(failed, RowRefused | RequestRejected) and "stream_options" in str(failed)
+        if not refused or "stream_options" not in streaming.asked:
+            return failed
+        self._streaming = structs.replace(streaming, asked={"stream": True})
+        return ServerError(str(failed))
 
     def _streamed_body(self, request: Request, response: Answered, stream: AnswerStream) -> Mapping[str, Any]:
         if (failure := stream.failure) is not None:

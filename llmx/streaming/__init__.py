@@ -4,6 +4,6 @@ Above the library (`api`), whose options it takes. The service's stream of event
 """
 
 from llmx.streaming.parts import FieldDone, ObjectDone, Part, Restarted
-from llmx.streaming.streams import Streams, astream, open_streams
+from llmx.streaming.streams import Streams, astream, open_streams, stream
 
-__all__ = ["FieldDone", "ObjectDone", "Part", "Restarted", "Streams", "astream", "open_streams"]
+__all__ = ["FieldDone", "ObjectDone", "Part", "Restarted", "Streams", "astream", "open_streams", "stream"]

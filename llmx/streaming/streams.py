@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from itertools import count
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from llmx.ahead import Done
-from llmx.api import records_of, settings_of
+from llmx.api import records_of, require_no_loop, settings_of
 from llmx.clock import SystemClock
 from llmx.connecting import Quiet
 from llmx.demands import check_demands, enough, wrapped
@@ -33,7 +33,7 @@ from llmx.streaming.hearing import Hearing
 from llmx.streaming.parts import Part
 from llmx.types import Outcome, Record
 
-__all__ = ["Streams", "astream", "open_streams"]
+__all__ = ["Streams", "astream", "open_streams", "stream"]
 
 
 class Streams:
@@ -137,6 +137,7 @@ async def open_streams(
         talk=Quiet(_warn),
         presenter=NoRows(),
         enough=enough(settings, env),
+        first_rows=None,
     ) as parts:
         observer(
             RunStarted(
@@ -179,6 +180,33 @@ async def astream(
     async with opened as streams, aclosing(streams.stream(row)) as parts:
         async for part in parts:
             yield part
+
+
+def stream(
+    row: Mapping[str, Any],
+    schema: Any,
+    *,
+    model: str | Sequence[str] = (),
+    observer: Observer | None = None,
+    **options: Any,
+) -> Generator[Part]:
+    """`astream` for code that is not async. What comes while nobody takes a part waits.
+
+    Raises:
+        RuntimeError: called from a running event loop; use `astream` there.
+    """
+    require_no_loop("`async for part in llmx.astream(…)` instead of `llmx.stream(…)`")
+    with asyncio.Runner() as runner:
+        parts = astream(row, schema, model=model, observer=observer, **options)
+
+        async def following() -> Part | None:
+            return await anext(parts, None)
+
+        try:
+            while (part := runner.run(following())) is not None:
+                yield part
+        finally:
+            runner.run(parts.aclose())
 
 
 def _ignore(event: Event) -> None:

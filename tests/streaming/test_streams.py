@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from commands import Mock, mocked
+from commands import Mock, mocked, wait_for
 from fakes import until
 from pydantic import BaseModel, Field, model_validator
 from scripted import Reply, Scripted, chat, message
@@ -315,6 +315,32 @@ async def test_wrong_use(mock: Mock, row: Any, options: Any) -> None:
     assert mock.calls == 0
 
 
+async def test_rows_of_an_open_engine_have_nothing_to_do_with_each_other() -> None:
+    """However many of the first fail, it goes on."""
+    with mocked(MockSettings(refusal_rate=1.0)) as mock:
+        async with open_streams(Person, columns=["text"], **at(mock)) as streams:
+            for number in range(25):
+                parts = [part async for part in streams.stream({"text": f"row {number}"})]
+                assert isinstance(outcome(parts).error, Refusal)
+            assert streams.ended is None
+
+
+async def test_a_server_that_knows_no_stream_options(server: Scripted) -> None:
+    """Mistral's words: it is asked again without, and its answers' cost is not known."""
+    loc = ["body", "stream_options", "include_usage"]
+    detail = [{"type": "extra_forbidden", "loc": loc, "msg": "Extra inputs are not permitted", "input": True}]
+    refused = Reply({"object": "error", "message": {"detail": detail}, "type": "invalid_request_error"}, 422)
+
+    def reply(request: Any) -> Reply:
+        return refused if "stream_options" in request.body else streamed(GOOD, usage=None)
+
+    server.reply = reply
+    async with open_streams(Person, columns=["text"], **at_server(server)) as streams:
+        ends = [[part async for part in streams.stream({"text": text})] for text in ("one", "two")]
+    assert [outcome(parts).attempts for parts in ends] == [2, 1]
+    assert outcome(ends[1]).usage.cost is None
+
+
 # Leaving
 
 
@@ -352,6 +378,23 @@ async def test_what_was_left_is_counted_against_a_budget() -> None:
             with pytest.raises(llmx.errors.BudgetReached):
                 _ = [part async for part in streams.stream({"text": "another"})]
         assert mock.calls == 1
+
+
+def test_without_async() -> None:
+    """The same parts, one after the other; leaving hangs up there, too."""
+    with mocked(MockSettings(pace=40.0)) as mock:
+        parts = list(llmx.stream(ROW, Person, **at(mock)))
+        assert fields(parts) == outcome(parts).value.model_dump()
+        left = llmx.stream({"text": "another"}, Person, **at(mock))
+        assert isinstance(next(left), FieldDone)
+        left.close()
+        wait_for(lambda: mock.server.stats()["abandoned"] == 1)
+
+
+async def test_without_async_in_a_loop(mock: Mock) -> None:
+    """It would hold the loop up."""
+    with pytest.raises(RuntimeError, match=r"llmx\.astream"):
+        next(llmx.stream(ROW, Person, **at(mock)))
 
 
 # One engine for many
