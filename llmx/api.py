@@ -32,7 +32,7 @@ from llmx.schemas import Schema
 from llmx.settings import Settings
 from llmx.types import Outcome, Record, weight
 
-__all__ = ["Extraction", "aextract", "extract"]
+__all__ = ["Extraction", "aextract", "extract", "records_of", "require_no_loop", "settings_of"]
 
 FILES_ONLY = frozenset(
     {
@@ -84,7 +84,7 @@ def extract(
         FatalError: no row could succeed any more (key, quota, model); settled rows are in the cache.
         RuntimeError: called from a running event loop, as notebooks have one; use `aextract` there.
     """
-    _require_no_loop()
+    require_no_loop("`await llmx.aextract(…)` instead of `llmx.extract(…)`")
 
     async def collect() -> list[Outcome]:
         return await aextract(rows, schema, model=model, observer=observer, **options)
@@ -92,12 +92,17 @@ def extract(
     return asyncio.run(collect())
 
 
-def _require_no_loop() -> None:
+def require_no_loop(instead: str) -> None:
+    """Raises RuntimeError in a running event loop, which what is not async would hold up.
+
+    Args:
+        instead: what to write there, in backticks.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return
-    raise RuntimeError("a running event loop calls for `await llmx.aextract(…)` instead of `llmx.extract(…)`")
+    raise RuntimeError(f"a running event loop calls for {instead}")
 
 
 def aextract(
@@ -158,11 +163,11 @@ async def _outcomes(
     commons: Commons | None,
     options: dict[str, Any],
 ) -> AsyncGenerator[Outcome]:
-    settings = _settings(schema, model, options)
+    settings = settings_of(schema, model, options)
     env, stop = Environment(), Stop()
     check_demands(settings)
     resolved = resolve_schema(settings, env)
-    feed = Feed(_records(rows, settings.key), weigh=weight)
+    feed = Feed(records_of(rows, settings.key), weigh=weight)
     try:
         prompt = await _prompt(settings, resolved, feed, env)
         async with engine(
@@ -230,7 +235,8 @@ def _checked(settings: Settings, schema: Schema, first: Iterable[Record], env: E
     return make_prompt(settings, schema, columns, env)
 
 
-def _settings(schema: Any, model: str | Sequence[str], options: dict[str, Any]) -> Settings:
+def settings_of(schema: Any, model: str | Sequence[str], options: dict[str, Any]) -> Settings:
+    """What a caller of the library asks for. Raises UsageError."""
     for name in options:
         if name in FILES_ONLY:
             raise UsageError(f"{name!r} is about files, which the library leaves to its caller")
@@ -242,7 +248,8 @@ def _settings(schema: Any, model: str | Sequence[str], options: dict[str, Any]) 
     return Settings.of({"schema": schema, "model": models, **options})
 
 
-def _records(rows: Iterable[Mapping[str, Any]], key: str | None) -> Iterator[Record]:
+def records_of(rows: Iterable[Mapping[str, Any]], key: str | None) -> Iterator[Record]:
+    """A caller's rows. Raises UsageError for what is none."""
     for index, row in enumerate(_mappings(rows)):
         yield Record(index, row, origin="rows", key=None if key is None else str(row.get(key, "")))
 

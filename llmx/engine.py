@@ -36,7 +36,7 @@ from llmx.prompts import Prompt
 from llmx.providers import Endpoint
 from llmx.schemas import Schema
 from llmx.settings import Settings
-from llmx.settling import FirstRows, Prepare, Prepared, Settler
+from llmx.settling import FIRST_ROWS, FirstRows, Prepare, Prepared, Settler
 from llmx.share import ALONE, Share
 from llmx.spending import Outstanding, Spent, counts_money, spending
 from llmx.types import Outcome, Record, Request, Unreadable, Usage
@@ -148,6 +148,7 @@ async def engine(
     caps: Allowance | None = None,
     enough: float | None = None,
     commons: Commons | None = None,
+    first_rows: int | None = FIRST_ROWS,
 ) -> AsyncIterator[Engine]:
     """Everything between a row and its outcome, connected; released at the end.
 
@@ -160,6 +161,8 @@ async def engine(
         caps: the run's, where another process keeps them.
         enough: the confidence from which on a cascade takes a cheaper model's answer.
         commons: what is shared with other runs, of whatever process.
+        first_rows: if so many all fail, and none before them was good, it stops; None where rows have nothing to do with
+            each other.
     """
     journal, commons = journal or NoJournal(), commons or NOTHING_SHARED
     env = keyless(settings, env) if settings.offline else env
@@ -200,7 +203,7 @@ async def engine(
                 commons,
             )
             try:
-                yield _engine(endpoints, prompt, presenter, parts, journal, enough)
+                yield _engine(endpoints, prompt, presenter, parts, journal, enough, first_rows)
             finally:
                 await hedges.aclose()
 
@@ -212,6 +215,7 @@ def _engine(
     parts: Parts,
     journal: RowJournal,
     enough: float | None,
+    first_rows: int | None,
 ) -> Engine:
     settings = parts.settings
     lanes = [
@@ -222,7 +226,9 @@ def _engine(
         _introduce(lanes, spread=settings.spread)
     ways = asking(lanes, endpoints, parts, enough, prompt.shown)
     prepare = preparer(endpoints[0], prompt, parts.schema, presenter)
-    observer = fan_out(parts.observer, FirstRows(parts.stop))
+    observer = parts.observer
+    if first_rows is not None:
+        observer = fan_out(observer, FirstRows(parts.stop, rows=first_rows))
     settler = Settler(
         prepare,
         ways.handler,

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from decimal import Decimal
 
-__all__ = ["dollars", "harmless", "nearest", "plural"]
+__all__ = ["dollars", "harmless", "nearest", "paired", "plural"]
 
 # C0 and C1 controls and DEL, which drive terminals, and the bidirectional controls, which reorder what is
 # read (Trojan Source, CVE-2021-42574). Tab stays.
@@ -34,6 +34,15 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
     # The commonest slip is two letters swapped, which difflib's ratio counts as two errors.
     swapped = [match for match in matches if sorted(match) == sorted(name)]
     return next(iter(swapped or matches), None)
+
+
+def paired(text: str) -> str:
+    """The text with letters whole whose halves, a surrogate each, came one by one."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    return text
 
 
 def plural(count: int, noun: str) -> str:

@@ -21,6 +21,7 @@ from llmx.errors import LlmxError, UnreadableRow
 __all__ = [
     "NOTHING",
     "Completion",
+    "Ear",
     "Finish",
     "Handler",
     "Judgement",
@@ -34,6 +35,7 @@ __all__ = [
     "Quote",
     "Record",
     "Request",
+    "Restart",
     "Source",
     "Tally",
     "Unreadable",
@@ -173,6 +175,27 @@ Listener = Callable[[Sequence[LimitState]], None]
 """Who wants to know what responses tell of limits."""
 
 
+Restart = Literal["invalid", "retry", "fallback"]
+"""Why an answer that was being heard is not the one that counts: it does not fit and is asked for again, its call failed
+and is made again, or another endpoint is asked."""
+
+
+class Ear(Protocol):
+    """Who hears an answer while it is written. Called on the event loop's thread; must not raise, nor wait."""
+
+    def begin(self) -> None:
+        """What is heard from here on is an answer from its beginning."""
+        ...
+
+    def hear(self, text: str) -> None:
+        """So much more of the answer's JSON text has come; "" where the model goes on with what is no part of it."""
+        ...
+
+    def restart(self, reason: Restart, message: str) -> None:
+        """What was heard does not hold any more, and why: another answer is to come."""
+        ...
+
+
 class Tally(Struct):
     """What one row has really cost so far, failed and re-asked attempts included.
 
@@ -274,6 +297,7 @@ class Request(Struct, frozen=True):
         messages: what the body was made of, for other endpoints, which speak another format.
         data: the row's columns.
         tally: where the row's spending is added up; no part of the request's identity.
+        ear: who hears the answer while it is written, None where it is wanted as a whole.
     """
 
     endpoint: str
@@ -288,6 +312,7 @@ class Request(Struct, frozen=True):
     messages: Sequence[Any] = ()
     data: Mapping[str, Any] = {}
     tally: Tally = field(default_factory=Tally)
+    ear: Ear | None = None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Request) and astuple(self)[:_ASKED] == astuple(other)[:_ASKED]

@@ -100,6 +100,8 @@ def validated(
                         raise unfit.verdict from unfit.problem
                     doubled = doubled or completion.finish == "length"
                     before = unfit
+                    if request.ear is not None:
+                        request.ear.restart("invalid", str(unfit.verdict))
                     request = rekey(replace(request, body=body, reask=request.reask + 1, stored=not left))
 
         return call
