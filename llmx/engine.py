@@ -207,7 +207,10 @@ def _engine(
     shelves: Shelves | None,
 ) -> Engine:
     settings = parts.settings
-    stored = [None if shelves is None else shelves(endpoint) for endpoint in endpoints]
+    stored = [
+        None if shelves is None else shelves(endpoint, spec)
+        for endpoint, spec in zip(endpoints, settings.model, strict=True)
+    ]
     lanes = [
         lane(endpoint, name, parts, several=len(endpoints) > 1, shelf=shelf)
         for endpoint, name, shelf in zip(endpoints, names_of(endpoints), stored, strict=True)

@@ -30,7 +30,7 @@ AUDITED = (
 _ROW = "\x00row\x00"
 """What stands for the row in what all questions of a run have in common."""
 
-Shelves = Callable[[Endpoint], "Shelf"]
+Shelves = Callable[[Endpoint, str], "Shelf"]
 
 
 @contextmanager
@@ -59,9 +59,7 @@ def semantic_shelves(
         writes=not (settings.no_store or settings.offline),
     )
     with closing(cache):
-        yield lambda endpoint: cache.shelf(
-            _scope(endpoint, schema, prompt), endpoint.called or endpoint.label
-        )
+        yield lambda endpoint, spec: cache.shelf(_scope(endpoint, schema, prompt), spec)
 
 
 def _scope(endpoint: Endpoint, schema: Schema, prompt: Prompt) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,17 @@ from llmx.environment import private
 from llmx.errors import OutputFailed
 from llmx.types import Likeness
 
-__all__ = ["Entry", "Hit", "KeptHit", "Place", "Table", "kept_hits", "open_table", "semantic_folder"]
+__all__ = [
+    "Entry",
+    "Hit",
+    "KeptHit",
+    "Place",
+    "Table",
+    "kept_hits",
+    "open_table",
+    "semantic_folder",
+    "telling",
+]
 
 NAME = "answers.sqlite"
 
@@ -315,9 +326,14 @@ def kept_hits(folder: Path) -> list[KeptHit]:
         raise OutputFailed(refused[0], hint="`llmx cache clear` begins a new one")
     if table is None:
         return []
-    try:
+    with telling(folder), closing(table):
         return table.hits()
+
+
+@contextmanager
+def telling(folder: Path) -> Iterator[None]:
+    """What SQLite refuses, as an error of ours."""
+    try:
+        yield
     except sqlite3.Error as error:
         raise _unusable(folder, error) from error
-    finally:
-        table.close()

@@ -165,7 +165,7 @@ def _in_turn(one: Sequence[Token], other: Sequence[Token], known: Known) -> str:
         if mine.text == theirs.text:
             if not same_case(mine, theirs):
                 return "name"
-        elif is_misspelt(mine, theirs, known):
+        elif _is_misspelt(mine, theirs, known):
             typos += 1
         else:
             return _kind_of(mine, theirs)
@@ -180,7 +180,7 @@ def _kind_of(*tokens: Token) -> str:
     return min((token.kind for token in tokens), key=lambda kind: (kind == "word", kind == "tense"))
 
 
-def is_misspelt(one: Token, other: Token, known: Known) -> bool:
+def _is_misspelt(one: Token, other: Token, known: Known) -> bool:
     """Whether one of two words is the other with two letters swapped, or a letter doubled that is single or the reverse.
 
     Only ordinary words, in small letters, within which that is: their first letter and their last two are right, so that

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 from msgspec import Struct
@@ -98,12 +99,16 @@ _PAUSES = frozenset(".,;:!?\u2013\u2014-")
 _ENDS = frozenset(".!?\n…")
 _MINUS = frozenset("-\u2212\u2013")
 
+_JOINTS = re.compile(r"(?<!\d)[,:]|[,:](?!\d)")
+_DOTS = re.compile(r"[._]")
 _NUMBER = re.compile(r"\d+(?:[-.,:/]\d+)*")
 _MEASURE = re.compile(r"(\d+(?:[.,]\d+)?)([^\W\d]{1,3})")
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+\.\d+|\d{1,3}(?:,\d{3}){2,}")
 _GROUPED_BY_DOTS = re.compile(r"\d{1,3}(?:\.\d{3})+,\d+|\d{1,3}(?:\.\d{3}){2,}")
 
-_LONGEST_PHRASE = max(phrase.count(" ") for phrase in PHRASES) + 1
+_BY_FIRST_WORD: dict[str, list[tuple[list[str], str]]] = {}
+for _phrase, _said in sorted(PHRASES.items(), key=lambda pair: -pair[0].count(" ")):  # the longest first
+    _BY_FIRST_WORD.setdefault(_phrase.split()[0], []).append((_phrase.split(), _said))
 
 
 def read(text: str) -> tuple[Token, ...]:
@@ -216,7 +221,10 @@ def _is_point(text: str, place: int) -> bool:
 
 def _parts(chunk: str) -> Iterator[str]:
     """A chunk at those of its joints that are none within a number or a name of letters and digits."""
-    for part in re.split(r"(?<!\d)[,:]|[,:](?!\d)", chunk):
+    if chunk.isalpha():
+        yield chunk
+        return
+    for part in _JOINTS.split(chunk):
         if any(map(str.isdigit, part)):
             measure = _MEASURE.fullmatch(part)
             if measure is not None and measure[2].lower() in UNITS:
@@ -228,23 +236,28 @@ def _parts(chunk: str) -> Iterator[str]:
         for number, words in enumerate(part.split("/")):
             if number:
                 yield "/"
-            yield from filter(None, re.split(r"[._]", words))
+            yield from filter(None, _DOTS.split(words))
 
 
 def _joined(raw: Sequence[_Raw]) -> Iterator[_Raw]:
     """The pieces with phrases and contractions written in one way."""
+    small = [piece.text.lower() for piece in raw]
     place = 0
     while place < len(raw):
-        for length in range(min(_LONGEST_PHRASE, len(raw) - place), 0, -1):
-            some = raw[place : place + length]
-            said = PHRASES.get(" ".join(piece.text.lower() for piece in some))
-            if said is not None and some[0].sentence == some[-1].sentence and not _is_name(some):
+        for words, said in _BY_FIRST_WORD.get(small[place], ()):
+            some = raw[place : place + len(words)]
+            if small[place : place + len(words)] == words and _is_phrase(some):
                 yield from _spoken(said, some[0])
-                place += length
+                place += len(words)
                 break
         else:
-            yield from _expanded(raw[place])
+            yield from _expanded(raw[place], small[place])
             place += 1
+
+
+def _is_phrase(some: Sequence[_Raw]) -> bool:
+    """Whether words stand in one sentence, and a single one is not written like a name, which has no other spelling."""
+    return some[0].sentence == some[-1].sentence and not _is_name(some)
 
 
 def _is_name(some: Sequence[_Raw]) -> bool:
@@ -264,9 +277,8 @@ def _spoken(said: str, first: _Raw) -> Iterator[_Raw]:
 _SUFFIXES = {"n't": "not", "'re": "are", "'ve": "have", "'ll": "will", "'m": "am"}
 
 
-def _expanded(piece: _Raw) -> Iterator[_Raw]:
-    word = piece.text.lower()
-    for suffix, said in _SUFFIXES.items():
+def _expanded(piece: _Raw, word: str) -> Iterator[_Raw]:
+    for suffix, said in _SUFFIXES.items() if "'" in word else ():
         if len(word) > len(suffix) and word.endswith(suffix):
             yield _Raw(piece.kind, piece.text[: -len(suffix)], piece.sentence, piece.starts, piece.spaced)
             yield _Raw("phrase", said, piece.sentence, False, True)
@@ -317,6 +329,7 @@ _BRITISH = (
 )
 
 
+@lru_cache(maxsize=10_000)
 def _american(word: str) -> str:
     """A word as it is spelt in America, as far as its ending tells; of some that have one spelling, nobody's."""
     for pattern, spelt in _BRITISH:
