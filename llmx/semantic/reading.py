@@ -168,7 +168,8 @@ class _Raw(Struct):
 
 
 def _raw(text: str) -> Iterator[_Raw]:
-    sentence, starts, spaced, denied = 0, True, True, False
+    sentence, starts, spaced = 0, True, True
+    denied = pause = False
     for found in _TOKEN.finditer(text):
         kind, piece = str(found.lastgroup), found[0]
         if kind == "space":
@@ -177,16 +178,17 @@ def _raw(text: str) -> Iterator[_Raw]:
             spaced = True
             continue
         if kind == "sign":
-            if piece in _PAUSES and denied:
-                yield _Raw("sign", ",", sentence, False, spaced)
+            pause = pause or (piece in _PAUSES and denied)
             yield from _sign(piece, text, found, sentence, spaced=spaced)
             denied = False
             if piece in _ENDS and not starts:
                 sentence, starts = sentence + 1, True
         else:
             for part in [piece] if kind == "link" else _parts(piece):
+                if pause:
+                    yield _Raw("sign", ",", sentence, False, spaced)
                 yield _Raw(kind, part, sentence, starts, spaced)
-                starts = spaced = False
+                starts = spaced = pause = False
             denied = _denies(piece)
         spaced = False
 
@@ -363,7 +365,7 @@ _ARTICLES = frozenset({"a", "an", "the"})
 def _without_articles(tokens: Iterator[Token]) -> Iterator[Token]:
     """Tokens without what may be left out anywhere."""
     said = list(tokens)
-    for before, token, after in zip([None, *said[:-1]], said, [*said[1:], None], strict=True):
+    for before, token, after in zip([None, *said], said, [*said[1:], None], strict=False):
         if token.text in _ARTICLES and token.case in ("", "l") and _is_article(before, token, after):
             continue
         if token.text == "please" and (after is None or after.text not in ("you", "me", "him", "her")):
