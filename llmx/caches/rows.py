@@ -309,9 +309,9 @@ def _connected(file: Path, how: str) -> sqlite3.Connection:
 def _is_ours(db: sqlite3.Connection) -> bool:
     """Whether the tables are there. Raises ValueError: something else is."""
     found = {sql for (sql,) in db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
-    if found - set(_MADE):
-        raise ValueError("it has tables of somebody else's")
-    return found == set(_MADE)
+    if found and found != set(_MADE):  # ours are made in one transaction
+        raise ValueError("it has tables of somebody else's, or lacks some")
+    return bool(found)
 
 
 def kept_hits(folder: Path) -> list[KeptHit]:

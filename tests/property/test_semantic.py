@@ -11,7 +11,41 @@ from llmx.semantic.guards import difference, key_of, reading_of
 from llmx.semantic.reading import read
 
 WORDS = st.sampled_from(
-    ["the", "parcel", "from", "Berlin", "was", "not", "delivered", "to", "Anna", "before", "noon", "because", "12", "boxes", "of", "5kg", "cost", "$30", "each", "and", "Acme-77", "may", "refuse", "recieve", "receive", "left", "right", "(5)", "no.", "please", "A", "few", "third"]
+    [
+        "the",
+        "parcel",
+        "from",
+        "Berlin",
+        "was",
+        "not",
+        "delivered",
+        "to",
+        "Anna",
+        "before",
+        "noon",
+        "because",
+        "12",
+        "boxes",
+        "of",
+        "5kg",
+        "cost",
+        "$30",
+        "each",
+        "and",
+        "Acme-77",
+        "may",
+        "refuse",
+        "recieve",
+        "receive",
+        "left",
+        "right",
+        "(5)",
+        "no.",
+        "please",
+        "A",
+        "few",
+        "third",
+    ]
 )
 TEXTS = st.lists(WORDS, min_size=4, max_size=20).map(" ".join)
 CELLS = st.one_of(
