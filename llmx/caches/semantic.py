@@ -175,6 +175,11 @@ class SemanticCache:
         reading = reading_of(row)
         return None if reading is None else _Said(row, reading, key_of(row, reading))
 
+    def key(self, fingerprint: str) -> bytes | None:
+        """What a row that was looked for has in common with those that may say the same; None where there are none."""
+        said = self._readings.get(fingerprint)
+        return None if said is None else said.key
+
     def put(self, place: Place, answer: CachedAnswer) -> None:
         """Keep a valid answer. It is on the disk within moments, for other processes, too."""
         self._check()
@@ -262,6 +267,10 @@ class Shelf:
     def get(self, request: Request) -> Match | None:
         """What was found, once."""
         return self._found.pop(request.fingerprint, None)
+
+    def key(self, request: Request) -> bytes | None:
+        """The same for all rows that may say the same; known once it was looked for."""
+        return self._cache.key(request.fingerprint)
 
     def taken(self, request: Request, match: Match) -> None:
         """It was used."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rehearsal import Rehearsal, rehearse
 
-from llmx.mock import MockSettings
+from llmx.mock import Latency, MockSettings
 
 Row = Mapping[str, Any]
 
@@ -98,6 +98,25 @@ def test_rows_of_one_run_help_each_other(tmp_path: Path) -> None:
     run = rehearse(tmp_path, rows, cache="semantic", concurrency=1)
     assert calls(run) == 1
     assert run.figures.semantic + run.figures.coalesced == 5
+
+
+def test_rows_in_flight_wait_for_one_like_them(tmp_path: Path) -> None:
+    """They are one call, as identical rows are; one that only looks alike is asked about when it has ended."""
+    texts = [
+        "Fly from Paris to London on 5 May 2024",
+        "fly from Paris to London on May 5, 2024!",
+        "Fly from London to Paris on 5 May 2024",
+    ]
+    rows = [{"text": text} for text in texts * 2]
+    run = rehearse(
+        tmp_path,
+        rows,
+        MockSettings(latency=Latency(0.5, 0.5)),
+        cache="semantic",
+        schema="tone good|bad",
+        concurrency=6,
+    )
+    assert (calls(run), run.figures.failed, len(run.rows)) == (2, 0, 6)
 
 
 def test_each_vote_is_a_sample_of_its_own(tmp_path: Path) -> None:
