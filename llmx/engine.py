@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
@@ -34,12 +34,16 @@ from llmx.layers.stop import Stop
 from llmx.presenting import Presenter
 from llmx.prompts import Prompt
 from llmx.providers import Endpoint
+from llmx.resembling import Shelves, semantic_shelves
 from llmx.schemas import Schema
 from llmx.settings import Settings
 from llmx.settling import FIRST_ROWS, FirstRows, Prepare, Prepared, Settler
 from llmx.share import ALONE, Share
 from llmx.spending import Outstanding, Spent, counts_money, spending
 from llmx.types import Outcome, Record, Request, Unreadable, Usage
+
+if TYPE_CHECKING:
+    from llmx.caches.semantic import Shelf
 
 __all__ = ["Engine", "RowJournal", "Settle", "engine", "preparer"]
 
@@ -173,6 +177,7 @@ async def engine(
         cache = _open_cache(settings, env, talk.say)
         with (
             closing(cache),
+            semantic_shelves(settings, schema, prompt, env, talk.say) as shelves,
             spending(
                 settings,
                 env.home,
@@ -203,7 +208,7 @@ async def engine(
                 commons,
             )
             try:
-                yield _engine(endpoints, prompt, presenter, parts, journal, enough, first_rows)
+                yield _engine(endpoints, prompt, presenter, parts, journal, enough, first_rows, shelves)
             finally:
                 await hedges.aclose()
 
@@ -216,15 +221,20 @@ def _engine(
     journal: RowJournal,
     enough: float | None,
     first_rows: int | None,
+    shelves: Shelves | None,
 ) -> Engine:
     settings = parts.settings
+    stored = [
+        None if shelves is None else shelves(endpoint, spec)
+        for endpoint, spec in zip(endpoints, settings.model, strict=True)
+    ]
     lanes = [
-        lane(endpoint, name, parts, several=len(endpoints) > 1)
-        for endpoint, name in zip(endpoints, names_of(endpoints), strict=True)
+        lane(endpoint, name, parts, several=len(endpoints) > 1, shelf=shelf)
+        for endpoint, name, shelf in zip(endpoints, names_of(endpoints), stored, strict=True)
     ]
     if not settings.cascade:  # whose rungs do not stand in for each other
         _introduce(lanes, spread=settings.spread)
-    ways = asking(lanes, endpoints, parts, enough, prompt.shown)
+    ways = asking(lanes, endpoints, parts, enough, prompt.shown, stored[0])
     prepare = preparer(endpoints[0], prompt, parts.schema, presenter)
     observer = parts.observer
     if first_rows is not None:
@@ -249,7 +259,7 @@ def _engine(
         [lane.name for lane in lanes],
         _rows_at_once(ceilings, settings),
         prepare,
-        _readier(settler, parts.cache, journal, ways),
+        _readier(settler, parts.cache, journal, ways, stored[0]),
         settler.taken,
         lambda request: [ways.alternatives(sample) for sample in ways.samples(request)],
         parts.cache,
@@ -266,7 +276,9 @@ def _rows_at_once(ceilings: Sequence[int], settings: Settings) -> int:
     return max(1, calls // settings.votes)
 
 
-def _readier(settler: Settler, cache: Cache, journal: RowJournal, ways: Asking) -> Prepare:
+def _readier(
+    settler: Settler, cache: Cache, journal: RowJournal, ways: Asking, shelf: Shelf | None
+) -> Prepare:
     """A function that makes rows ready together: one look into each table on the disk is for all of them.
 
     Rows that are in the cache are settled here, without a task's turn for each.
@@ -275,12 +287,21 @@ def _readier(settler: Settler, cache: Cache, journal: RowJournal, ways: Asking) 
     async def ready(rows: list[Record | Unreadable]) -> list[Prepared | Done[Outcome]]:
         made = [settler.prepared(row) for row in rows]
         await _read(cache.expect(_fingerprints(made, ways)))
-        ready = list(_together(map(settler.at_once, made)))
+        known = [settler.at_once(row) for row in made]
+        if shelf is not None:
+            await _read(shelf.expect(_asked(known, ways)))
+            known = [settler.at_once(row) for row in known]
+        ready = list(_together(known))
         await _read(journal.expect(_fingerprints(ready, ways), rows))
         journal.settle(*(outcome for one in ready if isinstance(one, Done) for outcome in one.results))
         return ready
 
     return ready
+
+
+def _asked(rows: Sequence[Prepared | Outcome | Done[Outcome]], ways: Asking) -> list[Request]:
+    """What is asked about those that are not done."""
+    return [sample for row in rows if isinstance(row, Prepared) for sample in ways.samples(row.request)]
 
 
 def _together(made: Iterable[Prepared | Outcome]) -> Iterator[Prepared | Done[Outcome]]:
@@ -300,8 +321,7 @@ def _together(made: Iterable[Prepared | Outcome]) -> Iterator[Prepared | Done[Ou
 
 def _fingerprints(rows: Sequence[Prepared | Outcome | Done[Outcome]], ways: Asking) -> list[str]:
     """Of those that are asked about."""
-    asked = [row.request for row in rows if isinstance(row, Prepared)]
-    return [sample.fingerprint for request in asked for sample in ways.samples(request)]
+    return [request.fingerprint for request in _asked(rows, ways)]
 
 
 async def _read(reading: Future[None] | None) -> None:

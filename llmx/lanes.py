@@ -6,6 +6,7 @@ The composition root of a call is `engine`; this is its part that every endpoint
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -42,6 +43,9 @@ from llmx.settings import Settings
 from llmx.share import ALONE, Share
 from llmx.spending import counts_money
 from llmx.types import Judgement, Layer, Request
+
+if TYPE_CHECKING:
+    from llmx.caches.semantic import Shelf
 
 __all__ = ["ADAPTIVE", "CONCURRENCY", "Parts", "Traffic", "lane", "names_of", "traffic", "worst"]
 
@@ -109,12 +113,13 @@ def traffic(endpoint: Endpoint, settings: Settings, share: Share = ALONE) -> Tra
     return Traffic(rpm, tpm, share.places(CONCURRENCY), share.places(ADAPTIVE))
 
 
-def lane(endpoint: Endpoint, name: str, parts: Parts, *, several: bool) -> Lane:
+def lane(endpoint: Endpoint, name: str, parts: Parts, *, several: bool, shelf: Shelf | None = None) -> Lane:
     """An endpoint's way in.
 
     Args:
         name: of the endpoint in this run.
         several: it is not the only one.
+        shelf: what the semantic cache has of it.
     """
     health = Health()
     quota = parts.commons.quota(endpoint) if parts.commons.quota else None
@@ -133,16 +138,17 @@ def lane(endpoint: Endpoint, name: str, parts: Parts, *, several: bool) -> Lane:
         clock=parts.clock,
         stop=parts.stop,
     )
-    layers = [*_outer(endpoint, parts), *_inner(endpoint, name, parts, gate, health)]
+    layers = [*_outer(endpoint, parts, shelf), *_inner(endpoint, name, parts, gate, health)]
     handler = compose(endpoint.provider.complete, layers)
     return Lane(name, handler, _addressed(endpoint, parts.schema) if several else _as_it_is, gate)
 
 
-def _outer(endpoint: Endpoint, parts: Parts) -> list[Layer]:
+def _outer(endpoint: Endpoint, parts: Parts, shelf: Shelf | None) -> list[Layer]:
     """From the cache to the journal: what costs nothing."""
     settings, schema = parts.settings, parts.schema
     return [
         cached(parts.cache, schema.parse, parts.judge),
+        *([] if shelf is None else [_resembling(shelf, parts)]),
         validated(
             endpoint.codec,
             reasks=settings.reasks,
@@ -153,6 +159,12 @@ def _outer(endpoint: Endpoint, parts: Parts) -> list[Layer]:
         ),
         journalled(parts.journal, past=parts.past, offline=settings.offline),
     ]
+
+
+def _resembling(shelf: Shelf, parts: Parts) -> Layer:
+    from llmx.layers.semantic import resembling
+
+    return resembling(shelf, parts.schema.parse, parts.judge)
 
 
 def _inner(endpoint: Endpoint, name: str, parts: Parts, gate: Gate, health: Health) -> list[Layer]:

@@ -26,6 +26,7 @@ __all__ = [
     "Handler",
     "Judgement",
     "Layer",
+    "Likeness",
     "LimitKind",
     "LimitState",
     "Listener",
@@ -46,8 +47,9 @@ __all__ = [
 Finish = Literal["stop", "length", "refusal", "other"]
 """Why the model stopped: it was done, hit the token limit, declined, or anything else."""
 
-Source = Literal["model", "cache", "coalesced", "journal"]
-"""Who gave the answer: a call, the exact cache, the call of an identical row in flight, or the run's journal."""
+Source = Literal["model", "cache", "semantic", "coalesced", "journal"]
+"""Who gave the answer: a call, the exact cache, the semantic cache (it is that of another row), the call of an identical
+row in flight, or the run's journal."""
 
 
 class Record(Struct, frozen=True):
@@ -279,6 +281,18 @@ class Quality(Struct, frozen=True):
         return sum(1 for quote in (self.evidence or {}).values() if quote is None)
 
 
+class Likeness(Struct, frozen=True):
+    """How alike a row is to the one whose answer it was given.
+
+    Args:
+        similarity: from 0 to 1, the cosine of their embeddings.
+        fingerprint: of the other row's question.
+    """
+
+    similarity: float
+    fingerprint: str
+
+
 class Request(Struct, frozen=True):
     """One call as it will be sent, and what identifies it.
 
@@ -340,6 +354,7 @@ class Completion(Struct, frozen=True):
         source: where the answer came from.
         value: the validated object, set by the `validated` layer and by the cache; None before.
         quality: what is known of how far it can be trusted.
+        likenesses: to other rows, whose answer it is; of votes one for each that was another row's.
     """
 
     text: str
@@ -350,6 +365,7 @@ class Completion(Struct, frozen=True):
     source: Source = "model"
     value: Any = None
     quality: Quality | None = None
+    likenesses: Sequence[Likeness] = ()
 
     def __repr__(self) -> str:
         return _shown(self, hidden=("body",))
@@ -357,7 +373,15 @@ class Completion(Struct, frozen=True):
     def valued(self, value: Any, quality: Quality | None = None) -> Completion:
         """The same answer with its validated object."""
         return Completion(
-            self.text, self.usage, self.model, self.finish, self.body, self.source, value, quality
+            self.text,
+            self.usage,
+            self.model,
+            self.finish,
+            self.body,
+            self.source,
+            value,
+            quality,
+            self.likenesses,
         )
 
 
@@ -374,6 +398,7 @@ class Outcome(Struct, frozen=True):
         attempts: calls made for this row now; 0 for cached, replayed and coalesced ones.
         seconds: from when a worker took the row until it was settled.
         quality: what is known of how far the value can be trusted.
+        likenesses: as in `Completion`.
     """
 
     record: Record | Unreadable
@@ -389,6 +414,7 @@ class Outcome(Struct, frozen=True):
     attempts: int = 0
     seconds: float = 0.0
     quality: Quality | None = None
+    likenesses: Sequence[Likeness] = ()
 
     def presented(self, rows: Sequence[Mapping[str, Any]]) -> Outcome:
         """The same with its output rows."""
@@ -406,6 +432,7 @@ class Outcome(Struct, frozen=True):
             self.attempts,
             self.seconds,
             self.quality,
+            self.likenesses,
         )
 
     @property
