@@ -170,7 +170,7 @@ async def _outcomes(
             presenter=NoRows(),
             enough=enough(settings, env),
         ) as parts:
-            async for outcome in _told(parts, feed, settings, stop, observer):
+            async for outcome in _told(parts, feed, settings, stop, observer, resolved.name):
                 yield outcome
     finally:
         feed.close()
@@ -179,12 +179,18 @@ async def _outcomes(
 
 
 async def _told(
-    parts: Engine, feed: Feed[Record], settings: Settings, stop: Stop, observer: Observer
+    parts: Engine, feed: Feed[Record], settings: Settings, stop: Stop, observer: Observer, schema: str
 ) -> AsyncGenerator[Outcome]:
     """The run's outcomes; the observer hears of its beginning and, whatever ends it, of its end."""
     observer(
         RunStarted(
-            None, parts.label, parts.concurrency, endpoints=parts.names, cascade=bool(settings.cascade)
+            None,
+            parts.label,
+            parts.concurrency,
+            endpoints=parts.names,
+            cascade=bool(settings.cascade),
+            served=parts.served,
+            schema=schema,
         )
     )
     ordered, complete = settings.order == "input", False

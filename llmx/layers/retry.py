@@ -16,7 +16,7 @@ from llmx.errors import RequestRejected, RowRefused, TransientError, UnknownMode
 from llmx.events import Observer, RetryStarted
 from llmx.layers.health import Health
 from llmx.layers.stop import Stop
-from llmx.types import Completion, Handler, Layer, Request
+from llmx.types import Completion, Handler, Layer, Question, Request
 
 __all__ = ["RetryPolicy", "retried"]
 
@@ -78,7 +78,8 @@ def retried(
             except TransientError as error:
                 from llmx.layers.attempts import Series  # tenacity, which most runs need not import
 
-                series = Series(policy, health, clock, observer, request.tally, first=error)
+                question = Question.of(request)
+                series = Series(policy, health, clock, observer, request.tally, question, first=error)
                 completion = await series.run(lambda: send(request), sleep)
             request.tally.failures = 0
             return completion
