@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import warnings
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
@@ -20,7 +21,7 @@ from llmx.demands import check_demands, enough, wrapped
 from llmx.engine import Engine, engine
 from llmx.environment import Environment
 from llmx.errors import UsageError
-from llmx.events import Event, Observer, RunEnded, RunStarted, one_by_one
+from llmx.events import Event, Observer, RunEnded, RunStarted, fan_out, one_by_one
 from llmx.feed import Feed
 from llmx.layers.stop import Stop
 from llmx.pipeline import amap
@@ -29,6 +30,7 @@ from llmx.presenting import NoRows
 from llmx.prompts import Prompt
 from llmx.schemas import Schema
 from llmx.settings import Settings
+from llmx.telemetry.asked import asked
 from llmx.types import Outcome, Record, weight
 
 __all__ = ["Extraction", "aextract", "extract"]
@@ -109,9 +111,8 @@ def aextract(
 ) -> Extraction:
     """`extract` for async code: `await` it for the list, or `async for` outcomes as they come."""
     once = isinstance(rows, Iterator)
-    return Extraction(
-        lambda: _outcomes(rows, schema, model, one_by_one(observer or _ignore), options), once=once
-    )
+    begin = _outcomes if asked(os.environ) is None else _outcomes_told
+    return Extraction(lambda: begin(rows, schema, model, one_by_one(observer or _ignore), options), once=once)
 
 
 class Extraction:
@@ -142,6 +143,23 @@ class Extraction:
 
 def _ignore(event: Event) -> None:
     pass
+
+
+async def _outcomes_told(
+    rows: Iterable[Mapping[str, Any]],
+    schema: Any,
+    model: str | Sequence[str],
+    observer: Observer,
+    options: dict[str, Any],
+) -> AsyncGenerator[Outcome]:
+    """The same, of which OpenTelemetry hears, too."""
+    from llmx.telemetry.telling import told_beside
+
+    with told_beside(os.environ, _warn) as told:
+        both = observer if told is None else fan_out(observer, told)
+        async with aclosing(_outcomes(rows, schema, model, both, options)) as outcomes:
+            async for outcome in outcomes:
+                yield outcome
 
 
 async def _outcomes(

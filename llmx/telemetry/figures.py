@@ -40,7 +40,7 @@ class Figure(Struct, frozen=True):
     Args:
         name: how the code calls it.
         prometheus: its name there, without the `_total` of a counter (https://prometheus.io/docs/practices/naming/).
-        otel: its name there (https://opentelemetry.io/docs/specs/semconv/general/naming/).
+        otel: its name there (https://opentelemetry.io/docs/specs/semconv/general/naming/); "" where a histogram tells it.
         unit: in UCUM, as OpenTelemetry has it.
         labels: what it is told apart by.
         rises: it is a counter, and not a gauge.
@@ -69,7 +69,7 @@ FIGURES = (
     Figure(
         "calls",
         "llmx_calls",
-        "llmx.calls",
+        "",
         "{call}",
         (*_ENDPOINT, "outcome", "error_type"),
         "Calls that came back, with an answer or without.",
@@ -77,7 +77,7 @@ FIGURES = (
     Figure(
         "tokens",
         "llmx_tokens",
-        "llmx.tokens",
+        "",
         "{token}",
         (*_ENDPOINT, "direction"),
         "Tokens of answered calls; input includes what the provider had cached.",
