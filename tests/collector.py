@@ -59,9 +59,7 @@ class Collector:
     def value(self, name: str, **attributes: Any) -> Any:
         """The last value of a metric: a number, or count and sum; None where there is none."""
         wanted = {key.replace("__", "."): value for key, value in attributes.items()}
-        found = [
-            value for about, value in self.metrics.get(name, ()) if about.items() >= wanted.items()
-        ]
+        found = [value for about, value in self.metrics.get(name, ()) if about.items() >= wanted.items()]
         return found[-1] if found else None
 
     def take(self, path: str, body: bytes) -> None:

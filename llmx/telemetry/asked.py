@@ -35,40 +35,72 @@ def asked(variables: Mapping[str, str]) -> Asked | None:
     """What the variables ask for, None for nothing, as nearly always."""
     if not any(name.startswith("OTEL_") for name in variables) or _is_disabled(variables):
         return None
-    signals = {signal: _exporters(variables, signal) for signal in ("TRACES", "METRICS")}
-    known = {
-        signal: tuple(name for name in names if name in EXPORTERS) for signal, (names, _) in signals.items()
-    }
-    problems = tuple(_problems(variables, {signal: names for signal, (names, _) in signals.items()}))
-    if not any(known.values()) and not problems:
+    traces, metrics = (_Signal.of(variables, name) for name in ("TRACES", "METRICS"))
+    problems = tuple(dict.fromkeys([*traces.problems(variables), *metrics.problems(variables)]))
+    if not (traces.exporters or metrics.exporters):
         return None
-    named = next((variable for _, variable in signals.values() if variable), "")
-    return Asked(known["TRACES"], known["METRICS"], named, problems)
+    return Asked(
+        traces.kept(variables), metrics.kept(variables), traces.variable or metrics.variable, problems
+    )
 
 
 def _is_disabled(variables: Mapping[str, str]) -> bool:
     return variables.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
 
 
-def _exporters(variables: Mapping[str, str], signal: str) -> tuple[tuple[str, ...], str]:
-    """To whom a signal goes, and which variable says so; an empty variable is as good as none."""
-    name = f"OTEL_{signal}_EXPORTER"
-    if said := variables.get(name, "").strip():
-        names = [part.strip().lower() for part in said.split(",")]
-        return tuple(dict.fromkeys(part for part in names if part and part != "none")), name
-    for endpoint in (f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"):
-        if variables.get(endpoint, "").strip():
-            return ("otlp",), endpoint
-    return (), ""
+class _Signal(Struct, frozen=True):
+    """What is asked for of one signal.
 
+    Args:
+        name: in variables: "TRACES" or "METRICS".
+        exporters: as they are named, unknown ones, too.
+        variable: the one that asks.
+    """
 
-def _problems(variables: Mapping[str, str], exporters: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
-    for signal, names in exporters.items():
-        for name in names:
+    name: str
+    exporters: tuple[str, ...] = ()
+    variable: str = ""
+
+    @classmethod
+    def of(cls, variables: Mapping[str, str], name: str) -> _Signal:
+        """To whom a signal goes, and which variable says so; an empty variable is as good as none."""
+        variable = f"OTEL_{name}_EXPORTER"
+        if said := variables.get(variable, "").strip():
+            names = dict.fromkeys(part.strip().lower() for part in said.split(","))
+            return cls(name, tuple(part for part in names if part not in ("", "none")), variable)
+        for endpoint in _endpoints(name):
+            if variables.get(endpoint, "").strip():
+                return cls(name, ("otlp",), endpoint)
+        return cls(name)
+
+    def kept(self, variables: Mapping[str, str]) -> tuple[str, ...]:
+        """Those that can be had."""
+        dropped = {"otlp"} if self._wrong_address(variables) else set()
+        return tuple(name for name in self.exporters if name in EXPORTERS and name not in dropped)
+
+    def problems(self, variables: Mapping[str, str]) -> Iterator[str]:
+        """What cannot be had."""
+        for name in self.exporters:
             if name not in EXPORTERS:
-                yield f"OTEL_{signal}_EXPORTER: {name!r} is not among otlp, console and none"
-        for variable in (f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
-            if "otlp" in names and (protocol := variables.get(variable, "").strip()):
+                yield f"OTEL_{self.name}_EXPORTER: {name!r} is not among otlp, console and none"
+        if "otlp" not in self.exporters:
+            return
+        if wrong := self._wrong_address(variables):
+            yield f"{wrong} is no address that begins with http:// or https://: nothing is sent there"
+        for variable in (f"OTEL_EXPORTER_OTLP_{self.name}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+            if protocol := variables.get(variable, "").strip():
                 if protocol != PROTOCOL:
                     yield f"{variable}: {protocol!r} is not spoken, {PROTOCOL} is"
-                break
+                return
+
+    def _wrong_address(self, variables: Mapping[str, str]) -> str:
+        """The variable that holds no address, "" where none is wrong. Its value may hold a secret."""
+        for variable in _endpoints(self.name):
+            if address := variables.get(variable, "").strip():
+                return "" if address.lower().startswith(("http://", "https://")) else variable
+        return ""
+
+
+def _endpoints(name: str) -> tuple[str, str]:
+    """Where addresses are, the one that wins first."""
+    return f"OTEL_EXPORTER_OTLP_{name}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"

@@ -12,7 +12,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -34,6 +34,7 @@ from opentelemetry.sdk.trace.export import (
 from llmx._version import __version__
 from llmx.providers.wording import without_secrets
 from llmx.telemetry.asked import Asked
+from llmx.text import harmless
 
 __all__ = ["Delivery", "Providers"]
 
@@ -43,7 +44,11 @@ LAST = 5.0
 HOPELESS = 1.0
 """Seconds that it waits for a collector that does not answer."""
 
+Signal = Literal["spans", "metrics"]
+
 _LOOK = 0.02
+_PHRASE = 40
+_TRANSIENT = "Transient error"
 _ERRNO = re.compile(r"\[Errno -?\d+\] ([^'\")]+)")
 
 
@@ -52,42 +57,57 @@ class Delivery(logging.Handler):
 
     Attributes:
         spans, sent: that have ended and are wanted; that a collector has taken.
-        failing: the last try failed.
-        problem: why the first one did, "" as long as none has.
+        failing: of what the last try failed: "spans", "metrics".
+        problems: why the first try failed, of each that ever did.
+        doubts: what the SDK says of variables while it is set up.
     """
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         super().__init__(logging.WARNING)
         self._variables = variables
         self.spans = self.sent = 0
-        self.failing = False
-        self.problem = ""
+        self.failing: set[Signal] = set()
+        self.problems: dict[Signal, str] = {}
+        self.doubts: list[str] = []
+        self.is_set_up = False
+        self._reached: set[Signal] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hear of a failure, in place of having it printed each time."""
-        if record.levelno >= logging.ERROR or record.msg.startswith("Transient error"):
-            self.failing = True
-            self.problem = self.problem or _reason(record)
+        signal: Signal = "metrics" if "metric" in record.name else "spans"
+        if not self.is_set_up:
+            self.doubts.append(record.getMessage())
+        elif record.levelno >= logging.ERROR or str(record.msg).startswith(_TRANSIENT):
+            self.failing.add(signal)
+            self.problems.setdefault(signal, _reason(record))
 
-    def succeeded(self, spans: int = 0) -> None:
+    def succeeded(self, signal: Signal, spans: int = 0) -> None:
         """A collector has taken something."""
-        self.failing = False
+        self.failing.discard(signal)
         self.sent += spans
+        self._reached.add(signal)
+
+    def gave_up(self, signal: Signal) -> None:
+        """Nobody waits any longer for what has not been taken."""
+        if signal not in self._reached:
+            self.problems.setdefault(signal, "no answer in time")
 
     @property
     def line(self) -> str:
         """What a person should know, "" for nothing."""
-        if self.problem:
-            return f"telemetry does not reach {self.address} ({self.problem}); the run goes on without it"
+        if self.problems:
+            what, why = " and ".join(sorted(self.problems, reverse=True)), next(iter(self.problems.values()))
+            return f"{what} do not reach {self.address} ({why}); the run goes on without"
         if self.sent < self.spans:
             lost = self.spans - self.sent
-            return f"{lost:,} of {self.spans:,} spans could not be sent in time; OTEL_TRACES_SAMPLER thins them out"
+            return f"{lost:,} of {self.spans:,} spans could not be sent; OTEL_TRACES_SAMPLER has fewer of them made"
         return ""
 
     @property
     def address(self) -> str:
         """Where things go, as it may be shown."""
-        names = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+        signal = "TRACES" if "spans" in self.problems else "METRICS"
+        names = (f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
         given = next((value for name in names if (value := self._variables.get(name))), "")
         return without_secrets(given) if given else "http://localhost:4318"
 
@@ -101,7 +121,13 @@ def _reason(record: logging.LogRecord) -> str:
         return f"HTTP {found[1]}"
     if "timed out" in text.lower() or "timeout" in text.lower():
         return "no answer in time"
-    return {"Transient error": "no connection"}.get(record.msg[:15], "it refuses what it is sent")
+    if (
+        record.msg.startswith(_TRANSIENT)
+        and isinstance(record.args, tuple)
+        and isinstance(record.args[0], str)
+    ):
+        return harmless(record.args[0][:_PHRASE]).lower()  # the phrase of an HTTP status
+    return "no connection"
 
 
 class _Counted(SpanProcessor):
@@ -127,7 +153,7 @@ class _Spans(OTLPSpanExporter):
         """See `SpanExporter`."""
         result = super().export(spans)
         if result is SpanExportResult.SUCCESS:
-            self._delivery.succeeded(len(spans))
+            self._delivery.succeeded("spans", len(spans))
         return result
 
 
@@ -142,7 +168,7 @@ class _Metrics(OTLPMetricExporter):
         """See `MetricExporter`."""
         result = super().export(*args, **options)
         if result is MetricExportResult.SUCCESS:
-            self._delivery.succeeded()
+            self._delivery.succeeded("metrics")
         return result
 
 
@@ -162,23 +188,29 @@ class Providers:
         resource = _resource(variables)
         self.tracers = _tracers(asked, resource, self.delivery, console) if asked.traces else None
         self.meters = _meters(asked, resource, self.delivery, console) if asked.metrics else None
-        open_ones = [one for one in (self.tracers, self.meters) if one is not None]
-        self._endings = [_Ending(one.shutdown) for one in open_ones]
-        self._is_closed = False
+        self._endings: list[_Ending] = []
+        if self.tracers is not None:
+            self._endings.append(_Ending("spans", self.tracers.shutdown))
+        if self.meters is not None:
+            self._endings.append(_Ending("metrics", self.meters.shutdown))
+        self.delivery.is_set_up = True
 
     def close(self) -> None:
         """Send what is left, for `LAST` seconds at most; for `HOPELESS` where nobody answers. A second time is none."""
-        if self._is_closed:
-            return
-        self._is_closed, begun = True, time.monotonic()
-        for ending in self._endings:
+        endings, self._endings = self._endings, []
+        begun = time.monotonic()
+        for ending in endings:
             ending.wanted.set()
         with contextlib.suppress(KeyboardInterrupt):  # the run itself is done
-            while not all(ending.done.is_set() for ending in self._endings):
-                waited = time.monotonic() - begun
-                if waited > (HOPELESS if self.delivery.failing else LAST):
-                    return
-                next(ending for ending in self._endings if not ending.done.is_set()).done.wait(_LOOK)
+            for ending in endings:
+                self._await(ending, begun)
+
+    def _await(self, ending: _Ending, begun: float) -> None:
+        while not ending.done.wait(_LOOK):
+            limit = HOPELESS if ending.signal in self.delivery.failing else LAST
+            if time.monotonic() - begun > limit:
+                self.delivery.gave_up(ending.signal)
+                return
 
 
 class _Ending(threading.Thread):
@@ -187,8 +219,9 @@ class _Ending(threading.Thread):
     A daemon: whoever has waited long enough leaves it behind.
     """
 
-    def __init__(self, shutdown: Callable[[], object]) -> None:
+    def __init__(self, signal: Signal, shutdown: Callable[[], object]) -> None:
         super().__init__(name="llmx-telemetry-end", daemon=True)
+        self.signal = signal
         self._shutdown = shutdown
         self.wanted, self.done = threading.Event(), threading.Event()
         self.start()

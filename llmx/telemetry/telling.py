@@ -55,7 +55,7 @@ class ToldRun:
         except Exception as bug:  # noqa: BLE001  of ours or of the SDK's: no run is worth ending for it
             self._observers = []
             self._say_once(f"telemetry has failed ({type(bug).__name__}); the run goes on without it")
-        if self._delivery is not None and self._delivery.problem:
+        if self._delivery is not None and self._delivery.problems:
             self._say_once(self._delivery.line)
 
     def end(self, exit_code: int | None = None, reason: LlmxError | None = None) -> None:
@@ -179,6 +179,8 @@ def _set_up(wanted: Asked, variables: Mapping[str, str], say: Say, console: Text
             f"warning: telemetry could not be set up ({type(error).__name__}: {masked(str(error))}); the run goes on without it"
         )
         return None
+    for doubt in providers.delivery.doubts:
+        say(f"warning: of the variables of OpenTelemetry: {masked(doubt)}")
     return Telemetry(providers.tracers, providers.meters, providers=providers)
 
 
