@@ -96,7 +96,7 @@ class Spans:
         self._always_within = outer.is_valid and not outer.trace_flags.sampled
         self._rows_within = 0
         self._servers: dict[str, dict[str, str | int]] = {}
-        self._calls: dict[int | None, list[_Call]] = {}
+        self._calls: dict[int, list[_Call]] = {}
         self._totals = _Totals()
         self._heard: dict[type, Callable[[Any], None]] = {
             AttemptSucceeded: self._answered,
@@ -155,20 +155,20 @@ class Spans:
 
     def _answered(self, event: AttemptSucceeded) -> None:
         self._totals.spend(event.usage)
-        call = self._came_back(event)
-        call.usage, call.model, call.finish = event.usage, event.model[:_NAME], event.finish
+        self._came_back(event, usage=event.usage, model=event.model[:_NAME], finish=event.finish)
 
     def _failed(self, event: AttemptFailed) -> None:
         self._totals.spend(_MAYBE_BILLED if event.error.maybe_billed else Usage())
-        self._came_back(event).failed = event.error.type
+        self._came_back(event, failed=event.error.type)
 
-    def _came_back(self, event: AttemptSucceeded | AttemptFailed) -> _Call:
-        now, of = self._now(), event.question or Question(None, 0, 0)
-        before = self._calls.setdefault(of.row, [])
+    def _came_back(self, event: AttemptSucceeded | AttemptFailed, **end: Any) -> None:
+        now, of = self._now(), event.question
+        before = [] if of is None or of.row is None else self._calls.setdefault(of.row, [])
         began = now - int(event.seconds * 1e9)
-        call = _Call(event.endpoint, began, now, of.sample, of.reask, len(before) + 1)
-        before.append(call)
-        return call
+        sample, reask = (0, 0) if of is None else (of.sample, of.reask)
+        before.append(_Call(event.endpoint, began, now, sample, reask, len(before) + 1, **end))
+        if of is None or of.row is None:  # it is nobody's, and nothing more will be heard of it
+            self._make(None, before)
 
     def _retried(self, event: RetryScheduled) -> None:
         about = {"error.type": event.error.type, "llmx.retry.delay": event.delay}
@@ -179,7 +179,7 @@ class Spans:
         self._note_call(event.question, 1, "llmx.reask", {"error.type": event.kind})
 
     def _note_call(self, of: Question | None, before: int, name: str, attributes: dict[str, Any]) -> None:
-        if of is None:
+        if of is None or of.row is None:
             return
         for call in reversed(self._calls.get(of.row, [])):
             if (call.sample, call.reask) == (of.sample, of.reask - before):

@@ -9,7 +9,7 @@ import asyncio
 import atexit
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -219,6 +219,7 @@ def told_beside(variables: Mapping[str, str], say: Say) -> Iterator[ToldRun | No
     With an application's own providers, where it has set any up; else with ours, which last as long as the process and
     send what is left at its exit. The run is part of the current span, or else of what TRACEPARENT names.
     """
+    say = _harmlessly(say)
     if not _SHARED:
         _SHARED.append(_application_s() or opened(variables, say))
         if _SHARED[0] is not None:
@@ -234,6 +235,16 @@ def told_beside(variables: Mapping[str, str], say: Say) -> Iterator[ToldRun | No
         raise
     finally:
         run.end()
+
+
+def _harmlessly(say: Say) -> Say:
+    """For a process whose warnings are errors: what is said of telemetry ends no run."""
+
+    def said(text: str) -> None:
+        with suppress(Warning):
+            say(text)
+
+    return said
 
 
 def _is_within_a_span() -> bool:
