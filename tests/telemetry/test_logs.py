@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from commands import wait_for
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmx.errors import UsageError
@@ -188,6 +188,7 @@ def test_an_exception_is_told_by_type_and_place():
     assert "test_logs.py" in line["error_at"]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(alphabet=st.characters(), max_size=40), st.text(alphabet=st.characters(), max_size=40))
 def test_any_text_is_one_harmless_line(message: str, field: str):
     """No control, no bidirectional mark and no lone surrogate leaves it, and JSON readers get it back."""

@@ -9,7 +9,7 @@ from decimal import Decimal
 import prometheus_client
 import pytest
 from commands import Mock
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -179,6 +179,7 @@ EVENTS = [
 ]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.sampled_from(EVENTS), max_size=30))
 def test_a_run_that_has_ended_holds_nothing(events: list[Event]):
     """Whatever comes in whatever order, also after the end: every gauge is back at 0, and no counter has fallen."""
