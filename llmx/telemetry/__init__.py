@@ -7,7 +7,10 @@ not asked to tell anybody; contents (rows, prompts, answers) and keys are told t
     figures    what is counted, by its names
     counts     events folded into those figures
     metrics    the figures as Prometheus reads them
-    spans      events as spans: the run's, and one for each call
+    servers    who is asked, in the words of OpenTelemetry's conventions
+    calls      a call as a span
+    spans      a run's events as spans: the run's, and those of its calls
+    standing   the calls of engines that a service keeps
     instruments   the figures, and latencies and tokens, as OpenTelemetry's metrics
     exporting  OpenTelemetry's SDK, bounded: a collector that is dead slows and fails nothing
     telling    all of OpenTelemetry, for one run after the other

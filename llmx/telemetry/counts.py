@@ -67,6 +67,10 @@ class Counts:
         """Counts one run at a time; runs that go on together need one each."""
         return _Run(self._numbers, self._latencies, self._lock)
 
+    def standing(self) -> Observer:
+        """Counts what engines do that are kept for many requests, all those of one thread; a start is no run's there."""
+        return _Standing(self._numbers, self._latencies, self._lock)
+
     def numbers(self, name: FigureName) -> Mapping[Labels, float]:
         """A figure as it is now, by its labels."""
         with self._lock:
@@ -93,7 +97,7 @@ class _Run:
         self._models: dict[str, str] = {}
         self._held: dict[tuple[FigureName, Labels], float] = {}
         self._limits: dict[str, str] = {}
-        self._goes_on = False
+        self._goes_on = True
         self._heard: dict[type, Callable[[Any], None]] = {
             RunStarted: self._begin,
             RunEnded: self._end,
@@ -123,7 +127,7 @@ class _Run:
     # Figures
 
     def _at(self, endpoint: str) -> Labels:
-        return endpoint, self._models.get(endpoint, "")
+        return endpoint, self._models.get(endpoint) or endpoint.partition("/")[2]
 
     def _add(self, name: FigureName, labels: Labels, amount: float = 1) -> None:
         self._numbers[name][labels] += amount
@@ -148,10 +152,13 @@ class _Run:
     def _begin(self, event: RunStarted) -> None:
         self._let_go()
         self._goes_on = True
-        if event.served:
-            self._models = {name: one.model for name, one in zip(event.endpoints, event.served, strict=True)}
         self._hold("runs_in_progress", (), 1)
-        for endpoint in event.endpoints:  # what is 0 is to be seen to be
+        self._introduce(event)
+
+    def _introduce(self, event: RunStarted) -> None:
+        """Learn what endpoints are called; what is 0 of them is to be seen to be."""
+        self._models |= {name: one.model for name, one in zip(event.endpoints, event.served, strict=False)}
+        for endpoint in event.endpoints:
             self._hold("circuit_open", self._at(endpoint), 0)
             self._hold("in_flight", self._at(endpoint), 0)
 
@@ -210,3 +217,13 @@ class _Run:
         if event.limit is not None:
             self._limits[event.endpoint] = event.limit
             self._set("waiting", (*at, event.limit), 1)
+
+
+class _Standing(_Run):
+    """The observer of engines that are kept: neither begins a run nor ends one."""
+
+    def _begin(self, event: RunStarted) -> None:
+        self._introduce(event)
+
+    def _end(self, event: RunEnded) -> None:
+        """Another engine may go on."""

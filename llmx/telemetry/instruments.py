@@ -11,7 +11,7 @@ from typing import Any
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
-from llmx.events import AttemptFailed, AttemptSucceeded, Event, Observer, RunStarted
+from llmx.events import AttemptFailed, AttemptSucceeded, Event, Observer, RunStarted, fan_out
 from llmx.telemetry.counts import Counts
 from llmx.telemetry.figures import ATTRIBUTES, FIGURES, SECONDS, TOKENS, Figure
 from llmx.telemetry.servers import OPERATION, described
@@ -56,14 +56,11 @@ class Instruments:
 
     def observer(self) -> Observer:
         """For one run at a time."""
-        count = self._counts.observer()
-        record = _Recorder(self._seconds.record, self._tokens.record)
+        return fan_out(self._counts.observer(), _Recorder(self._seconds.record, self._tokens.record))
 
-        def observe(event: Event) -> None:
-            count(event)
-            record(event)
-
-        return observe
+    def standing(self) -> Observer:
+        """For engines that are kept; see `Counts.standing`."""
+        return fan_out(self._counts.standing(), _Recorder(self._seconds.record, self._tokens.record))
 
 
 Record = Callable[[float, dict[str, Any]], None]
@@ -88,7 +85,7 @@ class _Recorder:
             self._seconds(event.seconds, {**self._of(event.endpoint), "error.type": event.error.type})
         elif isinstance(event, RunStarted):
             pairs = zip(event.endpoints, event.served, strict=False)
-            self._servers = {name: described(one) for name, one in pairs}
+            self._servers |= {name: described(one) for name, one in pairs}
 
     def _of(self, endpoint: str) -> dict[str, str | int]:
         return self._servers.get(endpoint, {"gen_ai.operation.name": OPERATION})

@@ -29,7 +29,7 @@ _PATTERNS = (
     (re.compile(rf"([\w-]*{_NAMES}[\w-]*[\"']?\s*[=:]\s*[\"']?)[^\s&\"',;}}]+", re.IGNORECASE), r"\1…"),
     (re.compile(r"([?&](?:key|token|sig|code)=)[^\s&\"']+"), r"\1…"),
     (KEYS, "…"),
-    (re.compile(r"\bllmx[-_](?=[\w-]*\d)[\w-]{16,}"), "…"),
+    (re.compile(r"\bllmx_(?:(?=[\w-]*\d)[\w-]{16,}|[\w-]{40,})"), "…"),  # the service's own
 )
 
 

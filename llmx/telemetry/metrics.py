@@ -44,6 +44,13 @@ class Metrics:
         """For one run at a time; runs that go on together, in whatever threads, need one each."""
         return self._counts.observer()
 
+    def standing(self) -> Observer:
+        """For engines that are kept for many requests, as a service has them: nobody tells it of a run's beginning or end.
+
+        A `RunStarted` tells it what stands behind the names of endpoints, and counts no run. One for each thread.
+        """
+        return self._counts.standing()
+
     def exposition(self) -> str:
         """All figures in Prometheus' text format, which is `CONTENT_TYPE`; may be asked for by any thread."""
         text: bytes = self._client.generate_latest(self.registry)

@@ -35,7 +35,8 @@ from llmx.events import (
     RunEnded,
     RunStarted,
 )
-from llmx.telemetry.servers import OPERATION, described
+from llmx.telemetry.calls import Call, call_span
+from llmx.telemetry.servers import described
 from llmx.types import Outcome, Question, Usage
 
 __all__ = ["IN_THE_RUN", "Spans"]
@@ -43,31 +44,7 @@ __all__ = ["IN_THE_RUN", "Spans"]
 IN_THE_RUN = 1_000
 """Rows whose calls are children of the run's span."""
 
-_NAME = 200
-"""Characters of a model's name as its server says it."""
-
 _MAYBE_BILLED = Usage(cost=None)
-
-
-class _Call(Struct):
-    """One call until its row ends. Times are nanoseconds since 1970.
-
-    Args:
-        failed: the type of its error, "" for an answer.
-        notes: what happened to it afterwards: names, times and attributes.
-    """
-
-    endpoint: str
-    began: int
-    ended: int
-    sample: int
-    reask: int
-    attempt: int
-    usage: Usage | None = None
-    model: str = ""
-    finish: str = ""
-    failed: str = ""
-    notes: list[tuple[str, int, dict[str, Any]]] = field(default_factory=list)
 
 
 class Spans:
@@ -96,7 +73,7 @@ class Spans:
         self._always_within = outer.is_valid and not outer.trace_flags.sampled
         self._rows_within = 0
         self._servers: dict[str, dict[str, str | int]] = {}
-        self._calls: dict[int, list[_Call]] = {}
+        self._calls: dict[int, list[Call]] = {}
         self._totals = _Totals()
         self._heard: dict[type, Callable[[Any], None]] = {
             AttemptSucceeded: self._answered,
@@ -155,18 +132,16 @@ class Spans:
 
     def _answered(self, event: AttemptSucceeded) -> None:
         self._totals.spend(event.usage)
-        self._came_back(event, usage=event.usage, model=event.model[:_NAME], finish=event.finish)
+        self._came_back(event)
 
     def _failed(self, event: AttemptFailed) -> None:
         self._totals.spend(_MAYBE_BILLED if event.error.maybe_billed else Usage())
-        self._came_back(event, failed=event.error.type)
+        self._came_back(event)
 
-    def _came_back(self, event: AttemptSucceeded | AttemptFailed, **end: Any) -> None:
+    def _came_back(self, event: AttemptSucceeded | AttemptFailed) -> None:
         now, of = self._now(), event.question
         before = [] if of is None or of.row is None else self._calls.setdefault(of.row, [])
-        began = now - int(event.seconds * 1e9)
-        sample, reask = (0, 0) if of is None else (of.sample, of.reask)
-        before.append(_Call(event.endpoint, began, now, sample, reask, len(before) + 1, **end))
+        before.append(Call.of(event, now, len(before) + 1))
         if of is None or of.row is None:  # it is nobody's, and nothing more will be heard of it
             self._make(None, before)
 
@@ -210,7 +185,7 @@ class Spans:
             self._make(row, calls)
         self._calls.clear()
 
-    def _make(self, row: int | None, calls: Sequence[_Call]) -> None:
+    def _make(self, row: int | None, calls: Sequence[Call]) -> None:
         """The spans of a row's calls: in the run's trace, or the first as the root of one, with the others below it."""
         if self._always_within or self._rows_within < IN_THE_RUN:
             self._rows_within += 1
@@ -222,46 +197,8 @@ class Spans:
         for call in calls[1:]:
             self._span(row, call, below, ())
 
-    def _span(self, row: int | None, call: _Call, within: Context, links: Sequence[Link]) -> Span:
-        server = self._servers.get(call.endpoint, {"gen_ai.operation.name": OPERATION})
-        model = server.get("gen_ai.request.model", call.endpoint)
-        name = f"{OPERATION} {model}"
-        span = self._tracer.start_span(
-            name, within, SpanKind.CLIENT, _attributes(row, call, server), links, call.began
-        )
-        if span.is_recording():
-            for what, when, about in call.notes:
-                span.add_event(what, about, when)
-            if call.failed:
-                span.set_status(Status(StatusCode.ERROR))
-        span.end(call.ended)
-        return span
-
-
-def _attributes(row: int | None, call: _Call, server: dict[str, str | int]) -> dict[str, Any]:
-    told: dict[str, Any] = {**server, "llmx.endpoint": call.endpoint, "llmx.attempt": call.attempt}
-    if row is not None:
-        told["llmx.row"] = row
-    if call.sample:
-        told["llmx.sample"] = call.sample
-    if call.reask:
-        told["llmx.reask"] = call.reask
-    if call.failed:
-        told["error.type"] = call.failed
-    if call.usage is not None:
-        told |= _answer(call, call.usage)
-    return told
-
-
-def _answer(call: _Call, usage: Usage) -> dict[str, Any]:
-    return {
-        "gen_ai.usage.input_tokens": usage.input_tokens,
-        "gen_ai.usage.output_tokens": usage.output_tokens,
-        "gen_ai.response.finish_reasons": (call.finish,),
-        **({"gen_ai.usage.cache_read.input_tokens": usage.cached_tokens} if usage.cached_tokens else {}),
-        **({"gen_ai.response.model": call.model} if call.model else {}),
-        **({} if usage.cost is None else {"llmx.cost": float(usage.cost)}),
-    }
+    def _span(self, row: int | None, call: Call, within: Context, links: Sequence[Link]) -> Span:
+        return call_span(self._tracer, call, row, self._servers.get(call.endpoint), within, links)
 
 
 class _Totals(Struct):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TextIO
@@ -35,13 +35,17 @@ Say = Callable[[str], None]
 
 
 class ToldRun:
-    """An observer of one run; `end` must be called when it is over."""
+    """An observer of one run; `end` must be called when it is over.
+
+    Args:
+        spans: that of the run, None where there is none.
+    """
 
     def __init__(
-        self, spans: Spans | None, observer: Observer | None, say: Say, providers: Providers | None
+        self, observers: Sequence[Observer | None], say: Say, providers: Providers | None, spans: Spans | None
     ) -> None:
+        self._observers = [one for one in observers if one is not None]
         self._spans = spans
-        self._observers: list[Observer] = [one for one in (spans, observer) if one is not None]
         self._say = say
         self._providers = providers
         self._delivery = None if providers is None else providers.delivery
@@ -124,8 +128,21 @@ class Telemetry:
             from llmx.telemetry.spans import Spans
 
             spans = Spans(self._tracer, name, _context(parent))
-        observer = self._instruments.observer() if self._instruments is not None else None
-        return ToldRun(spans, observer, say, self._providers)
+        metrics = self._instruments.observer() if self._instruments is not None else None
+        return ToldRun([spans, metrics], say, self._providers, spans)
+
+    def standing(self, say: Say) -> ToldRun:
+        """An observer of engines that are kept for many requests: their calls are children of what is current there.
+
+        A `RunStarted` tells it what stands behind the names of endpoints.
+        """
+        spans = None
+        if self._tracer is not None:
+            from llmx.telemetry.standing import StandingSpans
+
+            spans = StandingSpans(self._tracer)
+        metrics = self._instruments.standing() if self._instruments is not None else None
+        return ToldRun([spans, metrics], say, self._providers, None)
 
     def close(self) -> None:
         """Send what is left, for a few seconds at most."""

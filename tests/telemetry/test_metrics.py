@@ -166,6 +166,20 @@ def test_circuits_of_runs_together_are_counted_each():
     assert value(metrics, "llmx_runs_in_progress") == 2
 
 
+def test_engines_that_are_kept_are_counted_without_a_run():
+    """A service tells of calls alone; a start says what is behind a name, and ends nothing of another's."""
+    metrics = Metrics()
+    observer = metrics.standing()
+    observer(AttemptStarted("openai/mini"))
+    observer(BEGUN)
+    observer(AttemptStarted("cheap"))
+    observer(RunEnded(True))
+    assert value(metrics, "llmx_in_flight", endpoint="openai/mini", model="mini") == 1
+    assert value(metrics, "llmx_in_flight", **CHEAP) == 1
+    assert value(metrics, "llmx_runs_in_progress") is None
+    assert value(metrics, "llmx_runs_total", outcome="complete") is None
+
+
 EVENTS = [
     BEGUN,
     RunEnded(True),

@@ -17,7 +17,9 @@ from collector import Collector, collecting
 from commands import Llmx, Mock, wait_for
 from rehearsal import some_rows, write_rows
 
+from llmx.events import Event, RunEnded
 from llmx.mock import Latency, MockSettings
+from llmx.telemetry.telling import ToldRun
 
 COMMAND = ("extract", "rows.jsonl", "-s", "name, age int", "-o", "out.jsonl")
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331"
@@ -304,6 +306,22 @@ def test_a_run_that_cannot_begin_is_told_too(llmx: Llmx, mock: Mock, rows: Path,
     assert done.code == collector.run.attributes["process.exit.code"] == 4
     assert collector.run.attributes["error.type"] == "authentication_failed"
     assert collector.chats == []
+
+
+def test_what_fails_in_telling_fails_no_run():
+    """It is said once, and nothing more is told."""
+    heard: list[Event] = []
+
+    def broken(event: Event) -> None:
+        heard.append(event)
+        raise RuntimeError("a bug")
+
+    said: list[str] = []
+    run = ToldRun([broken], said.append, None, None)
+    for _ in range(3):
+        run(RunEnded(True))
+    assert len(heard) == 1
+    assert said == ["warning: telemetry has failed (RuntimeError); the run goes on without it"]
 
 
 # Processes of their own
