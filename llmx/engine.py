@@ -40,7 +40,7 @@ from llmx.settings import Settings
 from llmx.settling import FIRST_ROWS, FirstRows, Prepare, Prepared, Settler
 from llmx.share import ALONE, Share
 from llmx.spending import Outstanding, Spent, counts_money, spending
-from llmx.types import Outcome, Record, Request, Unreadable, Usage
+from llmx.types import Outcome, Record, Request, Served, Unreadable, Usage
 
 if TYPE_CHECKING:
     from llmx.caches.semantic import Shelf
@@ -80,6 +80,7 @@ def preparer(
             row=rendered.row,
             messages=rendered.messages,
             data=record.data,
+            index=record.index,
         )
 
     return prepare
@@ -130,6 +131,11 @@ class Engine(Struct, frozen=True):
     spending: Spending
     hold: Callable[[str, float], None]
     all_taken: Callable[[], None]
+
+    @property
+    def served(self) -> list[Served]:
+        """What stands behind each of the names."""
+        return [Served(one.name, one.model, one.base_url) for one in self.endpoints]
 
 
 @asynccontextmanager

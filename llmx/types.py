@@ -33,10 +33,12 @@ __all__ = [
     "Outcome",
     "Provider",
     "Quality",
+    "Question",
     "Quote",
     "Record",
     "Request",
     "Restart",
+    "Served",
     "Source",
     "Tally",
     "Unreadable",
@@ -310,6 +312,7 @@ class Request(Struct, frozen=True):
         stored: only a stored answer will do: nobody is to be asked.
         messages: what the body was made of, for other endpoints, which speak another format.
         data: the row's columns.
+        index: the row's position in the run's input, None where it is nobody's row.
         tally: where the row's spending is added up; no part of the request's identity.
         ear: who hears the answer while it is written, None where it is wanted as a whole.
     """
@@ -325,6 +328,7 @@ class Request(Struct, frozen=True):
     stored: bool = False
     messages: Sequence[Any] = ()
     data: Mapping[str, Any] = {}
+    index: int | None = None
     tally: Tally = field(default_factory=Tally)
     ear: Ear | None = None
 
@@ -340,6 +344,39 @@ class Request(Struct, frozen=True):
 
 _ASKED = Request.__struct_fields__.index("messages")
 """How many of a request's fields say what is asked: all before those that only travel with it."""
+
+
+class Question(Struct, frozen=True):
+    """What a call was made for: enough to tell which calls belong together, and nothing of what was asked.
+
+    Args:
+        row: its position in the run's input, from 0; None where it is nobody's row.
+        sample: which of several answers to the row's question was asked for, from 0.
+        reask: how many re-asks had led to it.
+    """
+
+    row: int | None
+    sample: int
+    reask: int
+
+    @classmethod
+    def of(cls, request: Request) -> Question:
+        """Of a request."""
+        return cls(request.index, request.sample, request.reask)
+
+
+class Served(Struct, frozen=True):
+    """What stands behind an endpoint's name.
+
+    Args:
+        provider: its name in the catalog, such as "openai".
+        model: as the provider knows it.
+        address: where calls go, without anything secret.
+    """
+
+    provider: str
+    model: str
+    address: str
 
 
 class Completion(Struct, frozen=True):
