@@ -59,6 +59,12 @@ class RedisServer:
             return connection.recv(64)[:5] in (b"+PONG", b"-NOAU")
         return False
 
+    def _listens(self) -> bool:
+        """The same of a server that speaks TLS alone."""
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+            return True
+        return False
+
     def kill(self) -> None:
         """End it as a power switch ends a process: kill -9."""
         self.signal(signal.SIGKILL)

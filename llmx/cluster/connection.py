@@ -84,7 +84,7 @@ class Connection:
         until, pause = loop.time() + (self.patience if patience is None else patience), 0.05
         while True:
             try:
-                return await work()
+                return await _cancellable(work())
             except AuthenticationError as error:  # of which redis-py thinks as of a lost connection
                 raise refused(self.address, error) from error
             except AWAY as error:
@@ -128,6 +128,20 @@ def refused(address: Address, error: Exception) -> LlmxError:
         return QueueAway(f"redis at {str(address)!r} takes nothing: {_line(error)}", hint="redis-cli INFO")
     hint = "is it running, and is the address right?"
     return QueueAway(f"redis at {str(address)!r} is not there: {_line(error)}", hint=hint)
+
+
+async def _cancellable(work: Awaitable[T]) -> T:
+    """The same; where it has swallowed a cancellation, that is raised.
+
+    redis-py looks, before every command, for bytes that nobody asked for, under a time limit of 0; a cancellation at that moment
+    is taken for the limit's own (`asyncio.timeout`, by `Task.uncancel`).
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    result = await work
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
+    return result
 
 
 def _line(error: Exception) -> str:
