@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,11 @@ from llmx.jobs.desk import Desk
 __all__ = ["open_redis_desk"]
 
 
+@asynccontextmanager
 async def open_redis_desk(
     url: str | Address, data: Path, *, patience: float = PATIENCE, **options: Any
-) -> Desk:
-    """A desk over a Redis and a folder that all its workers share, once both are what they should be.
+) -> AsyncIterator[Desk]:
+    """A desk over a Redis and a folder that all its workers share, once both are what they should be; released at the end.
 
     Args:
         data: the folder.
@@ -32,11 +35,10 @@ async def open_redis_desk(
         OutputFailed: the folder cannot be written to.
     """
     connection = connect(url if isinstance(url, Address) else parse_address(url), patience)
+    store = RedisStore(connection)
     try:
         await check_server(connection)
         await check_storage(connection, data)
-    except BaseException:
-        await connection.aclose()
-        raise
-    store = RedisStore(connection)
-    return Desk(store, RedisQueue(store, connection), data, **options)
+        yield Desk(store, RedisQueue(store, connection), data, **options)
+    finally:
+        await store.aclose()

@@ -13,18 +13,13 @@ from redis_server import RedisServer, needs_redis, redis_server
 
 from llmx.cluster.desk import open_redis_desk
 from llmx.errors import AuthenticationFailed, OutputFailed, QueueAway, UsageError
-from llmx.jobs.desk import Desk
 
 pytestmark = needs_redis
 
 
 async def opened(url: str, data: Path) -> None:
-    await let_go(await open_redis_desk(url, data, patience=0.2))
-
-
-async def let_go(desk: Desk) -> None:
-    await desk.queue.aclose()
-    await desk.store.aclose()
+    async with open_redis_desk(url, data, patience=0.2) as desk:
+        assert await desk.store.ready()
 
 
 @pytest.fixture
