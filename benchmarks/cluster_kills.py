@@ -15,10 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path[:0] = [
-    str(Path(__file__).parents[1] / "tests"),
-    str(Path(__file__).parents[1]),
-]  # the tests' workers
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # the workers of the tests
 
 from tests.cluster.scene import Survived, survive
 
