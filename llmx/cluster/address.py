@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from llmx.errors import UsageError
 
-__all__ = ["EXAMPLE", "SCHEMES", "VARIABLE", "Address", "address_from", "parse_address"]
+__all__ = ["EXAMPLE", "SCHEMES", "VARIABLE", "Address", "address_from", "check_listed", "parse_address"]
 
 SCHEMES = ("redis", "rediss", "unix")
 """Plain, over TLS, and a socket of this machine."""
@@ -62,6 +62,15 @@ def parse_address(text: str) -> Address:
     return Address(text.strip(), parts)
 
 
+def check_listed(option: str | None) -> None:
+    """Refuse an option of the command line that shows a password to whoever lists processes. Raises UsageError."""
+    if option is not None and option != "sqlite" and parse_address(option).secret:
+        raise UsageError(
+            "--queue holds a password, which everybody on this machine could read",
+            hint=f"{VARIABLE}=… in the environment, or {VARIABLE}_FILE=PATH",
+        )
+
+
 def address_from(option: str | None, variables: Mapping[str, str]) -> Address | None:
     """The address by an option, or else by LLMX_QUEUE or the file that LLMX_QUEUE_FILE names; None for none.
 
@@ -72,13 +81,8 @@ def address_from(option: str | None, variables: Mapping[str, str]) -> Address | 
         UsageError: it is no address, the file cannot be read, or the command line shows a password.
     """
     if option is not None:
-        address = parse_address(option)
-        if address.secret:
-            raise UsageError(
-                "--queue holds a password, which everybody on this machine could read",
-                hint=f"{VARIABLE}=… in the environment, or {VARIABLE}_FILE=PATH",
-            )
-        return address
+        check_listed(option)
+        return parse_address(option)
     if text := variables.get(VARIABLE, "").strip():
         return parse_address(text)
     if path := variables.get(f"{VARIABLE}_FILE", "").strip():

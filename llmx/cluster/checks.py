@@ -19,9 +19,9 @@ import msgspec
 from msgspec import Struct
 from redis.exceptions import ResponseError
 
-from llmx.cluster.connection import Connection
+from llmx.cluster.connection import UNWANTED, Connection
 from llmx.environment import private
-from llmx.errors import OutputFailed, UsageError
+from llmx.errors import AuthenticationFailed, OutputFailed, QueueAway, UsageError
 
 __all__ = ["MARKER", "OLDEST", "check_server", "check_storage"]
 
@@ -42,7 +42,7 @@ async def check_server(connection: Connection) -> None:
         QueueAway: it is not there.
         AuthenticationFailed: it wants another password.
     """
-    info = await connection.patiently(lambda: connection.redis.info())
+    info = await _told(connection)
     where = repr(str(connection.address))
     version = str(info.get("redis_version", "0"))
     if tuple(int(part) for part in version.split(".")[:2] if part.isdecimal()) < OLDEST:
@@ -50,6 +50,15 @@ async def check_server(connection: Connection) -> None:
         raise UsageError(f"redis at {where} is version {version}", hint=f"version {wanted} or newer")
     _check_keeping(info, where)
     await _warn_of_sync(connection, where)
+
+
+async def _told(connection: Connection) -> Mapping[str, Any]:
+    try:
+        return await connection.patiently(lambda: connection.redis.info())
+    except QueueAway as error:
+        if isinstance(error.__cause__, UNWANTED):
+            raise AuthenticationFailed(str(error), hint=error.hint) from error
+        raise
 
 
 def _check_keeping(info: Mapping[str, Any], where: str) -> None:

@@ -28,9 +28,9 @@ from redis.exceptions import (
 
 from llmx.clock import Signal
 from llmx.cluster.address import Address
-from llmx.errors import AuthenticationFailed, LlmxError, QueueAway
+from llmx.errors import QueueAway
 
-__all__ = ["PATIENCE", "PREFIX", "Connection", "connect", "refused", "token"]
+__all__ = ["PATIENCE", "PREFIX", "UNWANTED", "Connection", "connect", "refused", "token"]
 
 T = TypeVar("T")
 
@@ -47,6 +47,7 @@ CONNECTIONS = 64
 """At most, of one process; who needs one more waits for it."""
 
 AWAY = (ConnectionError, TimeoutError, OSError)
+UNWANTED = (AuthenticationError, AuthorizationError, NoPermissionError)
 
 
 class Connection:
@@ -85,7 +86,7 @@ class Connection:
         while True:
             try:
                 return await _cancellable(work())
-            except AuthenticationError as error:  # of which redis-py thinks as of a lost connection
+            except UNWANTED as error:  # of which redis-py thinks as of a lost connection
                 raise refused(self.address, error) from error
             except AWAY as error:
                 if loop.time() + pause > until:
@@ -119,11 +120,11 @@ def token() -> str:
     return secrets.token_urlsafe(12)
 
 
-def refused(address: Address, error: Exception) -> LlmxError:
+def refused(address: Address, error: Exception) -> QueueAway:
     """An error of redis-py in our words; neither has the password."""
-    if isinstance(error, AuthenticationError | AuthorizationError | NoPermissionError):
+    if isinstance(error, UNWANTED):
         hint = "LLMX_QUEUE=redis://:PASSWORD@HOST:6379/0"
-        return AuthenticationFailed(f"redis at {str(address)!r} refuses us: {_line(error)}", hint=hint)
+        return QueueAway(f"redis at {str(address)!r} refuses us: {_line(error)}", hint=hint)
     if isinstance(error, ResponseError):
         return QueueAway(f"redis at {str(address)!r} takes nothing: {_line(error)}", hint="redis-cli INFO")
     hint = "is it running, and is the address right?"

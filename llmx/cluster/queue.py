@@ -43,7 +43,7 @@ class RedisQueue:
         await self._connection.run("wake", len(refs))
 
     async def consume(self, run: Run, at_once: int) -> None:
-        """See `Queue.consume`. Raises AuthenticationFailed; a Redis that is away is waited for."""
+        """See `Queue.consume`; a Redis that is away is waited for."""
         hands = _Hands(run, at_once)
         try:
             while True:

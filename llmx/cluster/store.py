@@ -28,7 +28,7 @@ from llmx.cluster.records import (
     shard_documents,
     with_figures,
 )
-from llmx.errors import LlmxError
+from llmx.errors import QueueAway
 from llmx.jobs import rules
 from llmx.jobs.rules import Change
 from llmx.jobs.store import LEASE, Conflict
@@ -203,7 +203,7 @@ class RedisStore:
         """See `Store.ready`."""
         try:
             await self._connection.run("ready", patience=0.0)
-        except LlmxError:
+        except QueueAway:
             return False
         return True
 

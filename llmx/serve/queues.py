@@ -43,7 +43,13 @@ async def open_desk(
         OutputFailed: the folder cannot be used.
     """
     if queue != "sqlite":
-        fields = {"base": base, "offered": offered, "env": env, "shard_rows": shard_rows, "max_rows": max_rows}
+        fields = {
+            "base": base,
+            "offered": offered,
+            "env": env,
+            "shard_rows": shard_rows,
+            "max_rows": max_rows,
+        }
         async with _shared(queue, data, fields) as desk:
             yield desk
         return
