@@ -18,7 +18,7 @@ from llmx.environment import Environment
 from llmx.errors import Interrupted, UsageError
 from llmx.job import execute
 from llmx.layers.stop import Stop
-from llmx.planning import Plan, plan
+from llmx.planning import Plan, no_model, plan
 from llmx.report.progress import Terminal
 from llmx.report.summary import Figures
 from llmx.settings import EndpointTable, Settings, parse_names
@@ -27,7 +27,7 @@ from llmx.text import nearest
 from llmx.workers.hiring import hired
 from llmx.workers.processes import Process
 
-__all__ = ["on_signals", "run_command", "run_settings", "settings_of", "terminal_of"]
+__all__ = ["on_signals", "operated", "run_command", "run_settings", "settings_of", "terminal_of"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -59,6 +59,24 @@ def settings_of(
             "no INPUT, and standard input is a terminal", hint=f"llmx {context.info_name} --help"
         )
     return kind.of({**_named(given, env, context), "inputs": inputs}, said=_said(context))
+
+
+def operated(given: Mapping[str, Any], context: typer.Context) -> dict[str, Any]:
+    """The options of an operator, checked, with what the config files name that they refer to.
+
+    Returns:
+        Options as `Settings.of` takes them; `model` is a list of those on offer.
+
+    Raises:
+        UsageError: an option is wrong, or there is no model.
+    """
+    env: Environment = context.obj
+    options = _named(given, env, context)
+    models = _models(options)
+    if not models:
+        raise no_model(env)
+    Settings.of({**options, "schema": "checked later"}, said=_said(context))
+    return {**options, "model": models}
 
 
 def _named(given: Mapping[str, Any], env: Environment, context: typer.Context) -> dict[str, Any]:
@@ -185,13 +203,20 @@ def _is_pipe(env: Environment) -> bool:
         return False
 
 
+_OF_THE_SERVICE = ("LLMX_SERVE_", "LLMX_QUEUE", "LLMX_WEBHOOK_SECRET")
+
+
 def _warn_of_unknown_variables(env: Environment, context: typer.Context) -> None:
     others = getattr(context.parent and context.parent.command, "commands", {})
     commands = [context.command, *(others[name] for name in ("extract",) if name in others)]
     params = [param for command in commands for param in command.params]
     known = {str(param.envvar) for param in params if getattr(param, "envvar", None)}
     for name in sorted(env.variables):
-        if name.startswith("LLMX_") and name not in known | {"LLMX_HOME"}:
+        if (
+            name.startswith("LLMX_")
+            and not name.startswith(_OF_THE_SERVICE)
+            and name not in known | {"LLMX_HOME"}
+        ):
             close = nearest(name, known)
             meant = f"; did you mean {close}?" if close else ""
             print(f"warning: {name} is set but no option reads it{meant}", file=env.stderr)

@@ -6,14 +6,14 @@ lost message was about is found in the store (`Shards.waiting`) and put again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol
 
 from llmx.jobs.types import ShardRef
 
 __all__ = ["Queue", "Run"]
 
-Run = Callable[[ShardRef], Awaitable[None]]
+Run = Callable[[ShardRef], Coroutine[Any, Any, None]]
 """Claims a shard and runs it to its end; returns at once where it is not to be had."""
 
 

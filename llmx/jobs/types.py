@@ -199,7 +199,8 @@ class Finished(Struct, frozen=True):
     Args:
         complete: every row of it ended.
         reason: why not, for people.
-        again: it is to be given to a worker once more (a worker that shuts down, a full disk), not to stop the job.
+        again: it is to be given to a worker once more, not to stop the job. Without a reason it was handed over; with one it was
+            tried in vain (a full disk), which counts like a death.
     """
 
     complete: bool

@@ -59,7 +59,8 @@ function readRows(head, { text, size, isAll, isBroken }, packed) {
     number++;
   }
   head.isExact = isAll;
-  head.number = isAll || packed || !number ? (isAll ? number : null) : Math.round((number * head.file.size) / size);
+  const cut = text.length - 1 - text.lastIndexOf("\n"); // of a line that goes on beyond what was read
+  head.number = isAll ? number : packed || !number ? null : Math.round((number * head.file.size) / (size - cut));
   if (head.format === "jsonl") head.columns = [...new Set(head.rows.flatMap((row) => Object.keys(row.data)))];
   if (!number && head.file.size && !head.notes.length) head.notes.push("There are no rows in it.");
 }

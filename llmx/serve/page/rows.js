@@ -140,7 +140,7 @@ class Rows {
     const [from, to] = this.scroller.seen;
     const drawn = [];
     for (let at = from; at < to; at++) drawn.push(this.rowElement(at));
-    if (!this.length && this.lines.end !== null) drawn.push(h("p", { class: "nothing", text: this.nothing() }));
+    if (!this.length && (this.found || this.lines.end !== null)) drawn.push(h("p", { class: "nothing", text: this.nothing() }));
     this.spacer.replaceChildren(...drawn);
     if (this.selected >= from && this.selected < to) this.list.setAttribute("aria-activedescendant", "row-" + this.selected);
     else this.list.removeAttribute("aria-activedescendant");
