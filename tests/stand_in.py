@@ -410,9 +410,9 @@ class StandIn:
             return JSONResponse(
                 self.jobs[self.keyed[idempotency]].document(), 202, {"Idempotent-Replay": "true"}
             )
-        form = await request.form()
-        asked = json.loads(await form["request"].read())  # type: ignore[union-attr]
-        data = await form["file"].read()  # type: ignore[union-attr]
+        async with request.form() as form:
+            asked = json.loads(await form["request"].read())  # type: ignore[union-attr]
+            data = await form["file"].read()  # type: ignore[union-attr]
         self.bodies += [json.dumps(asked).encode(), data]
         lines = [line for line in data.decode().split("\n") if line.strip()]
         rows = (

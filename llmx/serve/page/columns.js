@@ -26,7 +26,7 @@ async function offered(name, signal) {
 }
 
 // Names in a JSON Schema, or in fields written inline; what has no brackets, spaces or commas may be the name of a schema.
-function namesIn(schema) {
+export function namesIn(schema) {
   if (schema && typeof schema === "object") return schema.properties && typeof schema.properties === "object" ? Object.keys(schema.properties) : null;
   if (typeof schema !== "string" || !/[ ,?]/.test(schema.trim())) return null;
   return schema.replace(/\[[^\]]*\]|"[^"]*"/g, "").split(/[,\n]/).map((field) => (/^\s*([\p{L}_][\p{L}\p{N}_]*)/u.exec(field) || [])[1]).filter(Boolean);

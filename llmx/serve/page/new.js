@@ -115,13 +115,14 @@ class Form {
   }
 
   // The request as the form says it, null where something is missing; that is said, and has the focus.
-  request(needsRows) {
+  request(isTry) {
     put(this.told);
-    const problem = !this.head ? ["Choose a file of rows first.", this.chooser] : needsRows && !this.head.rows.length ? ["None of its rows can be shown, so none can be tried; it can be run.", this.sendButton] : null;
-    const found = problem ? null : this.wanted.read();
+    const problem = !this.head ? ["Choose a file of rows first.", this.chooser] : isTry && !this.head.rows.length ? ["None of its rows can be shown, so none can be tried; it can be run.", this.sendButton] : null;
+    const found = problem ? null : this.wanted.read(!isTry);
     if (found && found.request) return found.request;
     const [text, place] = problem || found.problem;
     put(this.told, h("p", { class: "note", role: "alert" }, shown(text)));
+    if (this.wanted.more.contains(place)) this.wanted.more.open = true;
     place.focus();
     return null;
   }

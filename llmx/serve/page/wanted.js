@@ -2,6 +2,7 @@
 
 import { askJson } from "./api.js";
 import { fold, h, plainText, shown } from "./dom.js";
+import { namesIn } from "./columns.js";
 import { put } from "./parts.js";
 
 const WAYS = [["named", "A ready-made schema"], ["inline", "Write fields"], ["json", "Paste a JSON Schema"]];
@@ -14,7 +15,7 @@ export class Wanted {
     this.changed = changed;
     this.schemas = [];
     this.way = "inline";
-    this.jobOnly = ["name", "key", "max_failures", "max_cost", "meta"];
+    this.jobOnly = ["name", "key", "prefix", "max_failures", "max_cost", "meta"];
     this.named = h("select", { id: "schema-named" });
     this.inline = h("input", { id: "schema-inline", spellcheck: "false", autocomplete: "off", autocapitalize: "off", placeholder: INLINE, "aria-describedby": "inline-help" });
     this.json = h("textarea", { id: "schema-json", rows: "8", spellcheck: "false", autocomplete: "off", placeholder: '{"type": "object", "properties": {"label": {"enum": ["good", "bad"]}}, "required": ["label"]}' });
@@ -24,13 +25,14 @@ export class Wanted {
     this.meta = h("input", { type: "checkbox", id: "meta" });
     this.name = h("input", { id: "name", maxlength: "200", autocomplete: "off" });
     this.key = h("select", { id: "key-column" }, h("option", { value: "", text: "none: by content" }));
+    this.prefix = h("input", { id: "prefix", autocomplete: "off", autocapitalize: "off", spellcheck: "false", placeholder: "none" });
     this.cost = h("input", { id: "max-cost", inputmode: "decimal", autocomplete: "off", placeholder: "no limit" });
     this.failures = h("input", { id: "max-failures", autocomplete: "off", placeholder: "0" });
     this.columns = h("fieldset", { class: "checks", hidden: true }, h("legend", { text: "Columns that the model sees" }));
     this.panes = { named: h("div", null, label("schema-named", "Schema"), this.named, (this.about = h("div"))), inline: h("div", null, label("schema-inline", "Fields"), this.inline, h("p", { id: "inline-help", class: "muted small" }, "Names with types, parted by commas: str, int, float, bool, date, list[…], a|b|c for choices; ? for what may be absent.")), json: h("div", null, label("schema-json", "JSON Schema"), this.json) };
     this.element = h("div", { class: "wanted" }, this.ways(), Object.values(this.panes), h("div", null, label("model", "Model"), this.model), this.columns,
       h("div", { class: "checks" }, check(this.evidence, "Quote the words that each value rests on"), check(this.meta, "Add model, attempts and cost to each row")),
-      fold("more", "More: instructions, name, limits", h("div", { class: "grid-form" }, h("div", { class: "whole" }, label("system", "What the model should know"), this.system), h("div", null, label("name", "Name of the job"), this.name), h("div", null, label("key-column", "Column that identifies a row"), this.key), h("div", null, label("max-cost", "At most, in dollars"), this.cost), h("div", null, label("max-failures", "Rows that may fail (5, 5%)"), this.failures))));
+      (this.more = fold("more", "More: instructions, name, limits", h("div", { class: "grid-form" }, h("div", { class: "whole" }, label("system", "What the model should know"), this.system), h("div", null, label("name", "Name of the job"), this.name), h("div", null, label("key-column", "Column that identifies a row"), this.key), h("div", null, label("prefix", "Before the names of the fields"), this.prefix), h("div", null, label("max-cost", "At most, in dollars"), this.cost), h("div", null, label("max-failures", "Rows that may fail (5, 5%)"), this.failures)))));
     this.key.addEventListener("change", () => this.keyed());
     this.element.addEventListener("input", () => this.changed());
     this.element.addEventListener("change", () => this.changed());
@@ -95,17 +97,26 @@ export class Wanted {
     this.lastKey = this.key.value;
   }
 
+  // A column that a field would have the name of, undefined where there is none. Of a try the row is no part.
+  taken(schema) {
+    const named = this.schemas.find((one) => one.name === schema);
+    const fields = namesIn(named ? named.json_schema : schema) || [];
+    return fields.find((name) => (this.names || []).includes(this.prefix.value.trim() + name));
+  }
+
   // {request}, or {problem: [what is missing, where]}.
-  read() {
+  read(isJob = true) {
     const schema = this.schema();
     if (schema.problem) return schema;
+    const taken = isJob ? this.taken(schema.value) : undefined;
+    if (taken !== undefined) return { problem: [`The file has a column ${JSON.stringify(taken)} already. Put something before the names of the fields, such as llm_`, this.prefix] };
     const cost = this.cost.value.trim().replace(/^\$/, "");
     if (cost && !(Number(cost) > 0)) return { problem: ["What it may cost is a number of dollars, such as 2.50.", this.cost] };
     const failures = this.failures.value.replace(/\s/g, "");
     if (failures && !/^\d+(\.\d+)?%?$/.test(failures)) return { problem: ["Rows that may fail are a number or a share, such as 5 or 5%.", this.failures] };
     const input = this.input();
     if (input && !input.length) return { problem: ["The model has to see at least one column.", this.boxes[0]] };
-    const said = { schema: schema.value, model: this.model.value, input, system: this.system.value.trim(), evidence: this.evidence.checked, name: this.name.value.trim(), key: this.key.value, max_cost: cost && Number(cost), max_failures: failures, meta: this.meta.checked };
+    const said = { schema: schema.value, model: this.model.value, input, system: this.system.value.trim(), evidence: this.evidence.checked, name: this.name.value.trim(), key: this.key.value, prefix: this.prefix.value.trim(), max_cost: cost && Number(cost), max_failures: failures, meta: this.meta.checked };
     return { request: Object.fromEntries(Object.entries(said).filter((pair) => pair[1])) };
   }
 
