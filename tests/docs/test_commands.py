@@ -93,8 +93,6 @@ def test_a_page_of_the_service_runs(
     page: Path, folder: Path, surroundings: dict[str, str], mock_url: str
 ) -> None:
     """Commands and programs in their order, against the service that the page starts."""
-    if "llmx serve" not in (ROOT / "docs" / "cli.md").read_text(encoding="utf-8"):
-        pytest.skip("there is no `llmx serve`")
     interpreters = {"sh": ["sh", "-euc"], "python": [sys.executable, "-c"]}
     for block in blocks(page, *interpreters):
         run(block, interpreters[block.language], folder, surroundings, mock_url)
