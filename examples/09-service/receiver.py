@@ -9,7 +9,8 @@ import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-SECRET = os.environ["LLMX_WEBHOOK_SECRET"].encode()
+SECRET = os.environ["LLMX_WEBHOOK_SECRET"].strip()
+KEY = base64.b64decode(SECRET[6:]) if SECRET.startswith("whsec_") else SECRET.encode()
 TOLERANCE_SECONDS = 300
 LARGEST = 1_000_000
 seen: set[str] = set()  # an event may come more than once; keep these where they outlive the process
@@ -21,7 +22,7 @@ def genuine(headers, body: bytes) -> bool:
     if not (sent.isascii() and sent.isdecimal()) or abs(time.time() - int(sent)) > TOLERANCE_SECONDS:
         return False
     signed = f"{headers.get('Webhook-Id')}.{sent}.".encode() + body
-    expected = b"v1," + base64.b64encode(hmac.digest(SECRET, signed, hashlib.sha256))
+    expected = b"v1," + base64.b64encode(hmac.digest(KEY, signed, hashlib.sha256))
     given = headers.get("Webhook-Signature", "").encode().split()
     return any(hmac.compare_digest(expected, one) for one in given)
 

@@ -21,12 +21,12 @@ SECRET = b"a secret of the operator's"
 BODY = json.dumps({"type": "job.succeeded", "data": {"id": "j1", "cost": "0.01"}}).encode()
 
 
-@pytest.fixture
-def receiver() -> Iterator[subprocess.Popen[str]]:
-    """The receiver in a process of its own."""
+@pytest.fixture(params=[SECRET.decode(), f"whsec_{base64.b64encode(SECRET).decode()}"], ids=["text", "whsec"])
+def receiver(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
+    """The receiver in a process of its own, with the secret in both of its forms."""
     process = subprocess.Popen(
         [sys.executable, str(RECEIVER), "0"],
-        env={"LLMX_WEBHOOK_SECRET": SECRET.decode()},
+        env={"LLMX_WEBHOOK_SECRET": request.param},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
