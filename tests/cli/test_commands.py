@@ -81,6 +81,17 @@ def test_doctor(llmx: Llmx) -> None:
     assert "sk-canary" not in done.out
 
 
+def test_doctor_reads_the_files_of_secrets(llmx: Llmx) -> None:
+    """A key by its file is told by the file's variable; a file that is not there is told as a run would."""
+    (llmx.cwd / "secret").write_text("sk-mounted\n")
+    files = {"OPENAI_API_KEY_FILE": str(llmx.cwd / "secret"), "ANTHROPIC_API_KEY_FILE": "nowhere"}
+    done = llmx("doctor", OPENAI_API_KEY="", **files)
+    assert "ok  openai key: OPENAI_API_KEY_FILE is set\n" in done.out
+    missing = "ANTHROPIC_API_KEY_FILE: 'nowhere' cannot be read: No such file or directory"
+    assert f"--  anthropic key: {missing}  hint: unset ANTHROPIC_API_KEY_FILE\n" in done.out
+    assert "sk-mounted" not in done.out + done.err
+
+
 def test_doctor_tells_of_a_home_that_cannot_be_written(llmx: Llmx) -> None:
     """What llmx cannot work without is exit code 1."""
     (llmx.cwd / "file").write_text("")
