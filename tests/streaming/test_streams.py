@@ -336,6 +336,33 @@ async def test_a_server_that_knows_no_stream_options(server: Scripted) -> None:
     assert outcome(ends[1]).usage.cost is None
 
 
+@pytest.mark.parametrize("model", ["openai/mock", "anthropic/mock"])
+async def test_whatever_goes_wrong(model: str) -> None:
+    """Of every row that ends well the fields since its last restart are the object; some listeners leave."""
+    faults = MockSettings(drop_rate=0.04, late_error_rate=0.04, malformed_rate=0.25)
+    with mocked(faults) as mock:
+        where = {"model": model, "base_url": mock.url + ("/v1" if model.startswith("openai") else "")}
+        async with open_streams(
+            "name, age int, tags list[str], due date?", columns=["text"], **where, retries=20, reasks=9
+        ) as streams:
+
+            async def one(number: int) -> list[Part]:
+                parts: list[Part] = []
+                async with aclosing(streams.stream({"text": f"row {number % 35}"})) as coming:
+                    async for part in coming:
+                        parts.append(part)
+                        if number % 7 == 0 and isinstance(part, FieldDone):
+                            return []
+                return parts
+
+            ends = [parts for parts in await asyncio.gather(*map(one, range(40))) if parts]
+        await until(lambda: mock.server.stats()["in_flight"] == 0)
+    assert len(ends) == 34
+    for parts in ends:
+        assert fields(parts) == outcome(parts).value.model_dump(mode="json")
+    assert any(restarts(parts) for parts in ends)
+
+
 # Leaving
 
 
