@@ -4,7 +4,7 @@ Precedence, highest first: flags, LLMX_* variables, the project's file (`llmx.to
 `pyproject.toml`, in the current folder or the nearest one above), the user's file. Keys are the long
 options without their dashes; an unknown one is an error with the nearest name. Relative paths are relative
 to the file that they stand in. Tables `[endpoint.NAME]` and `[budget.NAME]` say what `-m NAME` and `--budget NAME`
-mean.
+mean, and `[serve]` is about the service.
 """
 
 from __future__ import annotations
@@ -24,9 +24,20 @@ if TYPE_CHECKING:
     from llmx.budgets import Daily
     from llmx.settings import DailyBudget, EndpointTable  # here alone: --help is not to wait for pydantic
 
-__all__ = ["Tables", "anchored", "load_budgets", "load_config", "load_tables", "project_file", "user_file"]
+__all__ = [
+    "SERVICE",
+    "Tables",
+    "anchored",
+    "load_budgets",
+    "load_config",
+    "load_service",
+    "load_tables",
+    "project_file",
+    "user_file",
+]
 
 TABLES = ("endpoint", "budget")
+SERVICE = "serve"
 
 
 def load_config(env: Environment, options: Collection[str]) -> dict[str, Any]:
@@ -86,13 +97,13 @@ def _table(path: Path) -> Mapping[str, Any]:
 
 
 def _checked(table: Mapping[str, Any], path: Path, options: Collection[str]) -> dict[str, Any]:
-    given = {name: value for name, value in table.items() if name not in TABLES}
+    given = {name: value for name, value in table.items() if name not in (*TABLES, SERVICE)}
     for name, value in given.items():
         if isinstance(value, dict):
-            hint = "options stand at the top level, as in: rpm = 500; tables are [endpoint.NAME] and [budget.NAME]"
+            hint = "options stand at the top level, as in: rpm = 500; tables are [endpoint.NAME], [budget.NAME] and [serve]"
             raise UsageError(f"{path}: {name!r} is a table", hint=hint)
         if name not in options:
-            close = nearest(name, [*options, *TABLES])
+            close = nearest(name, [*options, *TABLES, SERVICE])
             hint = f"did you mean {close!r}?" if close else "llmx extract --help lists the options"
             raise UsageError(f"{path}: unknown key {name!r}", hint=hint)
     return given
@@ -119,6 +130,42 @@ def load_tables(env: Environment) -> Tables:
 def load_budgets(env: Environment) -> dict[str, Daily]:
     """The named budgets alone. Raises UsageError, for one that limits nothing, too."""
     return {name: table.limits(name) for name, table in load_tables(env).budgets.items()}
+
+
+def load_service(env: Environment) -> dict[str, Any]:
+    """The table `[serve]`, keys as they are written; those of the project's file win over the user's. Raises UsageError."""
+    merged: dict[str, Any] = {}
+    for path in (user_file(env), project_file(env.cwd)):
+        if path is not None and path.is_file():
+            table = _table(path).get(SERVICE, {})
+            if not isinstance(table, dict):
+                raise UsageError(
+                    f"{path}: {SERVICE!r} is a table", hint="write [serve], and below it port = 8090"
+                )
+            schemas = {**_schemas_of(merged), **_schemas_of(_anchored_service(table, path.parent))}
+            merged |= _anchored_service(table, path.parent)
+            if schemas:
+                merged["schemas"] = schemas
+    return merged
+
+
+def _schemas_of(table: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The names of `[serve.schemas]`; what is no table is told by who checks it."""
+    schemas = table.get("schemas", {})
+    return schemas if isinstance(schemas, dict) else {}
+
+
+def _anchored_service(table: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    found = {
+        name: str(folder / Path(value).expanduser()) if name in _PLACES and isinstance(value, str) else value
+        for name, value in table.items()
+    }
+    if isinstance(schemas := table.get("schemas"), dict):
+        found["schemas"] = {name: anchored("schema", spec, folder) for name, spec in schemas.items()}
+    return found
+
+
+_PLACES = {"data", "keys"}
 
 
 def _named(kind: str, table: Any, path: Path, env: Environment) -> dict[str, Any]:

@@ -33,16 +33,21 @@ COMMANDS = (
     "calibrate",
     "report",
     "view",
+    "serve",
+    "worker",
     "budget",
     "models",
     "doctor",
     "init",
     "mock",
 )
-GROUPS = ("schema", "runs", "cache")
+GROUPS = ("schema", "runs", "cache", "keys")
 """Each a function, or a typer, of that name in a module of that name."""
 
-BESIDE = dict.fromkeys(("estimate", "retry", "report", "runs", "view"), ("extract",))
+OPERATORS = ("serve", "worker")
+"""Commands that ask for others, whose config file is the operator's."""
+
+BESIDE = dict.fromkeys(("estimate", "retry", "report", "runs", "view", *OPERATORS), ("extract",))
 """Commands whose options come from the config file need those of `extract`, which the file may name."""
 
 
@@ -146,7 +151,7 @@ def _defaults(command: Any, env: Environment) -> dict[str, Any]:
     place = {name: value for name, value in config.items() if name == "state_dir"}
     runs = getattr(command.commands.get("runs"), "commands", {})
     others = {**dict.fromkeys(BESIDE, place), "runs": dict.fromkeys(runs, place)}
-    return {**others, "extract": config, "estimate": config}
+    return {**others, **dict.fromkeys(("extract", "estimate", *OPERATORS), config)}
 
 
 def _config(command: Any, env: Environment) -> dict[str, Any]:

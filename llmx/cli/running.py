@@ -8,7 +8,8 @@ import signal
 import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, BinaryIO
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import typer
 
@@ -18,16 +19,20 @@ from llmx.environment import Environment
 from llmx.errors import Interrupted, UsageError
 from llmx.job import execute
 from llmx.layers.stop import Stop
-from llmx.planning import Plan, plan
+from llmx.planning import Plan, no_model, plan
 from llmx.report.progress import Terminal
 from llmx.report.summary import Figures
 from llmx.settings import EndpointTable, Settings, parse_names
 from llmx.state import Retried
+from llmx.telemetry.asked import asked
 from llmx.text import nearest
 from llmx.workers.hiring import hired
 from llmx.workers.processes import Process
 
-__all__ = ["on_signals", "run_command", "run_settings", "settings_of", "terminal_of"]
+if TYPE_CHECKING:
+    from llmx.telemetry.telling import ToldRun
+
+__all__ = ["on_signals", "operated", "run_command", "run_settings", "settings_of", "terminal_of"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -59,6 +64,24 @@ def settings_of(
             "no INPUT, and standard input is a terminal", hint=f"llmx {context.info_name} --help"
         )
     return kind.of({**_named(given, env, context), "inputs": inputs}, said=_said(context))
+
+
+def operated(given: Mapping[str, Any], context: typer.Context) -> dict[str, Any]:
+    """The options of an operator, checked, with what the config files name that they refer to.
+
+    Returns:
+        Options as `Settings.of` takes them; `model` is a list of those on offer.
+
+    Raises:
+        UsageError: an option is wrong, or there is no model.
+    """
+    env: Environment = context.obj
+    options = _named(given, env, context)
+    models = _models(options)
+    if not models:
+        raise no_model(env)
+    Settings.of({**options, "schema": "checked later"}, said=_said(context))
+    return {**options, "model": models}
 
 
 def _named(given: Mapping[str, Any], env: Environment, context: typer.Context) -> dict[str, Any]:
@@ -145,8 +168,17 @@ def run_settings(
         from llmx.cli.planning import dry_run
 
         return asyncio.run(dry_run(planned, terminal))
-    with hired(planned) as workers:
-        return asyncio.run(_run(planned, terminal, argv, retried, workers))
+    with hired(planned) as workers, _told(env, terminal, "retry" if retried else "extract") as told:
+        return asyncio.run(_run(planned, terminal, argv, retried, workers, told))
+
+
+def _told(env: Environment, terminal: Terminal, name: str) -> AbstractContextManager[ToldRun | None]:
+    """Who hears of the run by OpenTelemetry: nobody, mostly, and nothing of it is imported then."""
+    if asked(env.variables) is None:
+        return nullcontext()
+    from llmx.telemetry.telling import told
+
+    return told(env.variables, terminal.say, f"llmx {name}", env.stderr)
 
 
 def _said(context: typer.Context) -> dict[str, str]:
@@ -185,13 +217,20 @@ def _is_pipe(env: Environment) -> bool:
         return False
 
 
+_OF_THE_SERVICE = ("LLMX_SERVE_", "LLMX_QUEUE", "LLMX_WEBHOOK_SECRET")
+
+
 def _warn_of_unknown_variables(env: Environment, context: typer.Context) -> None:
     others = getattr(context.parent and context.parent.command, "commands", {})
     commands = [context.command, *(others[name] for name in ("extract",) if name in others)]
     params = [param for command in commands for param in command.params]
     known = {str(param.envvar) for param in params if getattr(param, "envvar", None)}
     for name in sorted(env.variables):
-        if name.startswith("LLMX_") and name not in known | {"LLMX_HOME"}:
+        if (
+            name.startswith("LLMX_")
+            and not name.startswith(_OF_THE_SERVICE)
+            and name not in known | {"LLMX_HOME"}
+        ):
             close = nearest(name, known)
             meant = f"; did you mean {close}?" if close else ""
             print(f"warning: {name} is set but no option reads it{meant}", file=env.stderr)
@@ -203,16 +242,26 @@ async def _run(
     argv: Sequence[str],
     retried: Retried | None,
     workers: Sequence[Process],
+    told: ToldRun | None,
 ) -> int:
     clock = SystemClock()
     figures = Figures(clock)
     stop = Stop(figures.stopped)
     job = execute(
-        planned, stop=stop, figures=figures, talk=terminal, clock=clock, retried=retried, workers=workers
+        planned,
+        stop=stop,
+        figures=figures,
+        talk=terminal,
+        clock=clock,
+        retried=retried,
+        workers=workers,
+        observer=told,
     )
     task = asyncio.create_task(job)
     on_signals(task, stop, lambda: terminal.draining(figures))
     report = await task
+    if told is not None:
+        await told.ended(report.exit_code, next(iter(report.reasons), None))
     conclude(planned, report, terminal, argv)
     return report.exit_code
 

@@ -122,6 +122,7 @@ class Gate:
                     paid = await self._pay(request)
                     try:
                         await self._slot(request)
+                        self._stop.check()  # a process that was paused has waited for longer than it knows
                         return Passed(self._condition.sent(request, expected), paid)
                     except BaseException:
                         self._purse.give_back(paid)

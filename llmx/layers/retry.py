@@ -16,7 +16,7 @@ from llmx.errors import RequestRejected, RowRefused, TransientError, UnknownMode
 from llmx.events import Event, Observer, RetryScheduled, RetryStarted
 from llmx.layers.health import Health
 from llmx.layers.stop import Stop
-from llmx.types import Completion, Ear, Handler, Layer, Request
+from llmx.types import Completion, Ear, Handler, Layer, Question, Request
 
 __all__ = ["RetryPolicy", "retried"]
 
@@ -79,7 +79,8 @@ def retried(
                 from llmx.layers.attempts import Series  # tenacity, which most runs need not import
 
                 told = observer if request.ear is None else _heard_too(request.ear, observer)
-                series = Series(policy, health, clock, told, request.tally, first=error)
+                question = Question.of(request)
+                series = Series(policy, health, clock, told, request.tally, question, first=error)
                 completion = await series.run(lambda: send(request), sleep)
             request.tally.failures = 0
             return completion

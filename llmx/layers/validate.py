@@ -22,7 +22,7 @@ from llmx.errors import (
     TruncatedAnswer,
 )
 from llmx.events import Observer, Reasked
-from llmx.types import Completion, Handler, Judgement, Layer, Request
+from llmx.types import Completion, Handler, Judgement, Layer, Question, Request
 
 __all__ = ["Dialogue", "describe", "validated"]
 
@@ -78,7 +78,7 @@ def validated(
             raise _verdict(error, before) from error
         finally:
             if before is not None and asked:
-                observer(Reasked(str(before.verdict)))
+                observer(Reasked(str(before.verdict), before.verdict.type, Question.of(request)))
 
     def layer(handler: Handler) -> Handler:
         async def call(request: Request) -> Completion:

@@ -29,6 +29,7 @@ SCRIPTS = (
     "fields.js",
     "evaluation.js",
     "rows.js",
+    "quotes.js",
     "detail.js",
     "main.js",
 )

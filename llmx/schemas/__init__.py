@@ -9,7 +9,7 @@ from __future__ import annotations
 from llmx.schemas.dialects import Dialect, Finding, WireSchema
 from llmx.schemas.inline import parse_inline
 from llmx.schemas.lint import lint
-from llmx.schemas.load import load_schema, load_schemas, schema_of
+from llmx.schemas.load import is_inline, load_schema, load_schemas, schema_of
 from llmx.schemas.ready import ready_made
 from llmx.schemas.schema import Schema
 from llmx.schemas.wire import DIALECTS, supports, wire_schema
@@ -21,6 +21,7 @@ __all__ = [
     "Finding",
     "Schema",
     "WireSchema",
+    "is_inline",
     "lint",
     "list_fields",
     "load_schema",

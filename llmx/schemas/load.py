@@ -26,8 +26,9 @@ from llmx.schemas.schema import Schema, schema_from_model
 from llmx.schemas.user_code import digest_of_code, has_code
 from llmx.text import nearest
 
-__all__ = ["load_schema", "load_schemas", "schema_of"]
+__all__ = ["is_inline", "load_schema", "load_schemas", "schema_of"]
 
+_INLINE = re.compile(r"[\s,:?|\[\]]")
 _PYTHON_FILE = re.compile(r"(?P<path>.+\.py)(?::(?P<model>[^\W\d][\w.]*)?)?")
 _MODULE = re.compile(r"(?P<module>[^\W\d][\w.]*):(?P<model>[^\W\d][\w.]*)")
 _PATH_LIKE = re.compile(r"\S+|[^,\n]*[/\\](?:(?!: )[^,\n])*")
@@ -57,9 +58,17 @@ def load_schema(spec: str, *, cwd: Path) -> Schema:
         return _from_json(_existing(spec, cwd), spec)
     if module := _MODULE.fullmatch(spec):
         return _of_the_user(model_from_module(module["module"], module["model"], cwd=cwd), spec)
-    if re.search(r"[\s,:?|\[\]]", spec):
+    if _INLINE.search(spec):
         return parse_inline(spec)
     raise _unknown(spec, cwd)
+
+
+def is_inline(spec: str) -> bool:
+    """Whether `load_schema` takes a spec for fields, whatever files and modules there are."""
+    spec = spec.strip()
+    named = spec in ready_made() or spec.lower().endswith(".json")
+    named = named or any(form.fullmatch(spec) for form in (_PYTHON_FILE, _MODULE))
+    return not named and _INLINE.search(spec) is not None
 
 
 def load_schemas(spec: str, *, cwd: Path) -> tuple[Schema, ...]:

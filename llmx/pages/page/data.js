@@ -125,14 +125,3 @@ function valuesAt(row, field) {
   }
   return found;
 }
-
-// The value at a path into one row, `items.0.name`, undefined where there is none.
-function valueAt(row, path) {
-  if (row && typeof row === "object" && Object.hasOwn(row, path)) return row[path];
-  let value = row;
-  for (const part of path.split(".")) {
-    if (value === null || typeof value !== "object" || !Object.hasOwn(value, part)) return undefined;
-    value = value[part];
-  }
-  return value;
-}

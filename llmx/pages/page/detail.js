@@ -1,7 +1,5 @@
 // One row: its text with the quotes marked, its fields beside gold, evidence and another run.
 
-const MOST_LEAVES = 400;
-
 const detail = {
   showing: -1,
 
@@ -54,87 +52,11 @@ function errorBox(error) {
     error.raw && fold("last-answer", "The last answer, or the line", h("pre", { class: "raw", tabindex: "0" }, shown(asText(error.raw)))));
 }
 
-// What a row's columns come to, [path, value]: of objects their fields; a list of plain values is one.
-function leavesOf(data) {
-  const leaves = new Map();
-  const walk = (path, value) => {
-    if (leaves.size >= MOST_LEAVES) return;
-    const inner = value !== null && typeof value === "object" ? Object.entries(value) : [];
-    const nested = inner.length && (!Array.isArray(value) || inner.some(([, one]) => one !== null && typeof one === "object"));
-    if (nested) inner.forEach(([name, one]) => walk(path + "." + name, one));
-    else leaves.set(path, value);
-  };
-  for (const [column, value] of Object.entries(data.r)) walk(column, value);
-  for (const [column, value] of Object.entries(data.o || {})) walkMissing(leaves, column, value);
-  for (const path of Object.keys(data.g || {})) if (!leaves.has(path)) leaves.set(path, valueAt(data.r, path));
-  return leaves;
-}
-
-function walkMissing(leaves, path, value) {
-  if ([...leaves.keys()].some((known) => known === path || known.startsWith(path + "."))) return;
-  leaves.set(path, undefined);
-}
-
-// The quotes of a row by the column that they are in, each with the number of its field, and its place in UTF-16.
-function quotesOf(data, leaves) {
-  const byColumn = new Map(), numbers = new Map();
-  for (const [path, quote] of Object.entries(data.v || {})) {
-    if (!quote || typeof quote !== "object") continue;
-    const text = data.r[quote.column];
-    const start = Number(quote.start), end = Number(quote.end);
-    if (typeof text !== "string" || !(start >= 0 && end > start)) continue;
-    const field = leafOf(path, leaves);
-    if (!numbers.has(field)) numbers.set(field, numbers.size);
-    if (!byColumn.has(quote.column)) byColumn.set(quote.column, []);
-    byColumn.get(quote.column).push({ path, field, number: numbers.get(field), start, end });
-  }
-  for (const [column, quotes] of byColumn) toUtf16(data.r[column], quotes);
-  return { byColumn, numbers };
-}
-
-function leafOf(path, leaves) {
-  const found = leaves.has(path) ? path : path.replace(/\.\d+$/, "");
-  return leaves.has(found) ? found : path;
-}
-
-// Offsets count code points, as Python does; a string here is made of UTF-16 units.
-function toUtf16(text, quotes) {
-  const wanted = [...new Set(quotes.flatMap((quote) => [quote.start, quote.end]))].sort((one, other) => one - other);
-  const places = new Map();
-  let points = 0, at = 0;
-  for (const point of wanted) {
-    while (points < point && at < text.length) {
-      at += text.codePointAt(at) > 0xffff ? 2 : 1;
-      points++;
-    }
-    places.set(point, at);
-  }
-  for (const quote of quotes) Object.assign(quote, { from: places.get(quote.start), to: places.get(quote.end) });
-}
-
 // The texts that the model has read, the quotes in them marked.
 function sourcesOf(data, { byColumn }) {
   const { inputs, subject } = browser.columns;
   const columns = Object.keys(data.r).filter((column) => byColumn.has(column) || column === subject || (inputs.has(column) && typeof data.r[column] === "string" && data.r[column].length > 60));
   return columns.filter((column) => typeof data.r[column] === "string").map((column) => h("div", { class: "source" }, h("h4", null, h("bdi", null, shown(column))), h("div", { class: "source-text", dir: "auto" }, marked(data.r[column], byColumn.get(column) || []))));
-}
-
-function marked(text, quotes) {
-  const edges = [...new Set([0, text.length, ...quotes.flatMap((quote) => [quote.from, quote.to])])].sort((one, other) => one - other);
-  const nodes = [];
-  for (let at = 0; at + 1 < edges.length; at++) {
-    const piece = text.slice(edges[at], edges[at + 1]);
-    const over = quotes.filter((quote) => quote.from <= edges[at] && quote.to >= edges[at + 1]);
-    if (!over.length) nodes.push(...shown(piece));
-    else nodes.push(quotedMark(over, piece));
-  }
-  return nodes;
-}
-
-function quotedMark(over, piece) {
-  const mark = h("mark", { class: "q" + (over[0].number % 6), "data-fields": over.map((quote) => quote.number).join(" "), title: over.map((quote) => plainText(quote.path)).join(", ") }, shown(piece));
-  mark.paths = over.map((quote) => quote.path);
-  return mark;
 }
 
 // Fields, and the columns that were read but shown above.
@@ -176,9 +98,6 @@ function otherCell(data, path, value, column) {
   const other = valueAt(data.o, path);
   return JSON.stringify(other) === JSON.stringify(value) ? cell("other run", h("span", { class: "muted", text: "same" })) : cell("other run", h("span", { class: "differs" }, valueNode(other)));
 }
-
-// What is said about a leaf: of a list of plain values, about each of its elements.
-const about = (said, path) => Object.entries(said).filter(([name]) => name === path || (name.startsWith(path + ".") && /^\d+$/.test(name.slice(path.length + 1))));
 
 function confidenceCell(confidence, path) {
   const known = about(confidence, path);

@@ -1,0 +1,27 @@
+"""Names of jobs and events: ULIDs, which sort by the time they were made (https://github.com/ulid/spec)."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+
+__all__ = ["is_job", "ulid"]
+
+CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+"""Crockford's alphabet, in lower case: file systems that know no case may hold folders of these names."""
+
+LETTERS, RANDOM_BITS = 26, 80
+
+_JOB = re.compile(rf"job_[{CROCKFORD}]{{{LETTERS}}}")
+
+
+def ulid(prefix: str) -> str:
+    """A new name: the prefix and 26 letters, of which the first ten are the milliseconds since 1970."""
+    number = (time.time_ns() // 1_000_000) << RANDOM_BITS | secrets.randbits(RANDOM_BITS)
+    return prefix + "".join(CROCKFORD[number >> 5 * place & 31] for place in reversed(range(LETTERS)))
+
+
+def is_job(text: str) -> bool:
+    """Whether a text may name a job: nothing else becomes a part of a path."""
+    return _JOB.fullmatch(text) is not None

@@ -1,0 +1,90 @@
+"""What nobody comes back for: half an upload, the files of a job that was never made, jobs that ended long ago.
+
+Any number of processes may do this at the same time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+from llmx.clock import Clock
+from llmx.detached import in_thread
+from llmx.errors import LlmxError
+from llmx.jobs.desk import Desk, forget
+from llmx.jobs.ids import is_job
+from llmx.jobs.types import ENDED, Job
+
+__all__ = ["sweep", "sweeping"]
+
+log = logging.getLogger("llmx.jobs")
+
+LEFT = 86_400.0
+"""Seconds after which files that belong to no job are left-overs: no upload takes as long."""
+
+EVERY = 3_600.0
+"""Seconds between two rounds."""
+
+PAGE = 1_000
+
+
+async def sweeping(desk: Desk, keep: float, clock: Clock) -> None:
+    """Sweep now and then, until cancelled.
+
+    Args:
+        keep: seconds for which jobs are kept after their end.
+    """
+    while True:
+        try:
+            await sweep(desk, keep)
+        except (LlmxError, OSError) as error:
+            log.warning("cannot sweep old jobs: %s", error)
+        await clock.sleep(EVERY)
+
+
+async def sweep(desk: Desk, keep: float, now: Callable[[], float] = time.time) -> None:
+    """One round.
+
+    Args:
+        now: seconds since 1970.
+
+    Raises:
+        OutputFailed: the store refuses.
+    """
+    async for job in _jobs(desk):
+        over = job.state in ENDED and job.ended is not None and job.ended < now() - keep
+        if over and await forget(desk, job.id):
+            log.info("%s is forgotten: it ended more than %.0f days ago", job.id, keep / 86_400)
+    for path in await asyncio.wrap_future(in_thread(lambda: list(_left_over(desk.root, now() - LEFT)))):
+        if path.parent.name == "incoming" or await desk.store.get(path.name) is None:
+            log.info("%s belongs to no job and is removed", path.name)
+            await asyncio.wrap_future(in_thread(lambda path=path: _remove(path)))  # type: ignore[misc]  # a default argument
+
+
+async def _jobs(desk: Desk) -> AsyncIterator[Job]:
+    """All of them, the newest first."""
+    before: str | None = None
+    while page := await desk.store.list(before=before, limit=PAGE):
+        for job in page:
+            yield job
+        before = page[-1].id
+
+
+def _left_over(root: Path, before: float) -> Iterator[Path]:
+    """What has not been written to since, and may belong to nobody."""
+    for folder in ("incoming", "jobs"):
+        for path in (root / folder).glob("*"):
+            known = folder == "incoming" or is_job(path.name)
+            if known and path.lstat().st_mtime < before:
+                yield path
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,235 @@
+"""Engines of requests that are answered at once, kept for the next request that asks the same.
+
+To make one takes 20 times as long as a cached row and loses its connections to the provider, so requests of one key with one
+schema and the same options share one. It is let go when nobody has used it for a while, or when an error has ended it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from msgspec import Struct
+
+from llmx.clock import Clock
+from llmx.connecting import Quiet
+from llmx.demands import check_demands, wrapped
+from llmx.engine import Engine, engine
+from llmx.environment import Environment
+from llmx.errors import AllInvalid, LlmxError
+from llmx.events import Observer
+from llmx.layers.stop import Stop
+from llmx.planning import make_prompt
+from llmx.presenting import FlatRows
+from llmx.records import Shape, to_json
+from llmx.schemas import Schema, list_fields
+from llmx.settings import Settings
+
+__all__ = ["Engines", "Question", "Running"]
+
+MOST = 64
+"""Engines that are kept; the one that was used longest ago goes first."""
+
+IDLE = 300.0
+"""Seconds after which one that nobody uses is let go."""
+
+
+class Question(Struct, frozen=True):
+    """What tells one engine from another.
+
+    Args:
+        owner: whose it is: limits are per key.
+        schema: as the request has it.
+        options: of the run, the model among them.
+    """
+
+    owner: str
+    schema: Any
+    options: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        """A digest of it; names count in their order, as they do in what a model is sent."""
+        return hashlib.sha256(to_json([self.owner, self.schema, dict(self.options)])).hexdigest()
+
+
+class _Patient(Stop):
+    """The stop of an engine that many requests share: bad rows of one of them are no verdict on the others."""
+
+    def set(self, reason: LlmxError) -> None:
+        """See `Stop.set`."""
+        if not isinstance(reason, AllInvalid):
+            super().set(reason)
+
+
+class Running(Struct, frozen=True, eq=False):
+    """An engine, and how what it yields is shown.
+
+    Args:
+        stop: thrown when no further row can succeed.
+        settings: of the run.
+        schema: of answers, the user's own.
+    """
+
+    parts: Engine
+    stop: Stop
+    settings: Settings
+    schema: Schema
+
+
+class _Kept:
+    """One engine in a task of its own, for what it opens must be closed by whoever has opened it."""
+
+    def __init__(self, opened: Callable[[], Any]) -> None:
+        self.users = 0
+        self.used = 0.0
+        self.close = asyncio.Event()
+        self.running: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
+        self.task = asyncio.create_task(self._live(opened))
+
+    async def _live(self, opened: Callable[[], Any]) -> None:
+        try:
+            async with opened() as running:
+                if not self.running.done():
+                    self.running.set_result(running)
+                await self.close.wait()
+        except Exception as error:
+            if self.running.done():
+                raise
+            self.running.set_exception(error)
+            self.running.exception()  # whoever waited may have gone
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing comes of it any more."""
+        if not self.running.done():
+            return False
+        return (
+            self.running.cancelled()
+            or self.running.exception() is not None
+            or (self.running.result().stop.reason is not None)
+        )
+
+
+class Engines:
+    """The engines that there are.
+
+    Args:
+        base: the operator's options; those of a question stand before them.
+        observer: told of all that happens.
+        warn: takes what a run would say to a person.
+    """
+
+    def __init__(
+        self,
+        base: Mapping[str, Any],
+        env: Environment,
+        *,
+        clock: Clock,
+        observer: Observer,
+        warn: Callable[[str], None],
+    ) -> None:
+        self._base = {name: value for name, value in base.items() if name != "model"}
+        self._env = env
+        self._clock = clock
+        self._observer = observer
+        self._warn = warn
+        self._kept: dict[str, _Kept] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def using(
+        self, question: Question, load: Callable[[], Schema], commons: Any
+    ) -> AsyncIterator[Running]:
+        """The engine of a question, for as long as the context lasts.
+
+        Args:
+            load: makes the schema, where it is not at hand.
+            commons: what it shares with others, of which there is one for an owner.
+
+        Raises:
+            LlmxError: it cannot be made.
+        """
+        kept = self._find(question, load, commons)
+        kept.users += 1
+        try:
+            yield await asyncio.shield(kept.running)
+        finally:
+            kept.users -= 1
+            kept.used = self._clock.now()
+            self._sweep()
+
+    def _find(self, question: Question, load: Callable[[], Schema], commons: Any) -> _Kept:
+        """In the order of their use, the last one at the end."""
+        id = question.id
+        kept = self._kept.pop(id, None)
+        if kept is None or kept.over:
+            if kept is not None:
+                self._let_go(kept)
+            kept = _Kept(lambda: self._opened(question, load, commons))
+        self._kept[id] = kept
+        return kept
+
+    @asynccontextmanager
+    async def _opened(
+        self, question: Question, load: Callable[[], Schema], commons: Any
+    ) -> AsyncIterator[Running]:
+        schema = await asyncio.to_thread(load)
+        settings = Settings.of({**self._base, **question.options, "schema": schema})
+        check_demands(settings)
+        stop = _Patient()
+        prompt = make_prompt(settings, schema, (), self._env)
+        more = {} if commons is None else {"commons": commons}
+        async with engine(
+            settings,
+            wrapped(settings, schema) or schema,
+            prompt,
+            self._env,
+            clock=self._clock,
+            stop=stop,
+            observer=self._observer,
+            talk=Quiet(self._warn),
+            presenter=_presenter(settings, schema),
+            **more,
+        ) as parts:
+            yield Running(parts, stop, settings, schema)
+
+    def _sweep(self) -> None:
+        """Let go of those that are over, or too many, or not used for long."""
+        idle = [id for id, kept in self._kept.items() if not kept.users]
+        old = self._clock.now() - IDLE
+        surplus = len(self._kept) - MOST
+        for number, id in enumerate(idle):
+            if self._kept[id].over or self._kept[id].used < old or number < surplus:
+                self._let_go(self._kept.pop(id))
+
+    def _let_go(self, kept: _Kept) -> None:
+        """Close it once its last user has left, which hears of a stop by itself."""
+        task = asyncio.create_task(self._closed(kept))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def _closed(self, kept: _Kept) -> None:
+        while kept.users:
+            await self._clock.sleep(0.05)
+        kept.close.set()
+        await asyncio.wait([kept.task])
+        if not kept.task.cancelled() and (error := kept.task.exception()) is not None:
+            self._warn(f"an engine was not closed: {error}")
+
+    async def aclose(self) -> None:
+        """Close all of them."""
+        for kept in self._kept.values():
+            self._let_go(kept)
+        self._kept.clear()
+        await asyncio.gather(*self._leaving)
+
+
+def _presenter(settings: Settings, schema: Schema) -> FlatRows:
+    """What makes of an outcome the object, and what is known of how far it can be trusted."""
+    shape = Shape(keep="none", evidence=settings.evidence, confidence=settings.votes > 1 or settings.logprobs)
+    shape.check((), schema.fields, list_fields(schema))
+    return FlatRows(shape, schema, list_fields(schema))

@@ -1,0 +1,1 @@
+"""The service's routes, one module for each group of the OpenAPI document. They know HTTP; what they do is elsewhere."""
