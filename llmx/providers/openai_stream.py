@@ -28,7 +28,8 @@ class ChatAssembler:
 
     def __init__(self, ear: Ear) -> None:
         self._ear = ear
-        self._whole: dict[str, Any] = {}
+        self._first: Mapping[str, Any] = {}
+        self._last: Mapping[str, Any] = {}
         self._message: dict[str, Any] = {}
         self._texts: dict[str, list[str]] = {}
         self._calls: dict[int, dict[str, Any]] = {}
@@ -44,7 +45,7 @@ class ChatAssembler:
 
     def take(self, event: ServerEvent, data: Mapping[str, Any]) -> bool:
         """See `Assembler.take`: the usage comes after what ends the answer, and `[DONE]` after that."""
-        self._whole |= {name: value for name, value in data.items() if name not in _OF_CHUNKS}
+        self._first, self._last = self._first or data, data
         self._usage = data.get("usage") or self._usage
         for choice in data.get("choices") or ():
             if not choice.get("index"):
@@ -90,7 +91,9 @@ class ChatAssembler:
             "logprobs": self._probabilities(),
             "finish_reason": self._finish,
         }
-        whole = {**self._whole, "object": "chat.completion", "choices": [choice]}
+        said = {**self._first, **self._last}  # those between repeat it
+        whole = {name: value for name, value in said.items() if name not in _OF_CHUNKS}
+        whole |= {"object": "chat.completion", "choices": [choice]}
         return whole if self._usage is None else {**whole, "usage": self._usage}
 
     def _assembled(self) -> dict[str, Any]:

@@ -3,7 +3,19 @@
 Above the library (`api`), whose options it takes. The service's stream of events is a face of it.
 """
 
+from llmx.streaming.fields import Fields
 from llmx.streaming.parts import FieldDone, ObjectDone, Part, Restarted
-from llmx.streaming.streams import Streams, astream, open_streams, stream
+from llmx.streaming.streams import Streams, astream, heard, open_streams, stream
 
-__all__ = ["FieldDone", "ObjectDone", "Part", "Restarted", "Streams", "astream", "open_streams", "stream"]
+__all__ = [
+    "FieldDone",
+    "Fields",
+    "ObjectDone",
+    "Part",
+    "Restarted",
+    "Streams",
+    "astream",
+    "heard",
+    "open_streams",
+    "stream",
+]

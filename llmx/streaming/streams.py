@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from llmx.ahead import Done
 from llmx.api import records_of, require_no_loop, settings_of
 from llmx.clock import SystemClock
+from llmx.commons import Commons
 from llmx.connecting import Quiet
 from llmx.demands import check_demands, enough, wrapped
 from llmx.engine import Engine, engine
@@ -33,7 +34,7 @@ from llmx.streaming.hearing import Hearing
 from llmx.streaming.parts import Part
 from llmx.types import Outcome, Record
 
-__all__ = ["Streams", "astream", "open_streams", "stream"]
+__all__ = ["Streams", "astream", "heard", "open_streams", "stream"]
 
 
 class Streams:
@@ -64,41 +65,55 @@ class Streams:
             FatalError: no row could succeed any more.
         """
         (record,) = records_of([row], self._key)
-        hearing = Hearing(self._fields)
-        ending = asyncio.ensure_future(self._settled(replace(record, index=next(self._numbers)), hearing))
-        ending.add_done_callback(lambda _: hearing.more.happen())
-        try:
-            while not (ending.done() and not hearing.parts):
-                while hearing.parts:
-                    yield hearing.parts.popleft()
-                if not ending.done():
-                    await hearing.more.next()
-            self._check(ending)
-        finally:
+        record = replace(record, index=next(self._numbers))
+        async with aclosing(heard(self._engine, self._fields, self._stop, record)) as parts:
+            async for part in parts:
+                yield part
+
+
+async def heard(engine: Engine, fields: Fields, stop: Stop, record: Record) -> AsyncGenerator[Part]:
+    """The parts of one row's object, of an engine that is somebody else's. See `Streams.stream`.
+
+    Args:
+        fields: of the schema of the engine's answers.
+        stop: the engine's.
+    """
+    hearing = Hearing(fields)
+    ending = asyncio.ensure_future(_settled(engine, record, hearing))
+    ending.add_done_callback(lambda _: hearing.more.happen())
+    try:
+        while not (ending.done() and not hearing.parts):
+            while hearing.parts:
+                yield hearing.parts.popleft()
             if not ending.done():
-                ending.cancel()
-                await asyncio.wait([ending])
-            if not ending.cancelled():
-                ending.exception()  # retrieved: nobody is there to be told
+                await hearing.more.next()
+        _check(ending, stop)
+    finally:
+        if not ending.done():
+            ending.cancel()
+            await asyncio.wait([ending])
+        if not ending.cancelled():
+            ending.exception()  # retrieved: nobody is there to be told
 
-    async def _settled(self, record: Record, hearing: Hearing) -> None:
-        (made,) = await self._engine.ready([record])
-        if isinstance(made, Done):
-            self._engine.taken(made.results)
-            outcome: Outcome = made.results[0]
-        else:
-            heard = replace(made.request, ear=hearing)
-            outcome = await self._engine.settle(Prepared(made.record, heard))
-        hearing.end(outcome)
 
-    def _check(self, ending: asyncio.Future[None]) -> None:
-        """Raise what has kept a row from an end of its own."""
-        try:
-            ending.result()
-        except Stopped:
-            if self._stop.reason is None:
-                raise
-            raise self._stop.reason from None
+async def _settled(engine: Engine, record: Record, hearing: Hearing) -> None:
+    (made,) = await engine.ready([record])
+    if isinstance(made, Done):
+        engine.taken(made.results)
+        outcome: Outcome = made.results[0]
+    else:
+        outcome = await engine.settle(Prepared(made.record, replace(made.request, ear=hearing)))
+    hearing.end(outcome)
+
+
+def _check(ending: asyncio.Future[None], stop: Stop) -> None:
+    """Raise what has kept a row from an end of its own."""
+    try:
+        ending.result()
+    except Stopped:
+        if stop.reason is None:
+            raise
+        raise stop.reason from None
 
 
 @asynccontextmanager
@@ -108,6 +123,7 @@ async def open_streams(
     columns: Sequence[str],
     model: str | Sequence[str] = (),
     observer: Observer | None = None,
+    commons: Commons | None = None,
     **options: Any,
 ) -> AsyncIterator[Streams]:
     """An engine for rows that are asked about one by one; what it holds is released at the end.
@@ -115,6 +131,7 @@ async def open_streams(
     Args:
         schema, model, observer, options: as `llmx.extract` takes them.
         columns: those that the rows have.
+        commons: what they share with other runs of the loop's: an account's rates, and budgets.
 
     Raises:
         UsageError: an option, the schema or the model is wrong; nothing was spent.
@@ -138,10 +155,17 @@ async def open_streams(
         presenter=NoRows(),
         enough=enough(settings, env),
         first_rows=None,
+        commons=commons,
     ) as parts:
         observer(
             RunStarted(
-                None, parts.label, parts.concurrency, endpoints=parts.names, cascade=bool(settings.cascade)
+                None,
+                parts.label,
+                parts.concurrency,
+                endpoints=parts.names,
+                cascade=bool(settings.cascade),
+                served=parts.served,
+                schema=resolved.name,
             )
         )
         try:
