@@ -52,4 +52,5 @@ async def _serve(settings: Any, options: Mapping[str, Any], env: Environment) ->
     )
     async with opened(settings, options, env) as house:
         with bound(settings.host, settings.port) as listener:
-            return await served(house, listener, say)
+            await served(house, listener, say)
+    return 0

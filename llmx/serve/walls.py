@@ -112,8 +112,8 @@ class _Exchange:
             await app(self._scope, self.receive, self.send)
         except Problem as problem:
             await self._answer(problem)
-        except asyncio.CancelledError:
-            raise
+        except asyncio.CancelledError:  # the server does not wait any longer
+            await self._answer(Problem(503, "shutting_down", "the service is shutting down"))
         except Exception:
             log.exception("a request has failed", extra={"request_id": self._id})
             await self._answer(Problem(500, "internal_error", "the service has failed"))
