@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
@@ -43,13 +42,13 @@ def run_service(own: Mapping[str, Any], options: Mapping[str, Any], env: Environ
 async def _serve(settings: Any, options: Mapping[str, Any], env: Environment) -> int:
     from llmx.serve.opening import opened
     from llmx.serve.server import bound, served
+    from llmx.telemetry.logs import configure_logs
 
     def say(text: str) -> None:
         print(text, file=env.stderr, flush=True)
 
-    logging.basicConfig(
-        level=logging.INFO, stream=env.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    configure_logs(env.stderr, settings.log_level, settings.log_format)
     async with opened(settings, options, env) as house:
         with bound(settings.host, settings.port) as listener:
-            return await served(house, listener, say)
+            await served(house, listener, say)
+    return 0

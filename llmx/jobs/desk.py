@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,13 +18,14 @@ from llmx.detached import in_thread
 from llmx.environment import Environment
 from llmx.errors import OutputFailed
 from llmx.estimates import estimate
+from llmx.events import Observer
 from llmx.jobs.asking import settings_of
 from llmx.jobs.folder import JobFolder, job_folder, settle_in, staging
 from llmx.jobs.ids import ulid
 from llmx.jobs.queue import Queue
 from llmx.jobs.splitting import Split, split
 from llmx.jobs.store import Conflict, Store
-from llmx.jobs.types import Job
+from llmx.jobs.types import Job, ShardRef
 from llmx.layers.budget import Amount
 from llmx.layers.stop import Stop
 from llmx.planning import plan
@@ -35,6 +37,10 @@ __all__ = ["Desk", "Order", "forget", "resume", "submit"]
 T = TypeVar("T")
 
 
+def _unobserved(ref: ShardRef) -> AbstractContextManager[Observer | None]:
+    return nullcontext()
+
+
 class Desk(Struct, frozen=True):
     """All that jobs need to be kept, given out and run.
 
@@ -44,6 +50,7 @@ class Desk(Struct, frozen=True):
         max_rows: rows of a job.
         base: the operator's own options, by the names of `llmx extract` with underscores; an order's win over them.
         offered: specs of schemas that the operator has given a name.
+        observing: an observer of a shard's run, beside its figures, for as long as the context lasts; None for none.
     """
 
     store: Store
@@ -54,6 +61,7 @@ class Desk(Struct, frozen=True):
     base: Mapping[str, Any] = {}
     offered: Mapping[str, str] = {}
     env: Environment = field(default_factory=Environment)
+    observing: Callable[[ShardRef], AbstractContextManager[Observer | None]] = _unobserved
 
 
 class Order(Struct, frozen=True):

@@ -82,7 +82,16 @@ async def _run(
         lease.job.options, desk.base, desk.offered, **_places(lease, folder), **_caps(lease.job, lease.shard)
     )
     planned = await asyncio.wrap_future(in_thread(lambda: plan(settings, env)))
-    return await execute(planned, stop=stop, figures=figures, talk=Quiet(say), clock=clock, commons=commons)
+    with desk.observing(lease.ref) as observer:
+        return await execute(
+            planned,
+            stop=stop,
+            figures=figures,
+            talk=Quiet(say),
+            clock=clock,
+            commons=commons,
+            observer=observer,
+        )
 
 
 def _places(lease: Lease, folder: ShardFolder) -> dict[str, Any]:

@@ -39,7 +39,9 @@ def application(house: House) -> FastAPI:
         app.include_router(importlib.import_module(PAGES).router, include_in_schema=False)
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
-    app.add_middleware(Walls, open_to_all=lambda: not house.keys.required, clock=house.clock)
+    app.add_middleware(
+        Walls, open_to_all=lambda: not house.keys.required, clock=house.clock, count=house.told.answered
+    )
     app.openapi = lambda: described(app)  # type: ignore[method-assign]  # FastAPI's own way to have another document
     return app
 

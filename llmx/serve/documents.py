@@ -194,6 +194,9 @@ class _Daily(BaseModel):
 
     tokens: _Spent
     cost: _Spent
+    frees: str | None = Field(
+        None, description="When the oldest spending counts no longer.", examples=["2026-11-29T10:00:00+00:00"]
+    )
 
 
 class Limits(BaseModel):

@@ -15,18 +15,20 @@ from typing import Any
 from msgspec import Struct
 
 from llmx.clock import Clock
+from llmx.commons import Commons
 from llmx.connecting import Quiet
 from llmx.demands import check_demands, wrapped
 from llmx.engine import Engine, engine
 from llmx.environment import Environment
-from llmx.errors import AllInvalid, LlmxError
-from llmx.events import Observer
+from llmx.events import Observer, RunStarted
 from llmx.layers.stop import Stop
 from llmx.planning import make_prompt
 from llmx.presenting import FlatRows
 from llmx.records import Shape, to_json
 from llmx.schemas import Schema, list_fields
 from llmx.settings import Settings
+from llmx.streaming import Streams
+from llmx.streaming.fields import Fields
 
 __all__ = ["Engines", "Question", "Running"]
 
@@ -56,25 +58,18 @@ class Question(Struct, frozen=True):
         return hashlib.sha256(to_json([self.owner, self.schema, dict(self.options)])).hexdigest()
 
 
-class _Patient(Stop):
-    """The stop of an engine that many requests share: bad rows of one of them are no verdict on the others."""
-
-    def set(self, reason: LlmxError) -> None:
-        """See `Stop.set`."""
-        if not isinstance(reason, AllInvalid):
-            super().set(reason)
-
-
 class Running(Struct, frozen=True, eq=False):
     """An engine, and how what it yields is shown.
 
     Args:
+        streams: its rows one by one, field by field.
         stop: thrown when no further row can succeed.
         settings: of the run.
         schema: of answers, the user's own.
     """
 
     parts: Engine
+    streams: Streams
     stop: Stop
     settings: Settings
     schema: Schema
@@ -142,7 +137,7 @@ class Engines:
 
     @asynccontextmanager
     async def using(
-        self, question: Question, load: Callable[[], Schema], commons: Any
+        self, question: Question, load: Callable[[], Schema], commons: Commons | None
     ) -> AsyncIterator[Running]:
         """The engine of a question, for as long as the context lasts.
 
@@ -162,7 +157,7 @@ class Engines:
             kept.used = self._clock.now()
             self._sweep()
 
-    def _find(self, question: Question, load: Callable[[], Schema], commons: Any) -> _Kept:
+    def _find(self, question: Question, load: Callable[[], Schema], commons: Commons | None) -> _Kept:
         """In the order of their use, the last one at the end."""
         id = question.id
         kept = self._kept.pop(id, None)
@@ -175,17 +170,17 @@ class Engines:
 
     @asynccontextmanager
     async def _opened(
-        self, question: Question, load: Callable[[], Schema], commons: Any
+        self, question: Question, load: Callable[[], Schema], commons: Commons | None
     ) -> AsyncIterator[Running]:
         schema = await asyncio.to_thread(load)
         settings = Settings.of({**self._base, **question.options, "schema": schema})
         check_demands(settings)
-        stop = _Patient()
+        stop = Stop()
         prompt = make_prompt(settings, schema, (), self._env)
-        more = {} if commons is None else {"commons": commons}
+        asked = wrapped(settings, schema) or schema
         async with engine(
             settings,
-            wrapped(settings, schema) or schema,
+            asked,
             prompt,
             self._env,
             clock=self._clock,
@@ -193,9 +188,11 @@ class Engines:
             observer=self._observer,
             talk=Quiet(self._warn),
             presenter=_presenter(settings, schema),
-            **more,
+            commons=commons,
+            first_rows=None,  # many requests share it: bad rows of one of them are no verdict on the others
         ) as parts:
-            yield Running(parts, stop, settings, schema)
+            self._observer(RunStarted(None, parts.label, parts.concurrency, endpoints=parts.names))
+            yield Running(parts, Streams(parts, Fields(asked), stop, None), stop, settings, schema)
 
     def _sweep(self) -> None:
         """Let go of those that are over, or too many, or not used for long."""

@@ -17,6 +17,7 @@ from llmx.serve.drain import Drain
 from llmx.serve.engines import Engines
 from llmx.serve.keys import KeyRing
 from llmx.serve.limits import Limits
+from llmx.serve.observing import Observing
 from llmx.serve.offers import Offers
 from llmx.serve.settings import ServeSettings
 from llmx.serve.turns import Turns
@@ -39,7 +40,7 @@ class House:
         desk: where jobs are handed in.
         drain: whether the service is shutting down.
         clock: monotonic; `now` is the wall's, in seconds since 1970.
-        exposition: the figures, as Prometheus reads them.
+        told: where figures and traces go.
         turns: of requests with the same idempotency key.
     """
 
@@ -54,5 +55,5 @@ class House:
     drain: Drain
     clock: Clock
     now: Callable[[], float]
-    exposition: Callable[[], bytes]
+    told: Observing
     turns: Turns = field(default_factory=Turns)

@@ -44,7 +44,7 @@ WHY = {
     413: ("too_large", "The body, or the number of rows, is beyond a limit."),
     415: ("unsupported_media_type", "The body is of another type."),
     422: ("invalid_field", "A field, a row or the schema is wrong."),
-    429: ("rate_limited", "More requests than the key may make."),
+    429: ("too_many_requests", "More requests than the key may make."),
     500: ("internal_error", "A fault of the service."),
     502: ("provider_refused", "The provider refuses the service's key or model."),
     503: ("provider_down", "The provider, the queue or the service itself is not available now."),
@@ -188,7 +188,13 @@ def _schemas() -> dict[str, Any]:
 
 
 def _plain(operation: dict[str, Any]) -> None:
-    """Without what FastAPI adds of its own validation, whose form is not ours."""
-    invalid = operation.get("responses", {}).get("422")
-    if invalid is not None and MEDIA_TYPE not in invalid.get("content", {}):
-        operation["responses"]["422"] = _problem(422)
+    """Without what FastAPI adds of its own: its validation, whose form is not ours, and JSON where an answer is text."""
+    answers = operation.get("responses", {})
+    if "422" in answers and MEDIA_TYPE not in answers["422"].get("content", {}):
+        answers["422"] = _problem(422)
+    for found in answers.values():
+        content = found.get("content", {})
+        if content.get("application/json") == {"schema": {}}:
+            del content["application/json"]
+            if not content:
+                del found["content"]

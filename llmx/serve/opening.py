@@ -7,7 +7,7 @@ import ipaddress
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from msgspec.structs import replace
 from llmx.clock import SystemClock
 from llmx.environment import Environment
 from llmx.errors import LlmxError, UsageError
-from llmx.events import Event
 from llmx.jobs.janitor import sweeping
 from llmx.jobs.worker import Worker
 from llmx.serve.drain import Drain
@@ -24,6 +23,7 @@ from llmx.serve.engines import Engines
 from llmx.serve.house import House
 from llmx.serve.keys import KeyRing
 from llmx.serve.limits import open_limits
+from llmx.serve.observing import observed
 from llmx.serve.offers import Offers, load_schemas_on_offer, models_on_offer
 from llmx.serve.queues import open_desk
 from llmx.serve.secret_files import secret_names, with_secrets
@@ -66,36 +66,28 @@ async def opened(
     clock = SystemClock()
     specs = {name: _absolute(spec, env.cwd) for name, spec in settings.schemas.items()}
     ledger = settings.data / LEDGER if settings.queue == "sqlite" else settings.queue
-    async with (
-        open_desk(
-            settings.queue,
-            settings.data,
-            env=replace(env, cwd=incoming(settings.data)),
-            base=options,
-            offered=specs,
-            shard_rows=settings.shard_rows,
-            max_rows=settings.max_rows,
-        ) as desk,
-        open_limits(ledger, keys) as limits,
-    ):
-        engines = Engines(options, env, clock=clock, observer=_ignore, warn=log.warning)
-        try:
-            yield House(
-                settings,
-                options,
-                env,
-                keys,
-                offers,
-                engines,
-                limits,
-                desk,
-                Drain(clock),
-                clock,
-                time.time,
-                bytes,
+    incoming(settings.data)  # which the ledger is made in
+    async with AsyncExitStack() as held:
+        told = held.enter_context(observed(env.variables, log.warning))
+        limits = await held.enter_async_context(open_limits(ledger, keys))
+        desk = await held.enter_async_context(
+            open_desk(
+                settings.queue,
+                settings.data,
+                env=replace(env, cwd=incoming(settings.data)),
+                base=options,
+                offered=specs,
+                shard_rows=settings.shard_rows,
+                max_rows=settings.max_rows,
+                observing=told.shard,
             )
-        finally:
-            await engines.aclose()
+        )
+        engines = Engines(options, env, clock=clock, observer=told.standing, warn=log.warning)
+        held.push_async_callback(engines.aclose)
+        drain = Drain(clock)
+        yield House(
+            settings, options, env, keys, offers, engines, limits, desk, drain, clock, time.time, told
+        )
 
 
 def _absolute(spec: str, cwd: Path) -> str:
@@ -120,10 +112,6 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _ignore(event: Event) -> None:
-    pass
 
 
 @asynccontextmanager

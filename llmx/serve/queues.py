@@ -29,13 +29,14 @@ async def open_desk(
     offered: Mapping[str, str],
     shard_rows: int = 10_000,
     max_rows: int = 1_000_000,
+    **more: Any,
 ) -> AsyncIterator[Desk]:
     """A desk, released at the end.
 
     Args:
         queue: "sqlite", or the address of a Redis.
         data: the folder of jobs, made where it is not there.
-        base, offered, env, shard_rows, max_rows: see `Desk`.
+        base, offered, env, shard_rows, max_rows, more: see `Desk`.
 
     Raises:
         UsageError: the queue is none, loses jobs, or is that of another folder.
@@ -49,6 +50,7 @@ async def open_desk(
             "env": env,
             "shard_rows": shard_rows,
             "max_rows": max_rows,
+            **more,
         }
         async with _shared(queue, data, fields) as desk:
             yield desk
@@ -63,7 +65,7 @@ async def open_desk(
     store = SqliteStore(data / STORE)
     waiting = EmbeddedQueue(store)
     try:
-        yield Desk(store, waiting, data, shard_rows, max_rows, base, offered, env)
+        yield Desk(store, waiting, data, shard_rows, max_rows, base, offered, env, **more)
     finally:
         await waiting.aclose()
         await store.aclose()

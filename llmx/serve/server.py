@@ -132,8 +132,8 @@ def bound(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def served(house: House, listener: socket.socket, say: Callable[[str], None]) -> int:
-    """Serve until a signal has been obeyed; the exit code.
+async def served(house: House, listener: socket.socket, say: Callable[[str], None]) -> None:
+    """Serve until a signal has been obeyed.
 
     Args:
         say: takes lines for people.
@@ -145,9 +145,6 @@ async def served(house: House, listener: socket.socket, say: Callable[[str], Non
         ending.release = release
         say(f"serving on http://{_shown(listener)} (Ctrl-C drains and ends it)")
         await server.serve([listener])
-        if ending.second is not None:
-            return 128 + ending.second
-    return 0
 
 
 class _Ending:
@@ -160,7 +157,6 @@ class _Ending:
         self._task: asyncio.Task[None] | None = None
         self.server: uvicorn.Server | None = None
         self.release: Callable[[], None] = lambda: None
-        self.second: int | None = None
 
     def receive(self, number: int) -> None:
         """A signal."""
@@ -171,8 +167,8 @@ class _Ending:
             self.release()
             self._task = asyncio.create_task(self._drained(self.server))
         else:
-            self.second = number
-            self.server.should_exit = self.server.force_exit = True
+            self._say("ended at once: jobs go on with the next start, or with another worker")
+            os._exit(128 + number)  # whatever waits for answers; nothing is lost that a kill would not lose
 
     async def _drained(self, server: uvicorn.Server) -> None:
         if not await self._drain.ended(self._grace):

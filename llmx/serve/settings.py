@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
@@ -59,6 +59,7 @@ class ServeSettings(BaseModel):
         webhook_hosts: hosts that may be told of the end of a job; "*.example.com" is all below it.
         webhook_secret_name: the variable, or the entry of the key file, that holds the secret of signatures.
         webhook_private: hosts of the list may have private addresses, and be spoken to without TLS.
+        log_level, log_format: of standard error.
         keep: seconds after which a job that has ended is forgotten.
         schemas: specs by the name under which they are offered.
     """
@@ -88,6 +89,8 @@ class ServeSettings(BaseModel):
     webhook_hosts: Annotated[list[Name], BeforeValidator(_names)] = []
     webhook_secret_name: Name = "LLMX_WEBHOOK_SECRET"  # noqa: S105  a name, no secret
     webhook_private: bool = False
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
     keep: Seconds = 30 * 86400.0
     schemas: dict[Name, Name] = {}
 

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmx.clock import Clock
 from llmx.serve.problems import Problem
+from llmx.telemetry.logs import bound
 
 __all__ = ["HEADERS", "Walls", "is_loopback", "request_id_of"]
 
@@ -58,10 +59,18 @@ class Walls:
         app: the application.
         open_to_all: whether requests need no key now: then only this machine's own pages and programs may ask.
         clock: for the log.
+        count: told each answer's method, status and seconds.
     """
 
-    def __init__(self, app: ASGIApp, open_to_all: Callable[[], bool], clock: Clock) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        open_to_all: Callable[[], bool],
+        clock: Clock,
+        count: Callable[[str, int, float], None],
+    ) -> None:
         self._app = app
+        self._count = count
         self._open_to_all = open_to_all
         self._clock = clock
 
@@ -70,10 +79,19 @@ class Walls:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
-            await _Exchange(scope, receive, send, self._clock.now()).run(self._app, self._check, self._clock)
+            await self._exchange(scope, receive, send)
         else:  # nobody speaks WebSocket here
             await receive()
             await send({"type": "websocket.close", "code": 1000})
+
+    async def _exchange(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = self._clock.now()
+        exchange = _Exchange(scope, receive, send)
+        with bound(request_id=exchange.id):
+            await exchange.run(self._app, self._check)
+            seconds = self._clock.now() - began
+            exchange.note(seconds)
+        self._count(scope["method"], exchange.status, seconds)
 
     def _check(self, headers: Headers) -> None:
         """Raises Problem for a request that a page of another site could have made."""
@@ -94,31 +112,34 @@ class Walls:
 
 
 class _Exchange:
-    """One request and its answer."""
+    """One request and its answer.
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, now: float) -> None:
-        self._scope, self._receive, self._send, self._began = scope, receive, send, now
-        headers = Headers(scope=scope)
+    Attributes:
+        id: the request's.
+        status: of the answer, 0 before there is one.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope, self._receive, self._send = scope, receive, send
+        self._headers = headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
-        self._id = given if _ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
-        scope["llmx.request_id"] = self._id
-        self._headers = headers
-        self._status = 0
-        self._body_read = not (headers.get("content-length", "0") != "0" or "transfer-encoding" in headers)
+        self.id = given if _ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
+        scope["llmx.request_id"] = self.id
+        self.status = 0
+        self._body_read = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
 
-    async def run(self, app: ASGIApp, check: Callable[[Headers], None], clock: Clock) -> None:
+    async def run(self, app: ASGIApp, check: Callable[[Headers], None]) -> None:
+        """Have it answered, whatever happens."""
         try:
             check(self._headers)
             await app(self._scope, self.receive, self.send)
         except Problem as problem:
             await self._answer(problem)
-        except asyncio.CancelledError:
-            raise
+        except asyncio.CancelledError:  # the server does not wait any longer
+            await self._answer(Problem(503, "shutting_down", "the service is shutting down"))
         except Exception:
-            log.exception("a request has failed", extra={"request_id": self._id})
+            log.exception("a request has failed")
             await self._answer(Problem(500, "internal_error", "the service has failed"))
-        finally:
-            self._note(clock.now() - self._began)
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -128,11 +149,11 @@ class _Exchange:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self._status = message["status"]
+            self.status = message["status"]
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
-            headers["X-Request-Id"] = self._id
+            headers["X-Request-Id"] = self.id
             for name, value in self._scope.get("llmx.headers", {}).items():  # where the key stands
                 headers[name] = value
             if not self._body_read:
@@ -158,18 +179,19 @@ class _Exchange:
             return
 
     async def _answer(self, problem: Problem) -> None:
-        if self._status:  # half of an answer is out: it is left so, and the connection closed
+        if self.status:  # half of an answer is out: it is left so, and the connection closed
             return
-        await problem.response(self._id)(self._scope, self.receive, self.send)
+        await problem.response(self.id)(self._scope, self.receive, self.send)
 
-    def _note(self, seconds: float) -> None:
-        path = self._scope.get("raw_path", b"").decode("ascii", "backslashreplace")
-        fields = {"request_id": self._id, "method": self._scope["method"], "path": path[:200]}
-        fields |= {
-            "status": self._status,
+    def note(self, seconds: float) -> None:
+        """Write the answer's line into the log: what was asked, and never with what."""
+        path = self._scope.get("raw_path", b"").decode("ascii", "backslashreplace")[:200]
+        method, key = self._scope["method"], self._scope.get("llmx.key", "")
+        fields = {
+            "method": method,
+            "path": path,
+            "status": self.status,
             "seconds": round(seconds, 4),
-            "key": self._scope.get("llmx.key", ""),
+            "owner": key,
         }
-        log.info(
-            "%(method)s %(path)s %(status)s %(seconds)s s, key %(key)r, %(request_id)s", fields, extra=fields
-        )
+        log.info("%s %s %d", method, path, self.status, extra=fields)

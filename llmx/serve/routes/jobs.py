@@ -300,8 +300,12 @@ def _ending(router: APIRouter, house: House) -> None:
         """Of a job that has ended nothing changes, but with `forget=true`: then it is removed, with all its rows."""
         job = await own(key, id)
         if forgotten:
-            if job.state not in ENDED or not await forget(house.desk, id):
+            if job.state not in ENDED:
                 raise Problem(409, "job_not_ended", "the job has not ended", hint=f"DELETE /v1/jobs/{id}")
+            if not await forget(house.desk, id):
+                raise Problem(
+                    409, "job_ending", "workers are still at it; again in a moment", retry_after=5.0
+                )
             return Response(status_code=204)
         return _shown(await house.desk.store.cancel(id) or job, 200)
 

@@ -67,8 +67,9 @@ def offer_routes(house: House) -> APIRouter:
         },
     )
     async def get_limits(key: Annotated[Key, Depends(anybody)]) -> Response:
-        """null where there is no limit."""
-        return Response(to_json(await house.limits.standing(key)), media_type="application/json")
+        """null where there is no limit. What calls in flight may come to counts as spent."""
+        found = await house.limits.standing(key)
+        return Response(to_json(found), media_type="application/json")
 
     return router
 

@@ -14,6 +14,7 @@ from llmx.serve.house import House
 from llmx.serve.keys import Key
 from llmx.serve.openapi import ALWAYS, answer, problems
 from llmx.serve.problems import RETRY_LATER, Problem
+from llmx.telemetry.metrics import CONTENT_TYPE
 
 __all__ = ["operation_routes"]
 
@@ -60,7 +61,7 @@ def operation_routes(house: House) -> APIRouter:
     )
     async def metrics(key: Annotated[Key, Depends(operator)]) -> Response:
         """With keys it needs the scope admin."""
-        return Response(house.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(house.told.exposition(), media_type=CONTENT_TYPE)
 
     @router.get("/openapi.json", include_in_schema=False)
     async def openapi(request: Request) -> Response:
