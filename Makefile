@@ -1,9 +1,12 @@
 # `make check` runs all that CI runs; the rest are its parts, with what is on PATH or in .venv.
 PATH := $(CURDIR)/.venv/bin:$(PATH)
-.PHONY: bench check demo format lint types test docs lock
+.PHONY: bench check containers demo format lint types test docs lock
 
 check:
 	sh tests/run.sh
+
+containers:
+	sh .ci/containers
 
 demo:
 	sh examples/demo.sh

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import warnings
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
@@ -15,12 +16,13 @@ from typing import Any
 
 from llmx.ahead import Ahead
 from llmx.clock import SystemClock
+from llmx.commons import Commons
 from llmx.connecting import Quiet
 from llmx.demands import check_demands, enough, wrapped
 from llmx.engine import Engine, engine
 from llmx.environment import Environment
 from llmx.errors import UsageError
-from llmx.events import Event, Observer, RunEnded, RunStarted, one_by_one
+from llmx.events import Event, Observer, RunEnded, RunStarted, fan_out, one_by_one
 from llmx.feed import Feed
 from llmx.layers.stop import Stop
 from llmx.pipeline import amap
@@ -29,9 +31,10 @@ from llmx.presenting import NoRows
 from llmx.prompts import Prompt
 from llmx.schemas import Schema
 from llmx.settings import Settings
+from llmx.telemetry.asked import asked
 from llmx.types import Outcome, Record, weight
 
-__all__ = ["Extraction", "aextract", "extract"]
+__all__ = ["Extraction", "aextract", "extract", "records_of", "require_no_loop", "settings_of"]
 
 FILES_ONLY = frozenset(
     {
@@ -83,7 +86,7 @@ def extract(
         FatalError: no row could succeed any more (key, quota, model); settled rows are in the cache.
         RuntimeError: called from a running event loop, as notebooks have one; use `aextract` there.
     """
-    _require_no_loop()
+    require_no_loop("`await llmx.aextract(…)` instead of `llmx.extract(…)`")
 
     async def collect() -> list[Outcome]:
         return await aextract(rows, schema, model=model, observer=observer, **options)
@@ -91,12 +94,17 @@ def extract(
     return asyncio.run(collect())
 
 
-def _require_no_loop() -> None:
+def require_no_loop(instead: str) -> None:
+    """Raises RuntimeError in a running event loop, which what is not async would hold up.
+
+    Args:
+        instead: what to write there, in backticks.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return
-    raise RuntimeError("a running event loop calls for `await llmx.aextract(…)` instead of `llmx.extract(…)`")
+    raise RuntimeError(f"a running event loop calls for {instead}")
 
 
 def aextract(
@@ -105,13 +113,19 @@ def aextract(
     *,
     model: str | Sequence[str] = (),
     observer: Observer | None = None,
+    commons: Commons | None = None,
     **options: Any,
 ) -> Extraction:
-    """`extract` for async code: `await` it for the list, or `async for` outcomes as they come."""
+    """`extract` for async code: `await` it for the list, or `async for` outcomes as they come.
+
+    Args:
+        rows, schema, model, observer, options: as for `extract`.
+        commons: what the run shares with others of the loop's: an account's rates, and budgets.
+    """
     once = isinstance(rows, Iterator)
-    return Extraction(
-        lambda: _outcomes(rows, schema, model, one_by_one(observer or _ignore), options), once=once
-    )
+    begin = _outcomes if asked(os.environ) is None else _outcomes_told
+    told = one_by_one(observer or _ignore)
+    return Extraction(lambda: begin(rows, schema, model, told, commons, options), once=once)
 
 
 class Extraction:
@@ -144,18 +158,37 @@ def _ignore(event: Event) -> None:
     pass
 
 
+async def _outcomes_told(
+    rows: Iterable[Mapping[str, Any]],
+    schema: Any,
+    model: str | Sequence[str],
+    observer: Observer,
+    commons: Commons | None,
+    options: dict[str, Any],
+) -> AsyncGenerator[Outcome]:
+    """The same, of which OpenTelemetry hears, too."""
+    from llmx.telemetry.telling import told_beside
+
+    with told_beside(os.environ, _warn) as told:
+        both = observer if told is None else fan_out(observer, told)
+        async with aclosing(_outcomes(rows, schema, model, both, commons, options)) as outcomes:
+            async for outcome in outcomes:
+                yield outcome
+
+
 async def _outcomes(
     rows: Iterable[Mapping[str, Any]],
     schema: Any,
     model: str | Sequence[str],
     observer: Observer,
+    commons: Commons | None,
     options: dict[str, Any],
 ) -> AsyncGenerator[Outcome]:
-    settings = _settings(schema, model, options)
+    settings = settings_of(schema, model, options)
     env, stop = Environment(), Stop()
     check_demands(settings)
     resolved = resolve_schema(settings, env)
-    feed = Feed(_records(rows, settings.key), weigh=weight)
+    feed = Feed(records_of(rows, settings.key), weigh=weight)
     try:
         prompt = await _prompt(settings, resolved, feed, env)
         async with engine(
@@ -169,8 +202,9 @@ async def _outcomes(
             talk=Quiet(_warn),
             presenter=NoRows(),
             enough=enough(settings, env),
+            commons=commons,
         ) as parts:
-            async for outcome in _told(parts, feed, settings, stop, observer):
+            async for outcome in _told(parts, feed, settings, stop, observer, resolved.name):
                 yield outcome
     finally:
         feed.close()
@@ -179,12 +213,18 @@ async def _outcomes(
 
 
 async def _told(
-    parts: Engine, feed: Feed[Record], settings: Settings, stop: Stop, observer: Observer
+    parts: Engine, feed: Feed[Record], settings: Settings, stop: Stop, observer: Observer, schema: str
 ) -> AsyncGenerator[Outcome]:
     """The run's outcomes; the observer hears of its beginning and, whatever ends it, of its end."""
     observer(
         RunStarted(
-            None, parts.label, parts.concurrency, endpoints=parts.names, cascade=bool(settings.cascade)
+            None,
+            parts.label,
+            parts.concurrency,
+            endpoints=parts.names,
+            cascade=bool(settings.cascade),
+            served=parts.served,
+            schema=schema,
         )
     )
     ordered, complete = settings.order == "input", False
@@ -222,7 +262,8 @@ def _checked(settings: Settings, schema: Schema, first: Iterable[Record], env: E
     return make_prompt(settings, schema, columns, env)
 
 
-def _settings(schema: Any, model: str | Sequence[str], options: dict[str, Any]) -> Settings:
+def settings_of(schema: Any, model: str | Sequence[str], options: dict[str, Any]) -> Settings:
+    """What a caller of the library asks for. Raises UsageError."""
     for name in options:
         if name in FILES_ONLY:
             raise UsageError(f"{name!r} is about files, which the library leaves to its caller")
@@ -234,7 +275,8 @@ def _settings(schema: Any, model: str | Sequence[str], options: dict[str, Any]) 
     return Settings.of({"schema": schema, "model": models, **options})
 
 
-def _records(rows: Iterable[Mapping[str, Any]], key: str | None) -> Iterator[Record]:
+def records_of(rows: Iterable[Mapping[str, Any]], key: str | None) -> Iterator[Record]:
+    """A caller's rows. Raises UsageError for what is none."""
     for index, row in enumerate(_mappings(rows)):
         yield Record(index, row, origin="rows", key=None if key is None else str(row.get(key, "")))
 

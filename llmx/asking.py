@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -23,6 +23,9 @@ from llmx.layers.votes import Agree, ballots, voted
 from llmx.providers import Endpoint
 from llmx.settings import Settings
 from llmx.types import Completion, Handler, Layer, Request
+
+if TYPE_CHECKING:
+    from llmx.caches.semantic import Shelf
 
 __all__ = ["Asking", "asking", "sufficient"]
 
@@ -47,7 +50,12 @@ class Asking(Struct, frozen=True):
 
 
 def asking(
-    lanes: Sequence[Lane], endpoints: Sequence[Endpoint], parts: Parts, enough: float | None, shown: Shown
+    lanes: Sequence[Lane],
+    endpoints: Sequence[Endpoint],
+    parts: Parts,
+    enough: float | None,
+    shown: Shown,
+    shelf: Shelf | None = None,
 ) -> Asking:
     """The way that the settings ask for.
 
@@ -55,11 +63,12 @@ def asking(
         lanes: of `endpoints`, in their order.
         enough: the confidence from which on a cascade takes an answer; None for votes that all agree.
         shown: the columns of a row that the model sees.
+        shelf: what the semantic cache has of the first endpoint.
     """
     settings = parts.settings
     rekey, votes = rekeyed(parts.schema.fingerprint), settings.votes
     voting = [_voted(parts)] if votes > 1 else []
-    stored = _agreed(_stored(lanes[0].name, parts), parts, rekey)
+    stored = _agreed(_stored(lanes[0].name, parts, shelf), parts, rekey)
     if settings.cascade:
         verdict = sufficient(enough, votes=votes, evidence=settings.evidence)
         rungs = _rungs(lanes, endpoints, parts, voting)
@@ -147,15 +156,23 @@ def _agreement(parts: Parts) -> Agree:
     return partial(agreed, asked=parts.settings.votes, parse=schema.own.parse, answer_in=schema.answer_in)
 
 
-def _stored(name: str, parts: Parts) -> Stored:
-    """A function that finds what the cache of the first endpoint has."""
+def _stored(name: str, parts: Parts, shelf: Shelf | None) -> Stored:
+    """A function that finds what the caches of the first endpoint have."""
     look_up = looked_up(parts.cache, parts.schema.parse, parts.judge)
+    look_alike = None if shelf is None else _matched(shelf, parts)
 
     def stored(request: Request) -> Completion | None:
         request.tally.endpoint = name
-        return look_up(request)
+        found = look_up(request)
+        return found if found is not None or look_alike is None else look_alike(request)
 
     return stored
+
+
+def _matched(shelf: Shelf, parts: Parts) -> Stored:
+    from llmx.layers.semantic import matched
+
+    return matched(shelf, parts.schema.parse, parts.judge)
 
 
 def _agreed(stored: Stored, parts: Parts, rekey: Callable[[Request], Request]) -> Stored:

@@ -1,4 +1,4 @@
-"""The SQLite file of the named budgets: made, opened, checked, and what the system refuses told as an error of ours."""
+"""The SQLite file of budgets, of the named ones or of a service's ledger: made, opened, checked, and what the system refuses told as an error of ours."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -48,17 +48,21 @@ def budget_file(home: Path) -> Path:
     return home / "budgets" / "budgets.db"
 
 
-def opened(path: Path) -> sqlite3.Connection:
-    """A connection to a file that is made, 0600 in folders of 0700, where there is none."""
+def opened(path: Path, tables: Sequence[str] = _TABLES) -> sqlite3.Connection:
+    """A connection to a file that is made, 0600 in folders of 0700, where there is none.
+
+    Args:
+        tables: that it has, as SQL after CREATE TABLE; those of the named budgets.
+    """
     with private():  # for the folders above, too, where we make them
         path.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | OURS, 0o600))
     db = connected(path)
     try:
-        checked(db)
+        checked(db, tables)
         _log_ahead(db)
-        for table in _TABLES:
+        for table in tables:
             db.execute(f"CREATE TABLE IF NOT EXISTS {table}")
     except BaseException:
         db.close()
@@ -94,15 +98,15 @@ def connected(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(uri, LOCK_SECONDS, uri=True, isolation_level=None, check_same_thread=False)
 
 
-def checked(db: sqlite3.Connection) -> bool:
+def checked(db: sqlite3.Connection, tables: Sequence[str] = _TABLES) -> bool:
     """Whether the tables are there yet; anything else in the file makes it somebody else's, to be left alone."""
     # Whoever wrote the file may have put triggers and views into it, which SQLite would run.
     db.execute("PRAGMA trusted_schema = OFF")
     found = db.execute("SELECT name, sql FROM sqlite_master").fetchall()
     for name, sql in found:
-        if sql not in {f"CREATE TABLE {table}" for table in _TABLES}:
+        if sql not in {f"CREATE TABLE {table}" for table in tables}:
             raise sqlite3.DatabaseError(f"{name!r} in it is not of llmx's making")
-    return len(found) == len(_TABLES)
+    return len(found) == len(tables)
 
 
 @contextmanager

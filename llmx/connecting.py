@@ -68,18 +68,21 @@ class Quiet:
 
 @asynccontextmanager
 async def connected(
-    settings: Settings, schema: Schema, env: Environment, talk: Talk, stop: Stop
+    settings: Settings, schema: Schema, env: Environment, talk: Talk, stop: Stop, *, dollars: bool = False
 ) -> AsyncIterator[list[Endpoint]]:
     """The run's endpoints, in the order of the chain; their connections are released at the end.
 
     A stop ends the wait for weights.
+
+    Args:
+        dollars: somebody else counts the run's money, too, for which prices must be known.
     """
     _check_models(settings)
     async with AsyncExitStack() as held:
         endpoints = []
         for spec in settings.model:
             with stop.interruptible():
-                endpoint = await _connect(spec, settings, schema, env, talk)
+                endpoint = await _connect(spec, settings, schema, env, talk, dollars=dollars)
             held.push_async_callback(endpoint.provider.aclose)
             endpoints.append(endpoint)
         yield endpoints
@@ -117,7 +120,9 @@ def _checked_table(spec: str, settings: Settings) -> EndpointTable:
     return table
 
 
-async def _connect(spec: str, settings: Settings, schema: Schema, env: Environment, talk: Talk) -> Endpoint:
+async def _connect(
+    spec: str, settings: Settings, schema: Schema, env: Environment, talk: Talk, *, dollars: bool
+) -> Endpoint:
     """One endpoint: a name of the config file's, or a model."""
     table = settings.table(spec)
     # The run's address is no address of a model in this process, where others stand beside it.
@@ -126,7 +131,7 @@ async def _connect(spec: str, settings: Settings, schema: Schema, env: Environme
         if parse_model(table.model).provider == "local" and len(settings.model) > 1
         else settings.base_url
     )
-    prices = Prices(table.input_price, table.output_price, elsewhere=counts_money(settings))
+    prices = Prices(table.input_price, table.output_price, elsewhere=dollars or counts_money(settings))
     endpoint = await connect(
         table.model,
         schema,

@@ -34,6 +34,8 @@ def check_demands(settings: Settings) -> None:
     if settings.calibration is not None and settings.min_confidence is not None:
         raise UsageError("--calibration and --min-confidence exclude each other", hint="the one or the other")
     _check_certainty(settings)
+    if settings.similarity is not None and settings.cache != "semantic":
+        raise UsageError("--similarity has no effect without --cache semantic", hint="--cache semantic")
     if settings.cascade and len(settings.cascade) == 1:
         raise UsageError(
             f"--cascade {settings.cascade[0]}: there is nobody to turn to", hint="--cascade CHEAP,STRONG"

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, closing
-from typing import Protocol
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
@@ -18,6 +18,7 @@ from llmx.asking import Asking, asking
 from llmx.caches import Cache, NoCache
 from llmx.caches.fingerprint import fingerprinter
 from llmx.clock import Clock
+from llmx.commons import NOTHING_SHARED, Commons, Replenished
 from llmx.connecting import Talk, connected, keyless
 from llmx.demands import judge
 from llmx.environment import Environment
@@ -33,12 +34,16 @@ from llmx.layers.stop import Stop
 from llmx.presenting import Presenter
 from llmx.prompts import Prompt
 from llmx.providers import Endpoint
+from llmx.resembling import Shelves, semantic_shelves
 from llmx.schemas import Schema
 from llmx.settings import Settings
-from llmx.settling import FirstRows, Prepare, Prepared, Settler
+from llmx.settling import FIRST_ROWS, FirstRows, Prepare, Prepared, Settler
 from llmx.share import ALONE, Share
 from llmx.spending import Outstanding, Spent, counts_money, spending
-from llmx.types import Outcome, Record, Request, Unreadable, Usage
+from llmx.types import Outcome, Record, Request, Served, Unreadable, Usage
+
+if TYPE_CHECKING:
+    from llmx.caches.semantic import Shelf
 
 __all__ = ["Engine", "RowJournal", "Settle", "engine", "preparer"]
 
@@ -75,6 +80,7 @@ def preparer(
             row=rendered.row,
             messages=rendered.messages,
             data=record.data,
+            index=record.index,
         )
 
     return prepare
@@ -126,6 +132,11 @@ class Engine(Struct, frozen=True):
     hold: Callable[[str, float], None]
     all_taken: Callable[[], None]
 
+    @property
+    def served(self) -> list[Served]:
+        """What stands behind each of the names."""
+        return [Served(one.name, one.model, one.base_url) for one in self.endpoints]
+
 
 @asynccontextmanager
 async def engine(
@@ -146,6 +157,8 @@ async def engine(
     share: Share = ALONE,
     caps: Allowance | None = None,
     enough: float | None = None,
+    commons: Commons | None = None,
+    first_rows: int | None = FIRST_ROWS,
 ) -> AsyncIterator[Engine]:
     """Everything between a row and its outcome, connected; released at the end.
 
@@ -157,19 +170,32 @@ async def engine(
         share: of all limits, where several processes share the run.
         caps: the run's, where another process keeps them.
         enough: the confidence from which on a cascade takes a cheaper model's answer.
+        commons: what is shared with other runs, of whatever process.
+        first_rows: if so many all fail, and none before them was good, it stops; None where rows have nothing to do with
+            each other.
     """
-    journal = journal or NoJournal()
+    journal, commons = journal or NoJournal(), commons or NOTHING_SHARED
     env = keyless(settings, env) if settings.offline else env
-    async with connected(settings, schema, env, talk, stop) as endpoints:
-        _check_prices(settings, endpoints, talk)
+    async with connected(settings, schema, env, talk, stop, dollars=commons.dollars) as endpoints:
+        _check_prices(settings, endpoints, talk, dollars=commons.dollars)
         capped = settings.max_cost is not None or settings.max_tokens is not None
         before = spent(endpoints) if capped else Spent()  # to look up prices takes half a second
         cache = _open_cache(settings, env, talk.say)
         with (
             closing(cache),
+            semantic_shelves(settings, schema, prompt, env, talk.say) as shelves,
             spending(
-                settings, env.home, before, clock=clock, stop=stop, observer=observer, note=note, caps=caps
+                settings,
+                env.home,
+                before,
+                clock=clock,
+                stop=stop,
+                observer=observer,
+                note=note,
+                caps=caps,
+                shared=commons.allowances,
             ) as budgets,
+            _replenished(budgets, commons.allowances),
         ):
             hedges = Hedges()
             parts = Parts(
@@ -185,9 +211,10 @@ async def engine(
                 hedges,
                 share,
                 judge(settings, prompt),
+                commons,
             )
             try:
-                yield _engine(endpoints, prompt, presenter, parts, journal, enough)
+                yield _engine(endpoints, prompt, presenter, parts, journal, enough, first_rows, shelves)
             finally:
                 await hedges.aclose()
 
@@ -199,17 +226,25 @@ def _engine(
     parts: Parts,
     journal: RowJournal,
     enough: float | None,
+    first_rows: int | None,
+    shelves: Shelves | None,
 ) -> Engine:
     settings = parts.settings
+    stored = [
+        None if shelves is None else shelves(endpoint, spec)
+        for endpoint, spec in zip(endpoints, settings.model, strict=True)
+    ]
     lanes = [
-        lane(endpoint, name, parts, several=len(endpoints) > 1)
-        for endpoint, name in zip(endpoints, names_of(endpoints), strict=True)
+        lane(endpoint, name, parts, several=len(endpoints) > 1, shelf=shelf)
+        for endpoint, name, shelf in zip(endpoints, names_of(endpoints), stored, strict=True)
     ]
     if not settings.cascade:  # whose rungs do not stand in for each other
         _introduce(lanes, spread=settings.spread)
-    ways = asking(lanes, endpoints, parts, enough, prompt.shown)
+    ways = asking(lanes, endpoints, parts, enough, prompt.shown, stored[0])
     prepare = preparer(endpoints[0], prompt, parts.schema, presenter)
-    observer = fan_out(parts.observer, FirstRows(parts.stop))
+    observer = parts.observer
+    if first_rows is not None:
+        observer = fan_out(observer, FirstRows(parts.stop, rows=first_rows))
     settler = Settler(
         prepare,
         ways.handler,
@@ -230,7 +265,7 @@ def _engine(
         [lane.name for lane in lanes],
         _rows_at_once(ceilings, settings),
         prepare,
-        _readier(settler, parts.cache, journal, ways),
+        _readier(settler, parts.cache, journal, ways, stored[0]),
         settler.taken,
         lambda request: [ways.alternatives(sample) for sample in ways.samples(request)],
         parts.cache,
@@ -247,7 +282,9 @@ def _rows_at_once(ceilings: Sequence[int], settings: Settings) -> int:
     return max(1, calls // settings.votes)
 
 
-def _readier(settler: Settler, cache: Cache, journal: RowJournal, ways: Asking) -> Prepare:
+def _readier(
+    settler: Settler, cache: Cache, journal: RowJournal, ways: Asking, shelf: Shelf | None
+) -> Prepare:
     """A function that makes rows ready together: one look into each table on the disk is for all of them.
 
     Rows that are in the cache are settled here, without a task's turn for each.
@@ -256,12 +293,21 @@ def _readier(settler: Settler, cache: Cache, journal: RowJournal, ways: Asking) 
     async def ready(rows: list[Record | Unreadable]) -> list[Prepared | Done[Outcome]]:
         made = [settler.prepared(row) for row in rows]
         await _read(cache.expect(_fingerprints(made, ways)))
-        ready = list(_together(map(settler.at_once, made)))
+        known = [settler.at_once(row) for row in made]
+        if shelf is not None:
+            await _read(shelf.expect(_asked(known, ways)))
+            known = [settler.at_once(row) for row in known]
+        ready = list(_together(known))
         await _read(journal.expect(_fingerprints(ready, ways), rows))
         journal.settle(*(outcome for one in ready if isinstance(one, Done) for outcome in one.results))
         return ready
 
     return ready
+
+
+def _asked(rows: Sequence[Prepared | Outcome | Done[Outcome]], ways: Asking) -> list[Request]:
+    """What is asked about those that are not done."""
+    return [sample for row in rows if isinstance(row, Prepared) for sample in ways.samples(row.request)]
 
 
 def _together(made: Iterable[Prepared | Outcome]) -> Iterator[Prepared | Done[Outcome]]:
@@ -281,8 +327,7 @@ def _together(made: Iterable[Prepared | Outcome]) -> Iterator[Prepared | Done[Ou
 
 def _fingerprints(rows: Sequence[Prepared | Outcome | Done[Outcome]], ways: Asking) -> list[str]:
     """Of those that are asked about."""
-    asked = [row.request for row in rows if isinstance(row, Prepared)]
-    return [sample.fingerprint for request in asked for sample in ways.samples(request)]
+    return [request.fingerprint for request in _asked(rows, ways)]
 
 
 async def _read(reading: Future[None] | None) -> None:
@@ -299,11 +344,23 @@ def _introduce(lanes: Sequence[Lane], *, spread: bool) -> None:
         gate.leaves_pauses = spread
 
 
-def _check_prices(settings: Settings, endpoints: Sequence[Endpoint], talk: Talk) -> None:
+@contextmanager
+def _replenished(budgets: Spending, allowances: Sequence[Allowance]) -> Iterator[None]:
+    """Calls that wait for budgets look again as soon as one of them has more room."""
+    with ExitStack() as listening:
+        for allowance in allowances:
+            if isinstance(allowance, Replenished):
+                listening.callback(allowance.listen(budgets.look_again))
+        yield
+
+
+def _check_prices(settings: Settings, endpoints: Sequence[Endpoint], talk: Talk, *, dollars: bool) -> None:
     """Refuse to keep to a number of dollars where nobody knows what a call costs. Raises UsageError."""
-    if not counts_money(settings):
+    own = counts_money(settings)
+    if not (own or dollars):
         return
-    option = "--max-cost" if settings.max_cost is not None else f"--budget {settings.budget}"
+    budget = f"--budget {settings.budget}" if own else "a daily budget in dollars"
+    option = "--max-cost" if settings.max_cost is not None else budget
     for endpoint in endpoints:
         if endpoint.price(endpoint.model, Usage(1_000, 0, 1_000)) is None:
             raise UsageError(

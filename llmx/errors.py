@@ -28,6 +28,7 @@
     ├── PipeClosed            exit 141       the reader of stdout went away
     ├── Stopped                        internal: the run is stopping, this row was not settled
     ├── NotAdmitted                    internal: this endpoint takes no requests now, another one does
+    ├── QueueAway             exit 7   the Redis of jobs and shards is not there, or takes nothing
     ├── BelowThreshold        exit 6   an evaluation is below a minimum, or worse than its baseline
     ├── WorkerLost            exit 1   one of the run's processes was killed
     ├── InputFailed           exit 1   the disk's fault, or that of who wrote it; the rows before are done
@@ -58,6 +59,7 @@ __all__ = [
     "OutputFailed",
     "PipeClosed",
     "ProviderDown",
+    "QueueAway",
     "QuotaSpent",
     "RateLimited",
     "Refusal",
@@ -264,6 +266,12 @@ class Stopped(LlmxError):
 
 class NotAdmitted(LlmxError):
     """An endpoint takes no requests now and another one does; never shown, it only moves a row on."""
+
+
+class QueueAway(LlmxError):
+    """The server that keeps jobs and shards is not there, or takes nothing; nothing of them is lost with that."""
+
+    exit_code = 7
 
 
 class BelowThreshold(LlmxError):

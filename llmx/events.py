@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from llmx.errors import LlmxError
-from llmx.types import Outcome, Usage
+from llmx.types import Finish, Outcome, Question, Served, Usage
 
 __all__ = [
     "AttemptFailed",
@@ -58,6 +58,8 @@ class RunStarted(Struct, frozen=True):
         done: how many of them an earlier session has answered.
         endpoints: their names, in the order of the chain.
         cascade: the chain is one, so that each of them is dearer than the one before.
+        served: what stands behind each of the endpoints.
+        schema: its name.
     """
 
     total: int | None
@@ -66,6 +68,8 @@ class RunStarted(Struct, frozen=True):
     done: int = 0
     endpoints: Sequence[str] = ()
     cascade: bool = False
+    served: Sequence[Served] = ()
+    schema: str = ""
 
 
 class RunEnded(Struct, frozen=True):
@@ -81,11 +85,19 @@ class AttemptStarted(Struct, frozen=True):
 
 
 class AttemptSucceeded(Struct, frozen=True):
-    """A call came back with an answer, valid or not."""
+    """A call came back with an answer, valid or not.
+
+    Args:
+        model: that answered, as it named itself.
+        finish: why it stopped.
+    """
 
     endpoint: str
     usage: Usage
     seconds: float
+    question: Question | None = None
+    model: str = ""
+    finish: Finish = "stop"
 
 
 class AttemptFailed(Struct, frozen=True):
@@ -94,6 +106,7 @@ class AttemptFailed(Struct, frozen=True):
     endpoint: str
     error: LlmxError
     seconds: float
+    question: Question | None = None
 
 
 class RetryScheduled(Struct, frozen=True):
@@ -101,6 +114,7 @@ class RetryScheduled(Struct, frozen=True):
 
     error: LlmxError
     delay: float
+    question: Question | None = None
 
 
 class RetryStarted(Struct, frozen=True):
@@ -240,9 +254,17 @@ class HedgeEnded(Struct, frozen=True):
 
 
 class Reasked(Struct, frozen=True):
-    """An answer did not fit; the model is shown its error."""
+    """An answer did not fit; the model was shown its error.
+
+    Args:
+        problem: in words, which may be the answer's.
+        kind: the type of the error that the row would have ended with.
+        question: the re-ask's.
+    """
 
     problem: str
+    kind: str = ""
+    question: Question | None = None
 
 
 class Sufficed(Struct, frozen=True):

@@ -18,12 +18,14 @@ from msgspec.structs import replace
 
 from llmx.checkpoints import Checkpoints, skipped
 from llmx.clock import Clock
+from llmx.commons import Commons
 from llmx.connecting import Talk, connected, keyless
 from llmx.detached import in_thread
 from llmx.engine import Engine, engine, preparer
 from llmx.environment import Environment
 from llmx.errors import InputFailed, LlmxError, OutputFailed, RowError, Stopped, UsageError
 from llmx.events import (
+    Observer,
     RowsSkipped,
     RunEnded,
     RunStarted,
@@ -101,6 +103,8 @@ async def execute(
     clock: Clock,
     retried: Retried | None = None,
     workers: Sequence[Process] = (),
+    commons: Commons | None = None,
+    observer: Observer | None = None,
 ) -> Report:
     """Run rows to files. The caller shows `figures` and throws `stop` on signals.
 
@@ -109,10 +113,13 @@ async def execute(
     Args:
         retried: the run whose failed rows these are.
         workers: processes which share the run with this one, and do the asking; none for a run in one process.
+        commons: what it shares with other runs; of a run in one process.
+        observer: to be told of every event, too.
 
     Raises:
         LlmxError: what was found before the first call, or what no row could survive.
     """
+    told = figures if observer is None else fan_out(figures, observer)
     state = open_state(plan, stop, retried)
     outputs: Outputs | None = None
     complete = False
@@ -125,7 +132,7 @@ async def execute(
             plan.env,
             clock=clock,
             stop=stop,
-            observer=fan_out(figures, partial(tell, talk)),
+            observer=fan_out(told, partial(tell, talk)),
             talk=talk,
             presenter=plan.presenter,
             journal=state.journal,
@@ -133,15 +140,16 @@ async def execute(
             spent=state.spent,
             note=state.outstanding,
             enough=plan.enough,
+            commons=commons,
         ) as parts:
             done = await _introduce(plan, parts, state, talk, stop, retried)
-            figures(_started(plan, parts, done))
+            told(_started(plan, parts, done))
             plan, outputs = await _begun(plan, state, stop)
             if outputs.written:
                 parts.observer(RowsSkipped(outputs.written))
             owner = _owner(workers, plan, parts, state, stop, talk) if workers else None
             async with talk.showing(figures):
-                complete = await _run(plan, parts, outputs, figures, stop, owner)
+                complete = await _run(plan, parts, outputs, told, stop, owner)
     except (Stopped, asyncio.CancelledError):
         if stop.reason is None:
             raise
@@ -165,8 +173,10 @@ async def _reviewed(plan: Plan, report: Report) -> Report:
 
 
 def _started(plan: Plan, parts: Engine, done: int) -> RunStarted:
-    cascade = bool(plan.settings.cascade)
-    return RunStarted(plan.source.total(), parts.label, parts.concurrency, done, parts.names, cascade=cascade)
+    about = (plan.source.total(), parts.label, parts.concurrency, done, parts.names)
+    return RunStarted(
+        *about, cascade=bool(plan.settings.cascade), served=parts.served, schema=plan.schema.name
+    )
 
 
 def _end(
@@ -252,7 +262,7 @@ def _owner(
 
 
 async def _run(
-    plan: Plan, parts: Engine, outputs: Outputs, figures: Figures, stop: Stop, owner: Owner | None
+    plan: Plan, parts: Engine, outputs: Outputs, told: Observer, stop: Stop, owner: Owner | None
 ) -> bool:
     """All rows, from the source to the outputs, which are brought to their end whatever happens; whether all came."""
     complete = False
@@ -279,7 +289,7 @@ async def _run(
         complete = stop.reason is None
     finally:
         plan.source.close()
-        figures(RunEnded(complete))
+        told(RunEnded(complete))
         await outputs.finish(complete=complete)
     return complete
 

@@ -6,6 +6,7 @@ The composition root of a call is `engine`; this is its part that every endpoint
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -13,7 +14,8 @@ from msgspec.structs import replace
 from llmx.caches import Cache
 from llmx.caches.fingerprint import fingerprinter, rekeyed
 from llmx.clock import Clock
-from llmx.events import Observer
+from llmx.commons import NOTHING_SHARED, Commons
+from llmx.events import Event, Observer, Paused
 from llmx.journal import NoJournal
 from llmx.layers import compose
 from llmx.layers.adaptive import AdaptiveConcurrency
@@ -29,7 +31,7 @@ from llmx.layers.health import Health
 from llmx.layers.hedge import Hedges, hedged
 from llmx.layers.journal import Answers, journalled
 from llmx.layers.meter import metered
-from llmx.layers.pacing import Pacing
+from llmx.layers.pacing import Pacing, Quota
 from llmx.layers.retry import RetryPolicy, retried
 from llmx.layers.stop import Stop
 from llmx.layers.timeout import timed
@@ -41,6 +43,9 @@ from llmx.settings import Settings
 from llmx.share import ALONE, Share
 from llmx.spending import counts_money
 from llmx.types import Judgement, Layer, Request
+
+if TYPE_CHECKING:
+    from llmx.caches.semantic import Shelf
 
 __all__ = ["ADAPTIVE", "CONCURRENCY", "Parts", "Traffic", "lane", "names_of", "traffic", "worst"]
 
@@ -62,6 +67,7 @@ class Parts(Struct, frozen=True):
         spending: the run's budgets.
         share: of the limits, what this process keeps to.
         judge: finds out how far answers can be trusted, where somebody wants to know.
+        commons: what other runs share, too.
     """
 
     settings: Settings
@@ -76,6 +82,7 @@ class Parts(Struct, frozen=True):
     hedges: Hedges
     share: Share = ALONE
     judge: Judgement | None = None
+    commons: Commons = NOTHING_SHARED
 
 
 class Traffic(Struct, frozen=True):
@@ -106,36 +113,42 @@ def traffic(endpoint: Endpoint, settings: Settings, share: Share = ALONE) -> Tra
     return Traffic(rpm, tpm, share.places(CONCURRENCY), share.places(ADAPTIVE))
 
 
-def lane(endpoint: Endpoint, name: str, parts: Parts, *, several: bool) -> Lane:
+def lane(endpoint: Endpoint, name: str, parts: Parts, *, several: bool, shelf: Shelf | None = None) -> Lane:
     """An endpoint's way in.
 
     Args:
         name: of the endpoint in this run.
         several: it is not the only one.
+        shelf: what the semantic cache has of it.
     """
     health = Health()
-    pacing = _pacing(endpoint, name, parts)
-    condition = _condition(endpoint, name, parts, health, pacing)
+    quota = parts.commons.quota(endpoint) if parts.commons.quota else None
+    pacing = _pacing(endpoint, name, parts, quota)
+    observer = _telling(parts.observer, name, quota) if quota else parts.observer
+    condition = _condition(endpoint, name, replace(parts, observer=observer), health, pacing)
+    if quota:
+        condition.hold(quota.joined(condition.hold))
     endpoint.listen(condition.heard)
     gate = Gate(
         name,
         condition=condition,
         pacing=pacing,
-        purse=Purse(parts.spending, worst(endpoint, priced=counts_money(parts.settings))),
+        purse=Purse(parts.spending, worst(endpoint, priced=_counts_money(parts))),
         patience=parts.settings.patience,
         clock=parts.clock,
         stop=parts.stop,
     )
-    layers = [*_outer(endpoint, parts), *_inner(endpoint, name, parts, gate, health)]
+    layers = [*_outer(endpoint, parts, shelf), *_inner(endpoint, name, parts, gate, health)]
     handler = compose(endpoint.provider.complete, layers)
     return Lane(name, handler, _addressed(endpoint, parts.schema) if several else _as_it_is, gate)
 
 
-def _outer(endpoint: Endpoint, parts: Parts) -> list[Layer]:
+def _outer(endpoint: Endpoint, parts: Parts, shelf: Shelf | None) -> list[Layer]:
     """From the cache to the journal: what costs nothing."""
     settings, schema = parts.settings, parts.schema
     return [
         cached(parts.cache, schema.parse, parts.judge),
+        *([] if shelf is None else [_resembling(shelf, parts)]),
         validated(
             endpoint.codec,
             reasks=settings.reasks,
@@ -146,6 +159,12 @@ def _outer(endpoint: Endpoint, parts: Parts) -> list[Layer]:
         ),
         journalled(parts.journal, past=parts.past, offline=settings.offline),
     ]
+
+
+def _resembling(shelf: Shelf, parts: Parts) -> Layer:
+    from llmx.layers.semantic import resembling
+
+    return resembling(shelf, parts.schema.parse, parts.judge)
 
 
 def _inner(endpoint: Endpoint, name: str, parts: Parts, gate: Gate, health: Health) -> list[Layer]:
@@ -188,8 +207,20 @@ def _condition(endpoint: Endpoint, name: str, parts: Parts, health: Health, paci
     )
 
 
-def _pacing(endpoint: Endpoint, name: str, parts: Parts) -> Pacing:
-    limits = traffic(endpoint, parts.settings, parts.share)
+def _telling(observer: Observer, name: str, quota: Quota) -> Observer:
+    """An observer that has an endpoint's pauses hold all who share its account, too."""
+
+    def observe(event: Event) -> None:
+        if isinstance(event, Paused) and event.endpoint == name and event.reason != "drained":
+            quota.paused(event.seconds)
+        observer(event)
+
+    return observe
+
+
+def _pacing(endpoint: Endpoint, name: str, parts: Parts, quota: Quota | None) -> Pacing:
+    share = ALONE if quota else parts.share
+    limits = traffic(endpoint, parts.settings, share)
     return Pacing(
         name,
         rpm=limits.rpm,
@@ -197,8 +228,14 @@ def _pacing(endpoint: Endpoint, name: str, parts: Parts) -> Pacing:
         clock=parts.clock,
         observer=parts.observer,
         size=_body_size,
-        parts=parts.share.of,
+        parts=share.of,
+        quota=quota,
     )
+
+
+def _counts_money(parts: Parts) -> bool:
+    """Whether anybody does."""
+    return parts.commons.dollars or counts_money(parts.settings)
 
 
 def _body_size(request: Request) -> int:

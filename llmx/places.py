@@ -27,7 +27,7 @@ PACING = frozenset(
     {"concurrency", "rpm", "tpm", "retries", "timeout", "patience", "max_wait", "fresh", "offline"}
     | {"reasks", "max_output_tokens", "order", "meta", "keep", "prefix", "into", "explode", "csv_safe"}
     | {"output_format", "summary", "errors", "max_failures", "confirm_above", "dry_run"}
-    | {"cache", "cache_ttl", "key_file"}
+    | {"cache", "cache_ttl", "similarity", "key_file"}
     | {"spread", "hedge", "transport", "max_cost", "max_tokens", "budget", "budgets", "endpoints"}
 )
 """Options that make a command no other run of standard output."""

@@ -117,4 +117,5 @@ def _provenance(outcome: Outcome) -> dict[str, Any]:
         "source": outcome.source,
         "attempts": outcome.all_attempts,
         "cost": None if cost is None else float(cost),
+        **({"similarity": min(like.similarity for like in outcome.likenesses)} if outcome.likenesses else {}),
     }

@@ -110,6 +110,7 @@ class Prompt:
     Attributes:
         used: the columns that the template uses, None without one.
         row_is_shown: the template shows the row as a whole, or there is none.
+        source: the template, None without one.
 
     Raises:
         UsageError: the template is wrong, uses a column that is not there, or fails on an example.
@@ -128,6 +129,7 @@ class Prompt:
         _check_encodable(template or "", "--prompt")
         self._selection = selection
         self._template: Template | None = None
+        self.source = template
         self.row_is_shown = True
         self.used: list[str] | None = None
         if template is not None:

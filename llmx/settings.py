@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMATS",
+    "SIMILARITY",
     "DailyBudget",
     "EndpointTable",
     "EstimateSettings",
@@ -135,6 +136,9 @@ def _parse_models(value: object) -> object:
     """One model, or several apart by commas (in quotes where a path holds one), or a list."""
     return parse_names(value) if isinstance(value, str) and value else value
 
+
+SIMILARITY = 0.97
+"""From which on two rows say the same for `--cache semantic`, where `--similarity` says nothing else."""
 
 Name = Annotated[str, Field(min_length=1)]
 Seconds = Annotated[float, BeforeValidator(parse_duration), Field(gt=0)]
@@ -299,7 +303,8 @@ class Settings(BaseModel):
     review: str | None = None
 
     dry_run: bool = False
-    cache: Literal["exact", "off"] = "exact"
+    cache: Literal["exact", "semantic", "off"] = "exact"
+    similarity: float | None = Field(default=None, ge=0, le=1)
     cache_ttl: Seconds | None = 30 * 86400.0
     offline: bool = False
     fresh: bool = False

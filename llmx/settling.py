@@ -124,6 +124,7 @@ def _succeeded(row: Record, request: Request, completion: Completion, seconds: f
         attempts=request.tally.attempts,
         seconds=seconds,
         quality=completion.quality,
+        likenesses=completion.likenesses,
     )
 
 

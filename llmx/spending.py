@@ -244,6 +244,7 @@ def spending(
     observer: Observer,
     note: Outstanding,
     caps: Allowance | None = None,
+    shared: Sequence[Allowance] = (),
 ) -> Iterator[Spending]:
     """The budgets that are to be kept, for as long as the context lasts.
 
@@ -251,6 +252,7 @@ def spending(
         home: where budgets outlive runs.
         note: see `Outstanding`; has written it down when it returns.
         caps: the run's own, where another process keeps them: it tells of them, too.
+        shared: more of them, which others keep, too.
 
     Raises:
         UsageError: there is no budget of that name.
@@ -268,7 +270,7 @@ def spending(
         names = "" if caps else _names(settings)
         tell = partial(_tell, allowances, names, observer) if names else _silent
         tell(False)
-        yield Spending(allowances, clock=clock, stop=stop, changed=tell)
+        yield Spending([*allowances, *shared], clock=clock, stop=stop, changed=tell)
 
 
 def _closed(caps: _Caps, stop: Stop) -> None:

@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterable
 from decimal import Decimal
 
-__all__ = ["dollars", "harmless", "nearest", "plural"]
+__all__ = ["dollars", "escaped", "harmless", "nearest", "paired", "plural"]
 
 # C0 and C1 controls and DEL, which drive terminals, and the bidirectional controls, which reorder what is
 # read (Trojan Source, CVE-2021-42574). Tab stays.
 _CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
+_UNFIT = re.compile(f"{_CONTROLS.pattern}|[\ud800-\udfff]+")
 
 
 def dollars(cost: Decimal) -> str:
@@ -21,6 +22,11 @@ def dollars(cost: Decimal) -> str:
     if cost < Decimal("0.0001"):
         return "<$0.0001"
     return f"${cost:,.2f}" if cost >= 1 else f"${cost:.4f}"
+
+
+def escaped(text: str) -> str:
+    """The same with what a terminal would obey, and what no UTF-8 can say, written as `\\uXXXX`."""
+    return _UNFIT.sub(lambda found: "".join(f"\\u{ord(one):04x}" for one in found[0]), text)
 
 
 def harmless(text: str) -> str:
@@ -34,6 +40,15 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
     # The commonest slip is two letters swapped, which difflib's ratio counts as two errors.
     swapped = [match for match in matches if sorted(match) == sorted(name)]
     return next(iter(swapped or matches), None)
+
+
+def paired(text: str) -> str:
+    """The text with letters whole whose halves, a surrogate each, came one by one."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    return text
 
 
 def plural(count: int, noun: str) -> str:

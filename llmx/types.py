@@ -21,19 +21,24 @@ from llmx.errors import LlmxError, UnreadableRow
 __all__ = [
     "NOTHING",
     "Completion",
+    "Ear",
     "Finish",
     "Handler",
     "Judgement",
     "Layer",
+    "Likeness",
     "LimitKind",
     "LimitState",
     "Listener",
     "Outcome",
     "Provider",
     "Quality",
+    "Question",
     "Quote",
     "Record",
     "Request",
+    "Restart",
+    "Served",
     "Source",
     "Tally",
     "Unreadable",
@@ -44,8 +49,9 @@ __all__ = [
 Finish = Literal["stop", "length", "refusal", "other"]
 """Why the model stopped: it was done, hit the token limit, declined, or anything else."""
 
-Source = Literal["model", "cache", "coalesced", "journal"]
-"""Who gave the answer: a call, the exact cache, the call of an identical row in flight, or the run's journal."""
+Source = Literal["model", "cache", "semantic", "coalesced", "journal"]
+"""Who gave the answer: a call, the exact cache, the semantic cache (it is that of another row), the call of an identical
+row in flight, or the run's journal."""
 
 
 class Record(Struct, frozen=True):
@@ -173,6 +179,27 @@ Listener = Callable[[Sequence[LimitState]], None]
 """Who wants to know what responses tell of limits."""
 
 
+Restart = Literal["invalid", "retry", "fallback"]
+"""Why an answer that was being heard is not the one that counts: it does not fit and is asked for again, its call failed
+and is made again, or another endpoint is asked."""
+
+
+class Ear(Protocol):
+    """Who hears an answer while it is written. Called on the event loop's thread; must not raise, nor wait."""
+
+    def begin(self) -> None:
+        """What is heard from here on is an answer from its beginning."""
+        ...
+
+    def hear(self, text: str) -> None:
+        """So much more of the answer's JSON text has come; "" where the model goes on with what is no part of it."""
+        ...
+
+    def restart(self, reason: Restart, message: str) -> None:
+        """What was heard does not hold any more, and why: another answer is to come."""
+        ...
+
+
 class Tally(Struct):
     """What one row has really cost so far, failed and re-asked attempts included.
 
@@ -256,6 +283,18 @@ class Quality(Struct, frozen=True):
         return sum(1 for quote in (self.evidence or {}).values() if quote is None)
 
 
+class Likeness(Struct, frozen=True):
+    """How alike a row is to the one whose answer it was given.
+
+    Args:
+        similarity: from 0 to 1, the cosine of their embeddings.
+        fingerprint: of the other row's question.
+    """
+
+    similarity: float
+    fingerprint: str
+
+
 class Request(Struct, frozen=True):
     """One call as it will be sent, and what identifies it.
 
@@ -273,7 +312,9 @@ class Request(Struct, frozen=True):
         stored: only a stored answer will do: nobody is to be asked.
         messages: what the body was made of, for other endpoints, which speak another format.
         data: the row's columns.
+        index: the row's position in the run's input, None where it is nobody's row.
         tally: where the row's spending is added up; no part of the request's identity.
+        ear: who hears the answer while it is written, None where it is wanted as a whole.
     """
 
     endpoint: str
@@ -287,7 +328,9 @@ class Request(Struct, frozen=True):
     stored: bool = False
     messages: Sequence[Any] = ()
     data: Mapping[str, Any] = {}
+    index: int | None = None
     tally: Tally = field(default_factory=Tally)
+    ear: Ear | None = None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Request) and astuple(self)[:_ASKED] == astuple(other)[:_ASKED]
@@ -303,6 +346,39 @@ _ASKED = Request.__struct_fields__.index("messages")
 """How many of a request's fields say what is asked: all before those that only travel with it."""
 
 
+class Question(Struct, frozen=True):
+    """What a call was made for: enough to tell which calls belong together, and nothing of what was asked.
+
+    Args:
+        row: its position in the run's input, from 0; None where it is nobody's row.
+        sample: which of several answers to the row's question was asked for, from 0.
+        reask: how many re-asks had led to it.
+    """
+
+    row: int | None
+    sample: int
+    reask: int
+
+    @classmethod
+    def of(cls, request: Request) -> Question:
+        """Of a request."""
+        return cls(request.index, request.sample, request.reask)
+
+
+class Served(Struct, frozen=True):
+    """What stands behind an endpoint's name.
+
+    Args:
+        provider: its name in the catalog, such as "openai".
+        model: as the provider knows it.
+        address: where calls go, without anything secret.
+    """
+
+    provider: str
+    model: str
+    address: str
+
+
 class Completion(Struct, frozen=True):
     """One answer.
 
@@ -315,6 +391,7 @@ class Completion(Struct, frozen=True):
         source: where the answer came from.
         value: the validated object, set by the `validated` layer and by the cache; None before.
         quality: what is known of how far it can be trusted.
+        likenesses: to other rows, whose answer it is; of votes one for each that was another row's.
     """
 
     text: str
@@ -325,6 +402,7 @@ class Completion(Struct, frozen=True):
     source: Source = "model"
     value: Any = None
     quality: Quality | None = None
+    likenesses: Sequence[Likeness] = ()
 
     def __repr__(self) -> str:
         return _shown(self, hidden=("body",))
@@ -332,7 +410,15 @@ class Completion(Struct, frozen=True):
     def valued(self, value: Any, quality: Quality | None = None) -> Completion:
         """The same answer with its validated object."""
         return Completion(
-            self.text, self.usage, self.model, self.finish, self.body, self.source, value, quality
+            self.text,
+            self.usage,
+            self.model,
+            self.finish,
+            self.body,
+            self.source,
+            value,
+            quality,
+            self.likenesses,
         )
 
 
@@ -349,6 +435,7 @@ class Outcome(Struct, frozen=True):
         attempts: calls made for this row now; 0 for cached, replayed and coalesced ones.
         seconds: from when a worker took the row until it was settled.
         quality: what is known of how far the value can be trusted.
+        likenesses: as in `Completion`.
     """
 
     record: Record | Unreadable
@@ -364,6 +451,7 @@ class Outcome(Struct, frozen=True):
     attempts: int = 0
     seconds: float = 0.0
     quality: Quality | None = None
+    likenesses: Sequence[Likeness] = ()
 
     def presented(self, rows: Sequence[Mapping[str, Any]]) -> Outcome:
         """The same with its output rows."""
@@ -381,6 +469,7 @@ class Outcome(Struct, frozen=True):
             self.attempts,
             self.seconds,
             self.quality,
+            self.likenesses,
         )
 
     @property

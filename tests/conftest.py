@@ -44,4 +44,4 @@ def _own_home(
 
 
 def _is_setting(name: str) -> bool:
-    return name.startswith(("LLMX_", "OPENAI_", "ANTHROPIC_")) or name.endswith("_API_KEY")
+    return name.startswith(("LLMX_", "OPENAI_", "ANTHROPIC_", "OTEL_", "TRACE")) or name.endswith("_API_KEY")

@@ -175,7 +175,7 @@ def test_a_value_that_was_no_flag_is_called_what_it_was():
             "--mode: 'tool' is not one of auto, json_schema, tools, json",
             "did you mean tools?",
         ),
-        ("cache", "exakt", "--cache: 'exakt' is not one of exact, off", "did you mean exact?"),
+        ("cache", "exakt", "--cache: 'exakt' is not one of exact, semantic, off", "did you mean exact?"),
         ("concurency", 3, "no option --concurency", "did you mean --concurrency?"),
         ("max_failure", 3, "no option --max-failure", "did you mean --max-failures?"),
     ],

@@ -30,7 +30,7 @@ from llmx.caches.table import PAGES, connect, read, write
 from llmx.environment import private
 from llmx.errors import OutputFailed
 
-__all__ = ["CacheStats", "ExactCache", "TextDisk", "answer_of", "cache_folder"]
+__all__ = ["CacheStats", "ExactCache", "TextDisk", "answer_of", "cache_folder", "text_of"]
 
 DAMAGED = f"{DBNAME}.damaged"
 
@@ -155,7 +155,7 @@ class ExactCache:
         if self._broken:
             return
         try:
-            text = _text_of(answer)
+            text = text_of(answer)
         except TypeError:
             return  # a lone surrogate, which no file of ours can hold
         self._answers.put(fingerprint, text)
@@ -210,7 +210,7 @@ class ExactCache:
         self._cache.close()
 
 
-def _text_of(answer: CachedAnswer) -> str:
+def text_of(answer: CachedAnswer) -> str:
     """An answer as it is stored. Raises TypeError: it holds a lone surrogate."""
     fields: dict[str, Any] = {"text": answer.text, "model": answer.model}
     if answer.confidence is not None:

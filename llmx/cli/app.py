@@ -34,6 +34,7 @@ COMMANDS = (
     "report",
     "view",
     "serve",
+    "worker",
     "budget",
     "models",
     "doctor",
@@ -43,7 +44,7 @@ COMMANDS = (
 GROUPS = ("schema", "runs", "cache", "keys")
 """Each a function, or a typer, of that name in a module of that name."""
 
-OPERATORS = ("serve",)
+OPERATORS = ("serve", "worker")
 """Commands that ask for others, whose config file is the operator's."""
 
 BESIDE = dict.fromkeys(("estimate", "retry", "report", "runs", "view", *OPERATORS), ("extract",))

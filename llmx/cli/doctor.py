@@ -6,7 +6,7 @@ import os
 import platform
 import shlex
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import typer
@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from llmx._version import __version__
 from llmx.environment import Environment
+from llmx.errors import UsageError
 
 __all__ = ["doctor"]
 
@@ -90,7 +91,18 @@ def _keys(env: Environment) -> Iterator[_Check]:
     from llmx.providers import CATALOG
 
     for name in ("openai", "anthropic"):
-        keys = CATALOG[name].keys
-        set_ = [key for key in keys if env.variables.get(key)]
-        hint = "" if set_ else f"export {keys[0]}=…"
-        yield _Check(bool(set_), f"{name} key", f"{set_[0]} is set" if set_ else "not set", hint)
+        yield _key(f"{name} key", CATALOG[name].keys, env)
+
+
+def _key(what: str, names: Sequence[str], env: Environment) -> _Check:
+    """Looked up as a run does: a file that X_FILE names must be readable, and hold something."""
+    from llmx.providers import secret
+
+    try:
+        set_ = [name for name in names if secret(name, env.variables)]
+    except UsageError as error:
+        return _Check(False, what, str(error), error.hint or "")
+    if not set_:
+        return _Check(False, what, "not set", f"export {names[0]}=…")
+    given = set_[0] if env.variables.get(set_[0], "").strip() else f"{set_[0]}_FILE"
+    return _Check(True, what, f"{given} is set")

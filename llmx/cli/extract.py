@@ -245,7 +245,20 @@ def extract(
     ] = None,
     cache: Annotated[
         Text,
-        option("--cache", choices="exact off", metavar="exact|off", help="Reuse of earlier answers. [exact]"),
+        option(
+            "--cache",
+            choices="exact semantic off",
+            metavar="exact|semantic|off",
+            help="Reuse of earlier answers; semantic: those to rows that say the same in nearly the same words, too. [exact]",
+        ),
+    ] = None,
+    similarity: Annotated[
+        Text,
+        option(
+            "--similarity",
+            metavar="X",
+            help="With --cache semantic: how alike two rows have to be, 0 to 1, beside saying the same. [0.97]",
+        ),
     ] = None,
     cache_ttl: Annotated[
         Text, option("--cache-ttl", metavar="TIME", help="How long an answer is kept. [30d]")

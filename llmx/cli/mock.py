@@ -49,6 +49,22 @@ _BrownOuts = Annotated[
 _SlowStart = Annotated[
     float, typer.Option(help="Seconds in which latencies fall from 10 times to once what they are.")
 ]
+_Pace = Annotated[
+    float | None,
+    typer.Option(
+        metavar="TOKENS",
+        help="Tokens a second after --latency; default: streams end when whole answers come.",
+    ),
+]
+_StallRate = Annotated[
+    float, typer.Option(help="Share of streams that stop in mid-answer and stay open.", min=0, max=1)
+]
+_LateErrorRate = Annotated[
+    float, typer.Option(help="Share of streams that end with an error in mid-answer.", min=0, max=1)
+]
+_UncountedRate = Annotated[
+    float, typer.Option(help="Share answered without a word about tokens used.", min=0, max=1)
+]
 # Answers from a file, apart for the same reason.
 _Gold = Annotated[
     Path | None,
@@ -86,6 +102,7 @@ def mock(
     latency: Annotated[
         str, typer.Option(help="Seconds per answer: constant (0.2) or p50:p99 (0.2:1.5).")
     ] = "0",
+    pace: _Pace = None,
     rpm: Annotated[int | None, typer.Option(help="Requests admitted in any 60 s.", min=1)] = None,
     tpm: Annotated[int | None, typer.Option(help="Tokens admitted in any 60 s.", min=1)] = None,
     itpm: _InputTokens = None,
@@ -105,6 +122,9 @@ def mock(
     hang_rate: Annotated[float, typer.Option(help="Share never answered.", min=0, max=1)] = 0.0,
     drop_rate: Annotated[float, typer.Option(help="Share cut off in mid-response.", min=0, max=1)] = 0.0,
     refusal_rate: Annotated[float, typer.Option(help="Share that the model declines.", min=0, max=1)] = 0.0,
+    stall_rate: _StallRate = 0.0,
+    late_error_rate: _LateErrorRate = 0.0,
+    uncounted_rate: _UncountedRate = 0.0,
     key: Annotated[
         list[str] | None,
         typer.Option(
@@ -145,6 +165,7 @@ def mock(
 
     settings = MockSettings(
         latency=Latency.parse(latency),
+        pace=pace,
         rpm=rpm,
         tpm=tpm,
         itpm=itpm,
@@ -162,6 +183,9 @@ def mock(
         hang_rate=hang_rate,
         drop_rate=drop_rate,
         refusal_rate=refusal_rate,
+        stall_rate=stall_rate,
+        late_error_rate=late_error_rate,
+        uncounted_rate=uncounted_rate,
         keys=tuple(key or ()),
         models=tuple(model or ()),
         quota_after=quota_after,

@@ -8,7 +8,8 @@ import signal
 import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, BinaryIO
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import typer
 
@@ -23,9 +24,13 @@ from llmx.report.progress import Terminal
 from llmx.report.summary import Figures
 from llmx.settings import EndpointTable, Settings, parse_names
 from llmx.state import Retried
+from llmx.telemetry.asked import asked
 from llmx.text import nearest
 from llmx.workers.hiring import hired
 from llmx.workers.processes import Process
+
+if TYPE_CHECKING:
+    from llmx.telemetry.telling import ToldRun
 
 __all__ = ["on_signals", "operated", "run_command", "run_settings", "settings_of", "terminal_of"]
 
@@ -163,8 +168,17 @@ def run_settings(
         from llmx.cli.planning import dry_run
 
         return asyncio.run(dry_run(planned, terminal))
-    with hired(planned) as workers:
-        return asyncio.run(_run(planned, terminal, argv, retried, workers))
+    with hired(planned) as workers, _told(env, terminal, "retry" if retried else "extract") as told:
+        return asyncio.run(_run(planned, terminal, argv, retried, workers, told))
+
+
+def _told(env: Environment, terminal: Terminal, name: str) -> AbstractContextManager[ToldRun | None]:
+    """Who hears of the run by OpenTelemetry: nobody, mostly, and nothing of it is imported then."""
+    if asked(env.variables) is None:
+        return nullcontext()
+    from llmx.telemetry.telling import told
+
+    return told(env.variables, terminal.say, f"llmx {name}", env.stderr)
 
 
 def _said(context: typer.Context) -> dict[str, str]:
@@ -228,16 +242,26 @@ async def _run(
     argv: Sequence[str],
     retried: Retried | None,
     workers: Sequence[Process],
+    told: ToldRun | None,
 ) -> int:
     clock = SystemClock()
     figures = Figures(clock)
     stop = Stop(figures.stopped)
     job = execute(
-        planned, stop=stop, figures=figures, talk=terminal, clock=clock, retried=retried, workers=workers
+        planned,
+        stop=stop,
+        figures=figures,
+        talk=terminal,
+        clock=clock,
+        retried=retried,
+        workers=workers,
+        observer=told,
     )
     task = asyncio.create_task(job)
     on_signals(task, stop, lambda: terminal.draining(figures))
     report = await task
+    if told is not None:
+        await told.ended(report.exit_code, next(iter(report.reasons), None))
     conclude(planned, report, terminal, argv)
     return report.exit_code
 

@@ -170,12 +170,18 @@ def row_entry(outcome: Outcome, name: str, count: int) -> dict[str, Any]:
         "ok": outcome.ok,
         **({"error": {"type": error.type, "message": str(error)}} if error else {}),
         "source": outcome.source,
+        **({"like": _likenesses(outcome)} if outcome.likenesses else {}),
         "model": outcome.model,
         "endpoint": outcome.endpoint,
         "attempts": outcome.attempts,
         "usage": _usage_entry(outcome.usage),
         "seconds": round(outcome.seconds, 3),
     }
+
+
+def _likenesses(outcome: Outcome) -> list[dict[str, Any]]:
+    """Of which other rows' answers a row's own is, and how alike they are."""
+    return [{"fp": like.fingerprint, "similarity": like.similarity} for like in outcome.likenesses]
 
 
 def now() -> float:

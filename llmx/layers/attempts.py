@@ -25,7 +25,7 @@ from llmx.errors import (
 from llmx.events import Observer, RetryScheduled
 from llmx.layers.health import Health
 from llmx.text import plural
-from llmx.types import Completion, Tally
+from llmx.types import Completion, Question, Tally
 
 if TYPE_CHECKING:
     from llmx.layers.retry import RetryPolicy
@@ -46,6 +46,7 @@ class Series:
         clock: Clock,
         observer: Observer,
         tally: Tally,
+        question: Question,
         *,
         first: TransientError,
     ) -> None:
@@ -54,6 +55,7 @@ class Series:
         self._clock = clock
         self._observer = observer
         self._tally = tally
+        self._question = question
         self._started = clock.now()
         self._pending: TransientError | None = first
         self._timeouts = 0
@@ -131,7 +133,7 @@ class Series:
         )
 
     def _tell(self, state: RetryCallState) -> None:
-        self._observer(RetryScheduled(_failure(state), state.upcoming_sleep))
+        self._observer(RetryScheduled(_failure(state), state.upcoming_sleep, self._question))
 
     def _verdict(self, error: TransientError) -> LlmxError:
         if isinstance(error, ConnectionFailed) and not self._health.answered:

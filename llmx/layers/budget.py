@@ -42,7 +42,10 @@ class Allowance(Protocol):
     """One budget, of this run or of many."""
 
     def reserve(self, amount: Amount) -> Any | None:
-        """Set an amount aside; None when that would be too much, else what `settle` is given."""
+        """Set an amount aside; None when that would be too much, else what `settle` is given.
+
+        It may throw the run's stop: then nothing is sent, whatever it returns.
+        """
         ...
 
     def settle(self, reservation: Any, amount: Amount, *, counted: bool) -> None:
@@ -120,6 +123,9 @@ class Spending:
         except OutputFailed as error:  # what is not on the disk is not set aside
             self._stop.set(error)
             raise Stopped(str(error)) from error
+        if (reason := self._stop.reason) is not None:  # one of them has thrown it
+            self._give_back(reservations or ())
+            raise Stopped(str(reason))
         if reservations is not None:
             self._outstanding += 1
             self._tell(False)
@@ -131,7 +137,7 @@ class Spending:
         for allowance in self._allowances:
             try:
                 reservation = allowance.reserve(amount)
-            except OutputFailed:
+            except BaseException:
                 self._give_back(taken)
                 raise
             if reservation is None:

@@ -29,6 +29,10 @@ def cached(cache: Cache, parse: Callable[[str], Any], judge: Judgement | None = 
             if (hit := look_up(request)) is not None:
                 return hit
             completion = await handler(request)
+            if completion.source == "semantic":
+                return (
+                    completion  # another row's answer, which a run without the semantic cache must not meet
+                )
             sure = None if completion.quality is None else completion.quality.confidence
             cache.put(request.fingerprint, CachedAnswer(completion.text, completion.model, sure))
             return completion

@@ -68,6 +68,8 @@ def cascaded(rungs: Sequence[Rung], *, verdict: Verdict, observer: Observer) -> 
                 observer(Sufficed(rung.name, tally.usage.cost, _saved(last, rung, tally)))
                 return best
             observer(Escalated(rung.name, above.name, reason, tally.usage.cost))
+            if request.ear is not None:
+                request.ear.restart("fallback", f"{above.name} is asked: {reason}")
         try:
             return await _asked(last, request, Tally())
         except RowError:

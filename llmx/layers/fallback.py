@@ -25,7 +25,7 @@ from llmx.errors import (
 )
 from llmx.events import EndpointEnded, FellBack, Observer
 from llmx.layers.gate import Gate
-from llmx.types import Completion, Handler, Request, Tally
+from llmx.types import Completion, Handler, Request
 
 __all__ = ["Lane", "fallback"]
 
@@ -114,7 +114,7 @@ class _Chain:
         left = list(self._lanes)
         last: LlmxError | None = None
         while (lane := self._next(left)) is not None:
-            self._assign(request.tally, lane, left)
+            self._assign(request, lane, left, last)
             lane.gate.rows += 1
             try:
                 return await lane.handler(lane.address(request))
@@ -140,13 +140,16 @@ class _Chain:
             return free[0]
         return min(free or alive, key=lambda lane: lane.gate.load(), default=None)
 
-    def _assign(self, tally: Tally, lane: Lane, left: Sequence[Lane]) -> None:
+    def _assign(self, request: Request, lane: Lane, left: Sequence[Lane], last: LlmxError | None) -> None:
+        tally = request.tally
         others = [other for other in left if other is not lane and other.gate.ended is None]
         tally.others = frozenset(other.name for other in others)
         moved = tally.endpoint != lane.name and (tally.endpoint or lane is not self._lanes[0])
         tally.endpoint = lane.name
         if moved and not (self._spread and len(left) == len(self._lanes)):
             self._observer(FellBack(lane.name))
+            if request.ear is not None:
+                request.ear.restart("fallback", f"{lane.name} is asked" + (f": {last}" if last else ""))
 
     def _end(self, lane: Lane, error: FatalError) -> None:
         """Nothing more goes to a lane; that others go on is told once."""

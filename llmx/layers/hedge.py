@@ -105,6 +105,8 @@ class _Hedging(Struct):
     latencies: Latencies = field(default_factory=Latencies)
 
     async def call(self, request: Request, handler: Handler) -> Completion:
+        if request.ear is not None:  # nobody can listen to two
+            return await admitted(self.gate)(handler)(request)
         race = _Race(self.clock)
         race.first = asyncio.ensure_future(admitted(self.gate)(self._sent(race, handler))(request))
         try:

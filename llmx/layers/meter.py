@@ -8,7 +8,7 @@ from llmx.clock import Clock
 from llmx.errors import LlmxError, Stopped
 from llmx.events import AttemptFailed, AttemptStarted, AttemptSucceeded, Observer
 from llmx.system import system
-from llmx.types import Completion, Handler, Layer, Request, Usage
+from llmx.types import Completion, Handler, Layer, Question, Request, Usage
 
 __all__ = ["metered"]
 
@@ -35,15 +35,20 @@ def metered(endpoint: str, *, clock: Clock, observer: Observer) -> Layer:
                 error = failure if isinstance(failure, LlmxError) else _cancelled()
                 if error.maybe_billed:
                     request.tally.usage += Usage(cost=None)
-                observer(AttemptFailed(endpoint, error, clock.now() - started))
+                observer(AttemptFailed(endpoint, error, clock.now() - started, Question.of(request)))
                 raise
             request.tally.usage += completion.usage
-            observer(AttemptSucceeded(endpoint, completion.usage, clock.now() - started))
+            observer(_succeeded(endpoint, request, completion, clock.now() - started))
             return completion
 
         return call
 
     return layer
+
+
+def _succeeded(endpoint: str, request: Request, completion: Completion, seconds: float) -> AttemptSucceeded:
+    of = Question.of(request)
+    return AttemptSucceeded(endpoint, completion.usage, seconds, of, completion.model, completion.finish)
 
 
 def _cancelled() -> LlmxError:

@@ -9,7 +9,7 @@ import asyncio
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Literal
+from typing import Literal, Protocol
 
 from msgspec import Struct, field
 
@@ -21,7 +21,7 @@ from llmx.layers.estimate import TokenEstimate
 from llmx.layers.rolling import SPAN, Rolling
 from llmx.types import LimitKind, LimitState, Request, Usage
 
-__all__ = ["Pacing", "Reserved"]
+__all__ = ["Bucket", "Pacing", "Quota", "Reserved"]
 
 
 class Reserved(Struct, frozen=True):
@@ -52,6 +52,50 @@ _WORDS: dict[LimitKind, Literal["rpm", "tpm", "input tpm", "output tpm"]] = {
 }
 
 
+class Bucket(Protocol):
+    """One limit per minute that several runs keep together."""
+
+    limit: float
+    """Per minute, of all of them."""
+
+    def ready(self, amount: float = 1.0) -> bool:
+        """Whether `amount` would be let through now; then `acquire` does not wait."""
+        ...
+
+    async def acquire(self, amount: float = 1.0, *, row: float | None = None) -> None:
+        """Wait until `amount` has been let through; see `TokenBucket.acquire`."""
+        ...
+
+
+class Quota(Protocol):
+    """What an account allows all who use it.
+
+    Attributes:
+        estimate: of tokens, by all answers.
+        owed: tokens by kind that answers have used beyond what was reserved for them.
+    """
+
+    estimate: TokenEstimate
+    owed: dict[LimitKind, float]
+
+    @property
+    def limits(self) -> Mapping[LimitKind, float]:
+        """Per minute, as far as they are known."""
+        ...
+
+    def bucket(self, kind: LimitKind, limit: float, *, told: bool) -> Bucket:
+        """What lets through `limit` per minute, told by the user or else heard from the server."""
+        ...
+
+    def joined(self, hold: Callable[[float], object]) -> float:
+        """Have `hold` called when all are to send nothing for so many seconds; those of a pause that is on already."""
+        ...
+
+    def paused(self, seconds: float) -> None:
+        """A server has asked one of them to send nothing for so long: it holds all."""
+        ...
+
+
 class Pacing:
     """The limits of one endpoint.
 
@@ -60,6 +104,7 @@ class Pacing:
         rpm, tpm: what the user allows this process, None for anything.
         size: bytes of a request's body, for the token estimate.
         parts: processes among which what the server allows is divided; events tell of the whole.
+        quota: of all who use the account, in place of limits of our own.
     """
 
     def __init__(
@@ -72,15 +117,17 @@ class Pacing:
         observer: Observer,
         size: Callable[[Request], int],
         parts: int = 1,
+        quota: Quota | None = None,
     ) -> None:
         self._endpoint = endpoint
+        self._quota = quota
         self._parts = parts
         self._told: dict[LimitKind, float | None] = {"requests": rpm, "tokens": tpm}
-        self._requests: RequestBucket | None = None
+        self._requests: RequestBucket | Bucket | None = None
         self._heard = False
-        self._tokens: dict[LimitKind, TokenBucket] = {}
-        self._estimate = TokenEstimate()
-        self._owed: dict[LimitKind, float] = {}
+        self._tokens: dict[LimitKind, TokenBucket | Bucket] = {}
+        self._estimate = quota.estimate if quota else TokenEstimate()
+        self._owed: dict[LimitKind, float] = quota.owed if quota else {}
         self._sent: dict[LimitKind, Rolling] = {}
         self._last_second = Rolling(1.0)
         self._refused = Rolling()
@@ -91,17 +138,27 @@ class Pacing:
         for kind, limit in self._told.items():
             if limit is not None:
                 self._set(kind, limit, source="told")
+        for kind, limit in quota.limits.items() if quota else ():
+            if self._limit(kind) is None:
+                self._set(kind, limit, source="headers")
 
     def _set(self, kind: LimitKind, limit: float, source: Literal["told", "headers"]) -> None:
-        if kind == "requests":
+        if self._quota is not None:
+            self._share(self._quota.bucket(kind, limit, told=source == "told"), kind)
+        elif kind == "requests":
             before = 0.0 if self._heard else self._unpaced(limit)
             self._requests = RequestBucket(limit, full=self._requests is not None, before=before)
         else:
             known = self._tokens.get(kind)
-            self._tokens[kind] = TokenBucket(
-                limit, full=kind in self._sent, largest=known.largest if known else 0.0
-            )
+            largest = known.largest if isinstance(known, TokenBucket) else 0.0
+            self._tokens[kind] = TokenBucket(limit, full=kind in self._sent, largest=largest)
         self._observer(LimitLearned(self._endpoint, _WORDS[kind], limit * self._parts, source))
+
+    def _share(self, bucket: Bucket, kind: LimitKind) -> None:
+        if kind == "requests":
+            self._requests = bucket
+        else:
+            self._tokens[kind] = bucket
 
     def _unpaced(self, limit: float) -> float:
         """Requests that went out before the server's limit was known, as far as it may have let them in."""
@@ -165,7 +222,7 @@ class Pacing:
         """Wait until one more request is let through by the limits that are known."""
         while (bucket := self._requests) is not None:
             with nullcontext() if bucket.ready() else self._held("rpm", bucket.limit):
-                if not await bucket.pay():
+                if not (isinstance(bucket, RequestBucket) and await bucket.pay()):
                     await bucket.acquire()
                     return
             # It may be another one by now.
@@ -273,7 +330,7 @@ class Pacing:
             return 0.0
         sent = self._sent.get(state.kind)
         ours = sent.total(self._clock.now()) if sent else 0.0
-        explained = ours >= EXPLAINED * state.limit / self._parts
+        explained = self._quota is not None or ours >= EXPLAINED * state.limit / self._parts
         return 0.0 if explained else min(state.reset, LONGEST_HOLD)
 
     def _need(self, kind: LimitKind) -> float:

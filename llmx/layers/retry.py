@@ -13,10 +13,10 @@ from msgspec import Struct
 
 from llmx.clock import Clock
 from llmx.errors import RequestRejected, RowRefused, TransientError, UnknownModel
-from llmx.events import Observer, RetryStarted
+from llmx.events import Event, Observer, RetryScheduled, RetryStarted
 from llmx.layers.health import Health
 from llmx.layers.stop import Stop
-from llmx.types import Completion, Handler, Layer, Request
+from llmx.types import Completion, Ear, Handler, Layer, Question, Request
 
 __all__ = ["RetryPolicy", "retried"]
 
@@ -78,7 +78,9 @@ def retried(
             except TransientError as error:
                 from llmx.layers.attempts import Series  # tenacity, which most runs need not import
 
-                series = Series(policy, health, clock, observer, request.tally, first=error)
+                told = observer if request.ear is None else _heard_too(request.ear, observer)
+                question = Question.of(request)
+                series = Series(policy, health, clock, told, request.tally, question, first=error)
                 completion = await series.run(lambda: send(request), sleep)
             request.tally.failures = 0
             return completion
@@ -86,3 +88,14 @@ def retried(
         return call
 
     return layer
+
+
+def _heard_too(ear: Ear, observer: Observer) -> Observer:
+    """An observer from which the ear hears, too, that an answer is not gone on with."""
+
+    def told(event: Event) -> None:
+        observer(event)
+        if isinstance(event, RetryScheduled):
+            ear.restart("retry", str(event.error))
+
+    return told

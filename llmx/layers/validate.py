@@ -22,7 +22,7 @@ from llmx.errors import (
     TruncatedAnswer,
 )
 from llmx.events import Observer, Reasked
-from llmx.types import Completion, Handler, Judgement, Layer, Request
+from llmx.types import Completion, Handler, Judgement, Layer, Question, Request
 
 __all__ = ["Dialogue", "describe", "validated"]
 
@@ -78,7 +78,7 @@ def validated(
             raise _verdict(error, before) from error
         finally:
             if before is not None and asked:
-                observer(Reasked(str(before.verdict)))
+                observer(Reasked(str(before.verdict), before.verdict.type, Question.of(request)))
 
     def layer(handler: Handler) -> Handler:
         async def call(request: Request) -> Completion:
@@ -100,6 +100,8 @@ def validated(
                         raise unfit.verdict from unfit.problem
                     doubled = doubled or completion.finish == "length"
                     before = unfit
+                    if request.ear is not None:
+                        request.ear.restart("invalid", str(unfit.verdict))
                     request = rekey(replace(request, body=body, reask=request.reask + 1, stored=not left))
 
         return call

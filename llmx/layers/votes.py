@@ -57,8 +57,8 @@ async def _asked(handler: Handler, ballot: Request, stop: Stop) -> Completion:
 
 
 def ballots(request: Request, votes: int, rekey: Callable[[Request], Request]) -> list[Request]:
-    """The requests of all votes, each with a tally of its own."""
-    samples = [replace(request, sample=number, tally=Tally()) for number in range(votes)]
+    """The requests of all votes, each with a tally of its own; of several answers none is heard while it is written."""
+    samples = [replace(request, sample=number, tally=Tally(), ear=None) for number in range(votes)]
     return [samples[0], *map(rekey, samples[1:])]
 
 

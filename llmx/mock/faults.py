@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
@@ -16,7 +16,9 @@ from llmx.mock.settings import MockSettings
 
 __all__ = ["Conversations", "Fate", "FateKind", "Faults", "prefix_digests"]
 
-FateKind = Literal["answer", "error", "hang", "drop", "refusal", "malformed"]
+FateKind = Literal[
+    "answer", "error", "hang", "drop", "refusal", "malformed", "stall", "late_error", "uncounted"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,15 @@ class Fate:
     latency: float = 0.0
     variant: int = 0
 
+    def unstreamed(self) -> Fate:
+        """What it comes to where the answer does not come in pieces: it has no middle."""
+        match self.kind:
+            case "stall":
+                return replace(self, kind="hang")
+            case "late_error":
+                return replace(self, kind="error", status=500)
+        return self
+
 
 class Faults:
     """Draws the fate of one call after the other."""
@@ -49,6 +60,9 @@ class Faults:
             ("drop", settings.drop_rate),
             ("refusal", settings.refusal_rate),
             ("malformed", settings.malformed_rate),
+            ("stall", settings.stall_rate),
+            ("late_error", settings.late_error_rate),
+            ("uncounted", settings.uncounted_rate),
         )
 
     def next(self) -> Fate:

@@ -8,13 +8,14 @@ Framing follows RFC 9112, and is strict where leniency would desynchronise a con
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Literal, Protocol
 
 import orjson
 
-from llmx.clock import Clock
+from llmx.clock import Clock, Signal
 from llmx.mock.parsing import HttpError, HttpRequest, RequestParser
 
 __all__ = ["Application", "Connection", "Reply"]
@@ -30,7 +31,10 @@ class Reply:
     Args:
         headers: further header lines, each ended by CRLF.
         delay: seconds before anything is sent.
-        fate: "hang" sends nothing, ever; "drop" closes the connection half-way through the body.
+        fate: "hang" sends nothing, ever; "drop" closes the connection half-way through the body, "stall" says no more from there
+            on, of events.
+        events: what is sent in place of the body, one by one.
+        gap: seconds between them.
         tracked: for the application: whether `Application.ended` has something to settle.
     """
 
@@ -38,8 +42,10 @@ class Reply:
     body: bytes
     headers: str = ""
     delay: float = 0.0
-    fate: Literal["send", "hang", "drop"] = "send"
+    fate: Literal["send", "hang", "drop", "stall"] = "send"
     tracked: bool = False
+    events: Sequence[bytes] = ()
+    gap: float = 0.0
 
 
 class Application(Protocol):
@@ -49,8 +55,8 @@ class Application(Protocol):
         """Decide at once; waiting is said in the reply."""
         ...
 
-    def ended(self, reply: Reply) -> None:
-        """The reply was handed to the kernel, or its client is gone; called once per reply."""
+    def ended(self, reply: Reply, *, abandoned: bool) -> None:
+        """The reply was handed to the kernel, or, `abandoned`, its client is gone; called once per reply."""
         ...
 
 
@@ -69,6 +75,7 @@ class Connection(asyncio.Protocol):
         self._open: tuple[HttpRequest, Reply] | None = None
         self._waiting: asyncio.Task[None] | None = None
         self._writable = True
+        self._resumed = Signal()
         self._deaf = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -84,7 +91,7 @@ class Connection(asyncio.Protocol):
         if self._waiting is not None:
             self._waiting.cancel()
         if self._open is not None:
-            self._settle()
+            self._settle(abandoned=True)
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol.data_received`."""
@@ -99,6 +106,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """See `asyncio.BaseProtocol.resume_writing`."""
         self._writable = True
+        self._resumed.happen()
         self._advance()
 
     def abort(self) -> None:
@@ -138,7 +146,9 @@ class Connection(asyncio.Protocol):
         self._open = (request, reply)
         if reply.fate == "hang":
             return
-        if reply.delay > 0:
+        if reply.events:
+            self._waiting = asyncio.get_running_loop().create_task(self._stream(request, reply))
+        elif reply.delay > 0:
             self._waiting = asyncio.get_running_loop().create_task(self._deliver_later(reply.delay))
         else:
             self._deliver()
@@ -148,6 +158,37 @@ class Connection(asyncio.Protocol):
         self._waiting = None
         self._deliver()
         self._advance()
+
+    async def _stream(self, request: HttpRequest, reply: Reply) -> None:
+        """Send events at their times, as many together as are due; the head goes with the first."""
+        started, sent = self._clock.now() + reply.delay, 0
+        most = len(reply.events) if reply.fate == "send" else len(reply.events) // 2
+        head = _stream_head(reply, close=not request.keep_alive)
+        while sent < most:
+            await self._clock.sleep(started + sent * reply.gap - self._clock.now())
+            if not self._writable:
+                await self._resumed.next()
+            due = most if not reply.gap else 1 + int((self._clock.now() - started) / reply.gap)
+            events = reply.events[sent : max(sent + 1, min(due, most))]
+            self._write(head + b"".join(map(_chunk, events)))
+            head, sent = b"", sent + len(events)
+        self._waiting = None
+        if reply.fate != "stall":
+            self._end_stream(reply, close=not request.keep_alive)
+
+    def _end_stream(self, reply: Reply, *, close: bool) -> None:
+        if reply.fate == "drop":  # in the midst of a piece
+            self._write(_chunk(reply.events[len(reply.events) // 2])[:-9])
+        else:
+            self._write(_chunk(b""))
+        if self._transport is not None and (close or reply.fate == "drop"):
+            self._transport.close()
+        self._settle(abandoned=False)
+        self._advance()
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
 
     def _deliver(self) -> None:
         if self._open is None or self._transport is None:
@@ -160,13 +201,13 @@ class Connection(asyncio.Protocol):
         self._transport.write(data)
         if close:
             self._transport.close()
-        self._settle()
+        self._settle(abandoned=False)
 
-    def _settle(self) -> None:
+    def _settle(self, *, abandoned: bool) -> None:
         assert self._open is not None
         reply = self._open[1]
         self._open = None
-        self._application.ended(reply)
+        self._application.ended(reply, abandoned=abandoned)
 
     def _refuse(self, error: HttpError) -> None:
         """Answer what is no HTTP request; where the next one would begin is unknown, so close.
@@ -193,3 +234,17 @@ def _encode(reply: Reply, *, bodiless: bool, close: bool) -> bytes:
         f"{reply.headers}{'connection: close' if close else 'connection: keep-alive'}\r\n\r\n"
     )
     return head.encode("latin-1") + (b"" if bodiless else reply.body)
+
+
+def _stream_head(reply: Reply, *, close: bool) -> bytes:
+    head = (
+        f"HTTP/1.1 {reply.status} {_PHRASES.get(reply.status, 'Unknown')}\r\n"
+        "content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\ntransfer-encoding: chunked\r\n"
+        f"{reply.headers}{'connection: close' if close else 'connection: keep-alive'}\r\n\r\n"
+    )
+    return head.encode("latin-1")
+
+
+def _chunk(data: bytes) -> bytes:
+    """RFC 9112, section 7.1; an empty one is the last."""
+    return b"%x\r\n%s\r\n" % (len(data), data)

@@ -59,6 +59,8 @@ class OpenAIWire:
             temperature=field(body, "temperature", (int, float)),
             logprobs=bool(field(body, "logprobs", bool)),
             top_logprobs=field(body, "top_logprobs", int) or 0,
+            stream=bool(field(body, "stream", bool)),
+            stream_usage=_stream_usage(body),
         )
 
     def completion(self, call: Call, answer: Answer, serial: int) -> dict[str, Any]:
@@ -109,14 +111,20 @@ def _messages(body: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _refuse_unsimulated(body: dict[str, Any]) -> None:
     """Better an error than an answer in a shape that was not asked for."""
-    if body.get("stream"):
-        raise bad_request("the mock does not stream", "stream")
     if (body.get("n") or 1) != 1:
         raise bad_request("the mock gives one choice per call", "n")
     if body.get("top_logprobs") and not body.get("logprobs"):
         raise bad_request(
             "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.", "top_logprobs"
         )
+
+
+def _stream_usage(body: dict[str, Any]) -> bool:
+    options = field(body, "stream_options", dict)
+    if options is not None and not body.get("stream"):
+        message = "The 'stream_options' parameter is only allowed when 'stream' is enabled."
+        raise bad_request(message, "stream_options")
+    return bool(field(options, "include_usage", bool))
 
 
 def _response_format(body: dict[str, Any], texts: tuple[str, ...]) -> tuple[Any, bool]:

@@ -7,9 +7,9 @@ if luck will have it, a fault instead of the answer.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote
 
 import orjson
@@ -17,12 +17,14 @@ import orjson
 from llmx.clock import Clock
 from llmx.mock.accounts import Account, Accounts, key_of
 from llmx.mock.answers import answered, digest, refused, spoiled
+from llmx.mock.anthropic_stream import message_events
 from llmx.mock.anthropic_wire import AnthropicWire, anthropic_model
 from llmx.mock.conditions import Conditions
 from llmx.mock.faults import Conversations, Fate, Faults
 from llmx.mock.gold import Gold
 from llmx.mock.http import Reply
 from llmx.mock.limit_headers import anthropic_limit_headers, openai_limit_headers, retry_after_header
+from llmx.mock.openai_stream import chat_chunks
 from llmx.mock.openai_wire import OpenAIWire, openai_model
 from llmx.mock.parsing import HttpRequest
 from llmx.mock.settings import MockSettings
@@ -34,20 +36,36 @@ __all__ = ["SimulatedProvider"]
 
 _log = logging.getLogger(__name__)
 
+FIRST = 0.2
+"""The share of a streamed answer's time after which its first piece comes."""
+
 _MODELS = ("mock", "mock-large")
 
 
 @dataclass(frozen=True, slots=True)
 class _Family:
-    """A wire format and what else its responses have of their own."""
+    """A wire format and what else its responses have of their own.
+
+    Args:
+        events: of a whole answer that is streamed.
+        error_event: the frame of an error in the midst of these.
+    """
 
     wire: Wire
     limit_headers: LimitHeaders
     id_header: str
+    events: Callable[[Mapping[str, Any], Call], list[bytes]]
+    error_event: bytes
 
 
-_OPENAI = _Family(OpenAIWire(), openai_limit_headers, "x-request-id")
-_ANTHROPIC = _Family(AnthropicWire(), anthropic_limit_headers, "request-id")
+_OPENAI = _Family(OpenAIWire(), openai_limit_headers, "x-request-id", chat_chunks, b"data: %s\n\n")
+_ANTHROPIC = _Family(
+    AnthropicWire(),
+    anthropic_limit_headers,
+    "request-id",
+    message_events,
+    b"event: error\ndata: %s\n\n",
+)
 _CALLS = {"/chat/completions": _OPENAI, "/messages": _ANTHROPIC}
 
 
@@ -90,10 +108,10 @@ class SimulatedProvider:
         counts = {} if self._gold is None else {"gold": self._gold.truth.counts()}
         return self._stats.snapshot() | {"keys": self._accounts.snapshot()} | counts
 
-    def ended(self, reply: Reply) -> None:
+    def ended(self, reply: Reply, *, abandoned: bool) -> None:
         """See `Application.ended`."""
         if reply.tracked:
-            self._stats.ended()
+            self._stats.ended(abandoned=abandoned)
 
     def answer(self, request: HttpRequest) -> Reply:
         """See `Application.answer`."""
@@ -159,6 +177,7 @@ class SimulatedProvider:
 
     def _fate(self, call: Call) -> Fate:
         fate = self._conditions.met(self._faults.next(), self._now())
+        fate = fate if call.stream else fate.unstreamed()
         until = self._settings.malformed_until
         if until and fate.kind == "answer":
             attempt = self._conversations.attempt(map(orjson.dumps, call.messages))
@@ -180,11 +199,28 @@ class SimulatedProvider:
         self._stats.judged(refusal=fate.kind == "refusal", malformed=fate.kind == "malformed")
 
     def _deliver(self, family: _Family, call: Call, answer: Answer, fate: Fate, account: Account) -> Reply:
-        body = to_json(family.wire.completion(call, answer, self._serial))
-        reply = Reply(200, body, self._headers(family, account), fate.latency)
-        if fate.kind == "hang":
-            return replace(reply, fate="hang")
-        return replace(reply, fate="drop") if fate.kind == "drop" else reply
+        completion = family.wire.completion(call, answer, self._serial)
+        if fate.kind == "uncounted":
+            del completion["usage"]
+        headers = self._headers(family, account)
+        if call.stream:
+            return self._streamed(family, family.events(completion, call), headers, fate)
+        pace = self._settings.pace
+        seconds = fate.latency + (0.0 if pace is None else answer.output_tokens / pace)
+        return Reply(200, to_json(completion), headers, seconds, _ends(fate))
+
+    def _streamed(self, family: _Family, events: list[bytes], headers: str, fate: Fate) -> Reply:
+        """The events, at the pace of the settings; without one, so that the last comes when the whole would."""
+        first, gap = fate.latency, 0.0
+        if self._settings.pace is not None:
+            gap = 1 / self._settings.pace
+        elif fate.latency:
+            first = fate.latency * FIRST
+            gap = (fate.latency - first) / len(events)
+        if fate.kind == "late_error":
+            _, error = family.wire.error(Rejected("server", status=500), self._serial)
+            events = [*events[: len(events) // 2], family.error_event % to_json(error)]
+        return Reply(200, b"", headers, first, _ends(fate), events=events, gap=gap)
 
     def _check_outage(self) -> None:
         left = self._conditions.outage_left(self._now())
@@ -263,6 +299,11 @@ class SimulatedProvider:
             self._gold.forget()
         self._stats = Stats(self._stats.in_flight)
         return _json(200, {"reset": True})
+
+
+def _ends(fate: Fate) -> Literal["send", "hang", "drop", "stall"]:
+    """How much of a reply is sent."""
+    return fate.kind if fate.kind in ("hang", "drop", "stall") else "send"
 
 
 def _known(account: Account | None, request: HttpRequest) -> Account:

@@ -69,6 +69,8 @@ class MockSettings:
 
     Args:
         latency: of answers and simulated server errors; other refusals come at once.
+        pace: tokens of an answer a second, which come after the latency; None for answers that are there when it is over,
+            whose streams begin in a fifth of it.
         rpm, tpm: requests and tokens (prompt plus answer) admitted per minute; None is no limit.
         itpm, otpm: prompt tokens (cached ones included) and answer tokens admitted per minute, in
             addition to `tpm`.
@@ -87,6 +89,9 @@ class MockSettings:
         malformed_rate: share answered with 200 and an answer that breaks the schema or is no JSON.
         hang_rate: share never answered.
         drop_rate: share whose connection closes in the middle of the response.
+        stall_rate: share that stops in the middle of the answer, if it is streamed; else it is never answered.
+        late_error_rate: share that ends with an error in the middle of the answer, if it is streamed; else with a 500.
+        uncounted_rate: share answered without a word about what it used.
         refusal_rate: share declined the way the provider's models decline.
         error_statuses: drawn from evenly.
         keys: API keys that are accepted; empty accepts any, even none. Each key has limits and credit
@@ -106,6 +111,7 @@ class MockSettings:
     """
 
     latency: Latency = Latency()
+    pace: float | None = None
     rpm: int | None = None
     tpm: int | None = None
     itpm: int | None = None
@@ -123,6 +129,9 @@ class MockSettings:
     hang_rate: float = 0.0
     drop_rate: float = 0.0
     refusal_rate: float = 0.0
+    stall_rate: float = 0.0
+    late_error_rate: float = 0.0
+    uncounted_rate: float = 0.0
     error_statuses: tuple[int, ...] = (500, 503, 529)
     keys: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
@@ -160,6 +169,10 @@ class MockSettings:
                 f"--limit-window is {self.limit_window!r}, which is no number of seconds above 0",
                 hint="60 as most documentation says, or 1 as many providers do: --limit-window 1",
             )
+        if self.pace is not None and not 0 < self.pace < math.inf:
+            raise UsageError(
+                f"--pace is {self.pace!r}, which is no number of tokens above 0", hint="e.g. --pace 50"
+            )
         if not 0 <= self.slow_start < math.inf:
             raise UsageError(
                 f"--slow-start is {self.slow_start!r}, which is no number of seconds",
@@ -177,7 +190,8 @@ class MockSettings:
     @property
     def fault_rate(self) -> float:
         """Share of calls that meet any of the random faults."""
-        return self.error_rate + self.malformed_rate + self.hang_rate + self.drop_rate + self.refusal_rate
+        usual = self.error_rate + self.malformed_rate + self.hang_rate + self.drop_rate + self.refusal_rate
+        return usual + self.stall_rate + self.late_error_rate + self.uncounted_rate
 
 
 def _option(name: str) -> str:

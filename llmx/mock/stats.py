@@ -28,7 +28,7 @@ class Stats:
         self._input_tokens = self._output_tokens = 0
         self._in_flight = self._max_in_flight = in_flight
         self._minute, self._second, self._tokens = Window(60.0), Window(1.0), Window(60.0)
-        self._refused_by_limit = 0
+        self._refused_by_limit = self._abandoned = 0
         self._admissions, self._timeline = Window(60.0), Timeline()
         # hash() of bytes is 64 bits: over a million bodies, a collision has odds of 1 in 10^7.
         self._seen: set[int] = set()
@@ -78,9 +78,10 @@ class Stats:
         self._answered_again += fingerprint in self._answered
         self._answered.add(fingerprint)
 
-    def ended(self) -> None:
+    def ended(self, *, abandoned: bool) -> None:
         """Its reply left, or its client did."""
         self._in_flight -= 1
+        self._abandoned += abandoned
 
     def snapshot(self) -> dict[str, Any]:
         """Everything, as JSON types; what each number means is in the keys."""
@@ -101,6 +102,7 @@ class Stats:
             "duplicates": self._calls - len(self._seen),
             "answered_again": self._answered_again,
             "refused_by_limit": self._refused_by_limit,
+            "abandoned": self._abandoned,
             "busiest_60s_answered": self._admissions.peak,
             "admitted": self._timeline.snapshot(),
         }

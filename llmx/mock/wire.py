@@ -14,7 +14,21 @@ from llmx.mock.logprobs import Token
 from llmx.mock.merging import Schema
 from llmx.mock.truth import GoldAnswer
 
-__all__ = ["Answer", "Call", "LimitHeaders", "Problem", "Rejected", "Wire", "bad_request", "field", "text_of"]
+__all__ = [
+    "Answer",
+    "Call",
+    "LimitHeaders",
+    "Problem",
+    "Rejected",
+    "Wire",
+    "bad_request",
+    "field",
+    "pieces",
+    "text_of",
+]
+
+TOKEN = 4
+"""Characters of a piece of a streamed answer: as many as a token is counted for."""
 
 Problem = Literal[
     "bad_request",
@@ -78,6 +92,8 @@ class Call:
         temperature: None where it is not sent.
         logprobs: whether the tokens' probabilities are asked for.
         top_logprobs: how many likely tokens are to be named at every place.
+        stream: whether the answer is to come in pieces.
+        stream_usage: whether what it used is to be told in one, too; Anthropic does in any case.
     """
 
     model: str
@@ -93,6 +109,8 @@ class Call:
     temperature: float | None = None
     logprobs: bool = False
     top_logprobs: int = 0
+    stream: bool = False
+    stream_usage: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +168,11 @@ def field(body: Any, name: str, kind: type | tuple[type, ...], default: Any = No
     if value is not None and (not isinstance(value, kind) or (isinstance(value, bool) and kind is int)):
         raise bad_request(f"Invalid type for '{name}'.", name)
     return value
+
+
+def pieces(text: str) -> list[str]:
+    """A text as it is streamed, a token in each piece."""
+    return [text[at : at + TOKEN] for at in range(0, len(text), TOKEN)]
 
 
 def text_of(content: Any) -> str:

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 from llmx.providers.addresses import checked_address
-from llmx.providers.catalog import CATALOG, CatalogEntry, ModelName, parse_model, suggestions
+from llmx.providers.catalog import CATALOG, CatalogEntry, ModelName, named, parse_model, suggestions
 from llmx.providers.codec import Codec, modes_of
 from llmx.providers.endpoints import DEFAULT_CAP, Endpoint, Prices, connect, load_adapter
 from llmx.providers.forms import caps_in, size_of
-from llmx.providers.keys import has_key, with_keys
+from llmx.providers.keys import has_key, secret, with_keys
 from llmx.providers.modes import choose, reasons
 
 __all__ = [
@@ -28,8 +28,10 @@ __all__ = [
     "has_key",
     "load_adapter",
     "modes_of",
+    "named",
     "parse_model",
     "reasons",
+    "secret",
     "size_of",
     "suggestions",
     "with_keys",

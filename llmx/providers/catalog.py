@@ -15,7 +15,7 @@ from msgspec import Struct
 from llmx.errors import UsageError
 from llmx.text import nearest
 
-__all__ = ["CATALOG", "CatalogEntry", "ModelName", "parse_model", "suggestions"]
+__all__ = ["CATALOG", "CatalogEntry", "ModelName", "named", "parse_model", "suggestions"]
 
 Wire = Literal["openai", "anthropic", "instructor", "local"]
 """Who speaks to it: one of our two adapters, the provider's own SDK as instructor knows it, or xllamacpp."""
@@ -136,9 +136,14 @@ _EXAMPLES = {
 """A model to begin with, small and priced, for the providers that most people have a key for."""
 
 
+def named(name: str, variables: Mapping[str, str]) -> bool:
+    """Whether a secret is given, in its variable or by a file's path; the file is not looked at."""
+    return any(variables.get(one, "").strip() for one in (name, f"{name}_FILE"))
+
+
 def suggestions(variables: Mapping[str, str]) -> list[str]:
     """A `--model` value for each provider of the above whose key is set."""
-    ready = (name for name in _EXAMPLES if any(variables.get(key) for key in CATALOG[name].keys))
+    ready = (name for name in _EXAMPLES if any(named(key, variables) for key in CATALOG[name].keys))
     return [f"{name}/{_EXAMPLES[name]}" for name in ready]
 
 

@@ -277,6 +277,7 @@ def _call(wanted: _Wanted, url: str, key: str, *, own_server: bool = False) -> C
 
 def _openai(wanted: _Wanted) -> Endpoint:
     from llmx.providers.openai import chat_codec, read_chat, read_instructed, transport_for
+    from llmx.providers.openai_stream import CHAT_STREAMING
 
     entry, route = wanted.entry, _route(wanted)
     if wanted.logprobs and "tools" in route.plan.mode:
@@ -296,6 +297,7 @@ def _openai(wanted: _Wanted) -> Endpoint:
         read=read_instructed if route.plan.mode in ("json", "md_json") else read_chat,
         price=_pricer(wanted, route.url),
         call=_call(wanted, route.url, route.key, own_server=route.own_server),
+        streaming=CHAT_STREAMING,
     )
     endpoint = _endpoint(wanted, provider, codec, route.plan, route.url)
     return replace(endpoint, listen=provider.listen)
@@ -303,6 +305,7 @@ def _openai(wanted: _Wanted) -> Endpoint:
 
 def _anthropic(wanted: _Wanted) -> Endpoint:
     from llmx.providers.anthropic import messages_codec, read_instructed, read_message, transport_for
+    from llmx.providers.anthropic_stream import MESSAGE_STREAMING
 
     entry, route, parameters = wanted.entry, _route(wanted), wanted.parameters("max_tokens")
     codec = messages_codec(
@@ -314,6 +317,7 @@ def _anthropic(wanted: _Wanted) -> Endpoint:
         read=read_instructed if route.plan.mode == "json" else read_message,
         price=_pricer(wanted, route.url),
         call=_call(wanted, route.url, route.key, own_server=route.own_server),
+        streaming=MESSAGE_STREAMING,
     )
     endpoint = _endpoint(wanted, provider, codec, route.plan, route.url)
     return replace(endpoint, listen=provider.listen, injected=INJECTED)

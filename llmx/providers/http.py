@@ -12,14 +12,14 @@ import re
 import socket
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, urlsplit
 
 from llmx.providers.authorities import tls_context
 from llmx.providers.hosts import Addresses, Host
-from llmx.providers.responses import HttpResponse, NoHttp, ResponseReader
+from llmx.providers.responses import HttpResponse, NoHttp, ResponseReader, Take
 
 if TYPE_CHECKING:
     import ssl
@@ -42,6 +42,10 @@ KEEPALIVE = 30.0
 
 HAPPY_EYEBALLS = 0.25
 """Seconds until the next address is tried beside one that is slow (RFC 8305, section 5)."""
+
+
+DRAINED = 1.0
+"""Seconds that a stream of which there has been enough may take to end, so that its connection can carry the next call."""
 
 
 class NotConnected(ConnectionError):
@@ -72,17 +76,21 @@ class HttpClient:
         self._addresses = Addresses(self._host)
         self._tls: ssl.SSLContext | None = None
 
-    async def post(self, body: bytes) -> HttpResponse:
+    async def post(self, body: bytes, take: Take | None = None) -> HttpResponse:
         """The response to a request with `body`, whatever its status.
 
         A task that is cancelled meanwhile takes the connection with it.
+
+        Args:
+            take: is given the body in pieces where it is a stream of events, of which nothing is then kept; None to have
+                the whole in any case.
 
         Raises:
             NotConnected, Disconnected, NoHttp: see there.
         """
         connection = self._reused() or await self._connected()
         try:
-            exchange = connection.exchange(b"%s%d\r\n\r\n%s" % (self._head, len(body), body))
+            exchange = connection.exchange(b"%s%d\r\n\r\n%s" % (self._head, len(body), body), take)
             del body  # what is sent need not be kept while the answer is waited for
             response = await exchange
         except BaseException:
@@ -131,7 +139,9 @@ class HttpClient:
         infos = await self._addresses.infos()
         sock = await start_connection(infos, happy_eyeballs_delay=HAPPY_EYEBALLS, loop=loop)
         # From here on the socket is its transport's, who alone may close it: its number may be another's by then.
-        _, connection = await loop.create_connection(lambda: _Connection(self._open, sock), sock=sock)
+        _, connection = await loop.create_connection(
+            lambda: _Connection(self._open, sock, self._idle.append), sock=sock
+        )
         if tls is not None:
             await connection.secure(tls, self._host.certified)
         return connection
@@ -175,12 +185,17 @@ class _Connection(asyncio.Protocol):
     Args:
         among: the open connections, to which it belongs as long as it is one.
         sock: what it is made on, to be looked at alone.
+        drained: told that it can carry another call after all, where what was left of a stream has come behind its end.
     """
 
-    def __init__(self, among: set[_Connection], sock: socket.socket) -> None:
+    def __init__(
+        self, among: set[_Connection], sock: socket.socket, drained: Callable[[_Connection], None]
+    ) -> None:
         self.idle_since = 0.0
         self._among = among
         self._sock = sock
+        self._drained = drained
+        self._draining: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self._wire: asyncio.Transport | None = None
         self._reader = ResponseReader()
@@ -189,7 +204,8 @@ class _Connection(asyncio.Protocol):
     @property
     def is_reusable(self) -> bool:
         """Whether it can carry another call."""
-        return self._transport is not None and not self._transport.is_closing()
+        is_open = self._transport is not None and not self._transport.is_closing()
+        return is_open and self._draining is None
 
     def is_silent(self) -> bool:
         """Whether the server has not ended it, nor said anything, that the loop has had no time to hear of yet.
@@ -214,11 +230,12 @@ class _Connection(asyncio.Protocol):
             self.abort()
             raise
 
-    async def exchange(self, request: bytes) -> HttpResponse:
-        """Send a request, and return the response when it is whole."""
+    async def exchange(self, request: bytes, take: Take | None) -> HttpResponse:
+        """Send a request, and return the response when it is whole, or `take` has had enough of it."""
         if self._transport is None:  # it was gone as soon as it was there
             raise Disconnected("the server closed the connection")
         self._waiter = asyncio.get_running_loop().create_future()
+        self._reader.take = take
         self._transport.write(request)
         del request
         return await self._waiter
@@ -226,6 +243,7 @@ class _Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close it at once; who waits for a response hears that none will come."""
         self._among.discard(self)
+        self._stop_draining()
         self._fail(Disconnected("the connection was closed"))
 
     # asyncio's callbacks
@@ -239,7 +257,7 @@ class _Connection(asyncio.Protocol):
         self._among.add(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._waiter is None:  # nobody has asked
+        if self._waiter is None and self._draining is None:  # nobody has asked
             self.abort()
             return
         try:
@@ -249,6 +267,8 @@ class _Connection(asyncio.Protocol):
             return
         if response is not None:
             self._answer(response)
+        elif self._reader.is_enough and self._waiter is not None:
+            self._answer_early(self._reader.so_far())
 
     def eof_received(self) -> None:
         return None  # the transport closes itself, and `connection_lost` follows
@@ -256,6 +276,7 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = self._wire = None
         self._among.discard(self)
+        self._stop_draining()
         try:
             response = self._reader.end() if error is None else None
         except NoHttp as problem:
@@ -267,12 +288,29 @@ class _Connection(asyncio.Protocol):
             self._fail(Disconnected("the server closed the connection"), error)
 
     def _answer(self, response: HttpResponse) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(response)
-        self._waiter = None
+        was_draining = self._draining is not None
+        self._stop_draining()
+        self._hand_over(response)
         self.idle_since = time.monotonic()
         if self._transport is not None and not (self._reader.is_at_rest and self._is_sent()):
             self._transport.abort()
+        elif was_draining and self.is_reusable:
+            self._drained(self)
+
+    def _answer_early(self, response: HttpResponse) -> None:
+        """There is enough of a stream: its end, which most servers send by itself, is not waited for."""
+        self._hand_over(response)
+        self._draining = asyncio.get_running_loop().call_later(DRAINED, self.abort)
+
+    def _hand_over(self, response: HttpResponse) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(response)
+        self._waiter = self._reader.take = None
+
+    def _stop_draining(self) -> None:
+        if self._draining is not None:
+            self._draining.cancel()
+        self._draining = None
 
     def _is_sent(self) -> bool:
         """Whether all of the request is on its way: a server may answer its head, and take no more of it."""

@@ -1,6 +1,7 @@
-"""Where a provider's key comes from: its SDK's own environment variables, or a key file. Never a flag.
+"""Where a provider's key comes from: its SDK's own environment variables, or files. Never a flag.
 
-A key is read once, handed to the SDK, and shown nowhere.
+What holds a secret X may be given as X_FILE instead, the path of a file with nothing else in it, as
+containers are given their secrets. A key is read once, handed to the SDK, and shown nowhere.
 """
 
 from __future__ import annotations
@@ -10,12 +11,47 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from llmx.errors import AuthenticationFailed, UsageError
-from llmx.providers.catalog import CATALOG, CatalogEntry, parse_model
+from llmx.providers.catalog import CATALOG, CatalogEntry, named, parse_model
 
-__all__ = ["KEYLESS", "api_key", "has_key", "read_key_file", "with_keys"]
+__all__ = ["KEYLESS", "api_key", "has_key", "read_key_file", "secret", "with_keys"]
 
 KEYLESS = "not-needed"
 """Sent to servers that ask for no key, because the SDKs insist on one."""
+
+SECRET_BYTES = 65_536
+"""What a secret's file may hold at most: more is a wrong path."""
+
+
+def secret(name: str, variables: Mapping[str, str]) -> str:
+    """A secret by the name of its variable, without blanks around it; "" where there is none.
+
+    Args:
+        name: X; the variable X wins, else X_FILE is the path of a file that holds the secret and nothing
+            else. Its mode is not looked at: containers mount secrets for all of their few users to read.
+        variables: as in `os.environ`.
+
+    Raises:
+        UsageError: the file cannot be read, is no text, or is too large to be a secret.
+    """
+    if value := variables.get(name, "").strip():
+        return value
+    path = variables.get(f"{name}_FILE", "").strip()
+    return _read_secret(f"{name}_FILE", Path(path)) if path else ""
+
+
+def _read_secret(variable: str, path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            held = file.read(SECRET_BYTES + 1)
+        text = held.decode("utf-8-sig")
+    except (OSError, ValueError) as error:  # a path with NUL, bytes that are no text: not to be repeated
+        why = getattr(error, "strerror", None) or "it is not text"
+        raise UsageError(
+            f"{variable}: {str(path)!r} cannot be read: {why}", hint=f"unset {variable}"
+        ) from None
+    if len(held) > SECRET_BYTES:
+        raise UsageError(f"{variable}: {str(path)!r} is too large to be a secret", hint=f"unset {variable}")
+    return text.strip()
 
 
 def api_key(
@@ -25,7 +61,7 @@ def api_key(
     key_file: Path | None = None,
     own_server: bool = False,
 ) -> str:
-    """The key for a provider; the environment wins over the file.
+    """The key for a provider; the environment wins over the key file.
 
     Args:
         variables: as in `os.environ`.
@@ -33,11 +69,11 @@ def api_key(
 
     Raises:
         AuthenticationFailed: there is none.
-        UsageError: the key file cannot be used.
+        UsageError: the key file, or one that X_FILE names, cannot be used.
     """
-    names = {**(read_key_file(key_file) if key_file else {}), **variables}
+    filed = read_key_file(key_file) if key_file else {}
     for name in entry.keys:
-        if key := names.get(name, "").strip():
+        if key := secret(name, variables) or filed.get(name, "").strip():
             return _checked(name, key)
     if not entry.needs_key and (own_server or not entry.keys):
         return KEYLESS
@@ -68,12 +104,13 @@ def with_keys(specs: Iterable[str], names: Iterable[str], variables: Mapping[str
     """
     needed = [name for spec in specs for name in CATALOG[parse_model(spec).provider].keys[:1]]
     given = {name: value for name, value in variables.items() if value.strip()}
-    return dict.fromkeys([*needed, *names], KEYLESS) | given
+    lacking = [name for name in (*needed, *names) if not named(name, variables)]
+    return dict.fromkeys(lacking, KEYLESS) | given
 
 
 def has_key(entry: CatalogEntry, variables: Mapping[str, str]) -> bool:
     """Whether a provider could be called: its key is set, or it needs none."""
-    return not entry.keys or any(variables.get(name, "").strip() for name in entry.keys)
+    return not entry.keys or any(named(name, variables) for name in entry.keys)
 
 
 def read_key_file(path: Path) -> dict[str, str]:

@@ -12,7 +12,7 @@ import asyncio
 import json
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from importlib.util import find_spec
@@ -29,7 +29,7 @@ from llmx.providers.grammar import PROBE_SIGN, probe, schema_grammar
 from llmx.providers.spans import span_grammar
 from llmx.providers.weights import ensure_weights
 from llmx.text import nearest
-from llmx.types import Completion, Finish, Request, Usage
+from llmx.types import Completion, Ear, Finish, Request, Usage
 
 __all__ = [
     "CONCURRENCY",
@@ -129,7 +129,9 @@ class LocalProvider:
         abandoned = threading.Event()
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._executor, self._answer, request, abandoned)
+            return await loop.run_in_executor(
+                self._executor, self._answer, request, abandoned, _hearing(request.ear, loop, abandoned)
+            )
         except asyncio.CancelledError:
             abandoned.set()
             raise
@@ -141,12 +143,14 @@ class LocalProvider:
     def _unload(self) -> None:
         self._server = None
 
-    def _answer(self, request: Request, abandoned: threading.Event) -> Completion:
+    def _answer(
+        self, request: Request, abandoned: threading.Event, hear: Callable[[str], None] | None
+    ) -> Completion:
         schema = _schema(request.body)
         if self._server is None:
             self._server = _load(self._path)
         grammar = None if schema is None else self._grammar(schema, request.row)
-        answer = _Answer(abandoned)
+        answer = _Answer(abandoned, hear)
         self._ask(_payload(request, grammar), answer)
         return answer.completion(self._model)
 
@@ -180,14 +184,35 @@ class LocalProvider:
             raise answer.error
 
 
+def _hearing(
+    ear: Ear | None, loop: asyncio.AbstractEventLoop, abandoned: threading.Event
+) -> Callable[[str], None] | None:
+    """A function by which the engine's thread lets an ear hear the answer, on the loop's."""
+    if ear is None:
+        return None
+    ear.begin()
+
+    def heard(piece: str) -> None:
+        if not abandoned.is_set():
+            ear.hear(piece)
+
+    def say(piece: str) -> None:
+        if not abandoned.is_set():  # else the loop may be gone
+            loop.call_soon_threadsafe(heard, piece)
+
+    return say
+
+
 class _Answer(Struct):
     """What the engine has said so far.
 
     Args:
         abandoned: set when nobody waits for the answer any more.
+        hear: is given each piece of the text, on the engine's thread.
     """
 
     abandoned: threading.Event
+    hear: Callable[[str], None] | None = None
     text: str = ""
     finish: Finish = "other"
     last: dict[str, Any] = field(default_factory=dict)
@@ -200,7 +225,10 @@ class _Answer(Struct):
             self.error = _mapped(chunk["error"])
             return True
         for choice in chunk.get("choices") or ():
-            self.text += choice.get("delta", {}).get("content") or ""
+            piece = choice.get("delta", {}).get("content") or ""
+            self.text += piece
+            if self.hear is not None:
+                self.hear(piece)
             self.tokens += (choice.get("logprobs") or {}).get("content") or ()
             if reason := choice.get("finish_reason"):
                 self.finish = FINISHES.get(reason, "other")

@@ -11,16 +11,25 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from llmx.errors import ServerError, UsageError
+from llmx.errors import (
+    ConnectionFailed,
+    LlmxError,
+    RequestRejected,
+    RowRefused,
+    ServerError,
+    UsageError,
+)
 from llmx.providers.answers import embedded
 from llmx.providers.rate_headers import limit_states
+from llmx.providers.sse import is_stream
 from llmx.providers.status import Call, from_answer, translate
+from llmx.providers.streams import AnswerStream, Streaming
 from llmx.providers.transports import Answered, Transport, has_proxies
 from llmx.providers.wording import without_key
 from llmx.records.integers import loads
-from llmx.types import Completion, Finish, Listener, Request, Usage
+from llmx.types import Completion, Ear, Finish, Listener, Request, Usage
 
 __all__ = ["PostingProvider", "Reading", "check_proxies", "counted"]
 
@@ -81,6 +90,7 @@ class PostingProvider:
         read: takes a response's parsed JSON apart; raises when it is no completion.
         price: US dollars for a model's usage.
         call: what errors may tell of where the call went.
+        streaming: how an answer is asked for that is heard while it is written; None where it comes as a whole only.
     """
 
     def __init__(
@@ -90,8 +100,10 @@ class PostingProvider:
         read: Callable[[Mapping[str, Any]], Reading],
         price: Callable[[str, Usage], Decimal | None],
         call: Call,
+        streaming: Streaming | None = None,
     ) -> None:
         self._transport = transport
+        self._streaming = streaming
         self._read = read
         self._price = price
         self._call = call
@@ -103,8 +115,13 @@ class PostingProvider:
 
     async def complete(self, request: Request) -> Completion:
         """See `Provider.complete`."""
+        if request.ear is not None and self._streaming is not None:
+            return await self._streamed(request, request.ear, self._streaming)
         response = await self._post(request)
-        body = self._body(response)
+        return self._whole(request, response, self._body(response))
+
+    def _whole(self, request: Request, response: Answered, body: Mapping[str, Any]) -> Completion:
+        """The completion that a response's body is. Raises what `complete` does."""
         if (failure := embedded(body, response.headers)) is not None:
             raise from_answer(failure, self._about(request))
         try:
@@ -112,6 +129,45 @@ class PostingProvider:
         except (LookupError, TypeError, AttributeError):
             raise self._unusable(response, "without a completion") from None
         return self._completion(request, body, reading)
+
+    async def _streamed(self, request: Request, ear: Ear, streaming: Streaming) -> Completion:
+        """The same completion as of a call for the whole; the ear hears it come."""
+        ear.begin()
+        stream = AnswerStream(streaming.assembler(ear), self._call.secret)
+        try:
+            response = await self._transport.stream(request.body, streaming.asked, stream.take)
+        except Exception as error:
+            raise self._asking_less(self._failed(error, request, begun=stream.begun), streaming) from error
+        self._tell(response.headers)
+        if response.content and not is_stream(response.headers):
+            return self._whole(request, response, self._body(response))
+        stream.take(response.content)  # of one that was compressed, all at once
+        stream.end()
+        return self._whole(request, response, self._streamed_body(request, response, stream))
+
+    def _asking_less(self, failed: LlmxError, streaming: Streaming) -> LlmxError:
+        """The error of a stream that was refused; where it was for how its usage is asked for, the next one does not ask.
+
+        Mistral's server and some of Azure's do not know it, and say so by its name.
+        """
+        refused = isinstance(failed, RowRefused | RequestRejected) and "stream_options" in str(failed)
+        if not refused or "stream_options" not in streaming.asked:
+            return failed
+        self._streaming = structs.replace(streaming, asked={"stream": True})
+        return ServerError(str(failed))
+
+    def _streamed_body(self, request: Request, response: Answered, stream: AnswerStream) -> Mapping[str, Any]:
+        if (failure := stream.failure) is not None:
+            error = from_answer(structs.replace(failure, headers=response.headers), self._about(request))
+            error.maybe_billed = error.maybe_billed or stream.begun
+            raise error
+        if stream.garbled:
+            raise self._unusable(response, "with something that is no stream of an answer")
+        body = stream.body()
+        if body is None:
+            said = f"{self._call.base_url} ended its stream before the answer was whole"
+            raise ConnectionFailed(said, maybe_billed=True)
+        return body
 
     async def aclose(self) -> None:
         """See `Provider.aclose`."""
@@ -121,10 +177,20 @@ class PostingProvider:
         try:
             response = await self._transport.post(request.body)
         except Exception as error:
-            self._tell(getattr(getattr(error, "response", None), "headers", None))
-            raise translate(error, self._about(request)) from error
+            raise self._failed(error, request) from error
         self._tell(response.headers)
         return response
+
+    def _failed(self, error: Exception, request: Request, *, begun: bool = False) -> LlmxError:
+        """The error of ours for what a transport raised.
+
+        Args:
+            begun: some of an answer had come.
+        """
+        self._tell(getattr(getattr(error, "response", None), "headers", None))
+        failed = translate(error, self._about(request))
+        failed.maybe_billed = failed.maybe_billed or begun
+        return failed
 
     def _tell(self, headers: Mapping[str, str] | None) -> None:
         if self._listener is not None and headers is not None and (states := limit_states(headers)):

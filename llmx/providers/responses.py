@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from msgspec import Struct
 
-__all__ = ["HttpResponse", "NoHttp", "ResponseReader"]
+from llmx.providers.sse import is_stream
+
+__all__ = ["HttpResponse", "NoHttp", "ResponseReader", "Take"]
+
+Take = Callable[[bytes], bool]
+"""Is given the pieces of a stream as they come; returns whether that was enough. It must not raise."""
 
 LONGEST = 256 * 2**20
 """Bytes of a response, as they come, that are taken in: more is no completion, and must not fill the memory."""
@@ -37,11 +42,15 @@ class ResponseReader:
     """The responses of one connection, and the parser's callbacks.
 
     Attributes:
+        take: who is given the body of the next response in pieces, where it is a stream: it is then not kept. None for nobody.
+        is_enough: whether that one has had enough of it.
         is_at_rest: whether another request may follow: the last response was whole, nothing came behind it, and it
             did not say that the connection ends.
     """
 
     def __init__(self) -> None:
+        self.take: Take | None = None
+        self.is_enough = False
         self.is_at_rest = True
         self._parser = HttpResponseParser(self)
         # What other clients take as well, of which there is no doubt how it is meant (RFC 9112, sections 2.2 and 7.1.1).
@@ -54,6 +63,7 @@ class ResponseReader:
         self._body = bytearray()  # of a body in small chunks, a list would take many times its size
         self._size = 0
         self._begun = False
+        self._streams = False
 
     def feed(self, data: bytes) -> HttpResponse | None:
         """The response that is whole with these bytes, None while none is. Raises NoHttp."""
@@ -67,6 +77,10 @@ class ResponseReader:
         if self._whole is None:
             self._check_size()
         return self._taken()
+
+    def so_far(self) -> HttpResponse:
+        """The response of which there has been enough; all that was kept of it."""
+        return HttpResponse(self._parser.get_status_code(), self._headers, bytes(self._body))
 
     def end(self) -> HttpResponse | None:
         """The response that is whole since the connection has ended, None when none is. Raises NoHttp."""
@@ -110,9 +124,19 @@ class ResponseReader:
         self._begun = self._parser.get_status_code() >= 200
         self._headers = _joined(self._fields)
         self._fields = []
+        self.is_enough = False
+        self._streams = self.take is not None and self._is_stream()
+
+    def _is_stream(self) -> bool:
+        """One that is compressed, though it was asked not to be, is unpacked as a whole."""
+        good = 200 <= self._parser.get_status_code() < 300
+        return good and is_stream(self._headers) and "content-encoding" not in self._headers
 
     def on_body(self, data: bytes) -> None:
-        self._body += data
+        if self._streams and self.take is not None:
+            self.is_enough = self.take(data) or self.is_enough
+        elif not self.is_enough:
+            self._body += data
 
     def on_message_complete(self) -> None:
         if self._begun and self._whole is None:  # one that follows at once is nobody's
@@ -123,7 +147,7 @@ class ResponseReader:
         self._begun = False
 
     def _finish(self) -> None:
-        self._whole = HttpResponse(self._parser.get_status_code(), self._headers, bytes(self._body))
+        self._whole = self.so_far()
 
 
 def _joined(fields: list[tuple[bytes, bytes]]) -> Mapping[str, str]:

@@ -11,13 +11,17 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from llmx._version import __version__
 from llmx.errors import UsageError
 from llmx.providers.authorities import check_authorities
 from llmx.providers.forms import encoded
+from llmx.providers.sse import is_stream
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
     from llmx.providers.http import HttpResponse
+    from llmx.providers.responses import Take
 
 __all__ = [
     "CONNECTIONS",
@@ -32,6 +37,7 @@ __all__ = [
     "LeanTransport",
     "Refused",
     "SdkTransport",
+    "Streamed",
     "Transport",
     "TransportName",
     "custom_headers",
@@ -75,6 +81,13 @@ class Transport(Protocol):
         """Send `body` once. Raises whatever `status.translate` puts in our words."""
         ...
 
+    async def stream(self, body: Mapping[str, Any], asked: Mapping[str, Any], take: Take) -> Answered:
+        """Send `body` and what is asked beside it once; `take` is given the stream that comes, of which nothing is kept.
+
+        Of a server that does not stream the whole answer is returned. Raises as `post`.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Release connections."""
         ...
@@ -90,6 +103,14 @@ class Refused(Exception):
         self.headers = response.headers
         self.body = _text(response)
         self.message = self.body
+
+
+class Streamed(Struct, frozen=True):
+    """A response whose body was given on in pieces."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    content: bytes = b""
 
 
 class LeanTransport:
@@ -120,14 +141,24 @@ class LeanTransport:
 
     async def post(self, body: Mapping[str, Any]) -> Answered:
         """See `Transport.post`."""
-        response = await self._client.post(encoded(body))
-        if 200 <= response.status_code < 300:
-            return response
-        raise Refused(response)
+        return _accepted(await self._client.post(encoded(body)))
+
+    async def stream(self, body: Mapping[str, Any], asked: Mapping[str, Any], take: Take) -> Answered:
+        """See `Transport.stream`."""
+        # By joining bytes: a body is not parsed for it.
+        whole = b"%s,%s" % (encoded(body)[:-1], encoded(asked)[1:])
+        return _accepted(await self._client.post(whole, take))
 
     async def aclose(self) -> None:
         """See `Transport.aclose`."""
         await self._client.aclose()
+
+
+def _accepted(response: HttpResponse) -> HttpResponse:
+    """Raises Refused."""
+    if 200 <= response.status_code < 300:
+        return response
+    raise Refused(response)
 
 
 class SdkTransport:
@@ -150,6 +181,24 @@ class SdkTransport:
     async def post(self, body: Mapping[str, Any]) -> Answered:
         """See `Transport.post`."""
         return await self._client.post(self._path, cast_to=self._raw, body=dict(body))
+
+    async def stream(self, body: Mapping[str, Any], asked: Mapping[str, Any], take: Take) -> Answered:
+        """See `Transport.stream`."""
+        sdk = import_module(type(self._client).__module__.partition(".")[0])
+        # Both SDKs give the response itself for this `cast_to`, its body unread since it is a stream.
+        response: Response = await self._client.post(
+            self._path, cast_to=self._raw, body={**body, **asked}, stream=True, stream_cls=sdk.AsyncStream
+        )
+        try:
+            if not is_stream(response.headers):
+                await response.aread()
+                return response
+            async for piece in response.aiter_bytes():
+                if take(piece):
+                    break
+            return Streamed(response.status_code, response.headers)
+        finally:
+            await response.aclose()
 
     async def aclose(self) -> None:
         """See `Transport.aclose`."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, urlsplit, urlunsplit
 
-__all__ = ["cleaned", "without_key", "without_row", "without_secrets"]
+__all__ = ["KEYS", "cleaned", "without_key", "without_row", "without_secrets"]
 
-_KEYS = re.compile(r"\b(?:sk|pk|gsk|xai|csk|pplx|tgp|fw|hf|AIza|Bearer)[-_ ][\w*.~+/-]{6,}|\bAIza[\w-]{10,}")
+KEYS = re.compile(r"\b(?:sk|pk|gsk|xai|csk|pplx|tgp|fw|hf|AIza|Bearer)[-_ ][\w*.~+/-]{6,}|\bAIza[\w-]{10,}")
+"""What providers' keys look like."""
 _LINE = 300
 _JUDGED = 4_000
 """Characters of a message that are looked at."""
@@ -26,7 +27,7 @@ def cleaned(message: str, *, row: str = "", secret: str = "") -> str:
     """
     line = " ".join(message.split())
     line = _without_secret(line, secret)
-    line = _without_quotes(_KEYS.sub("…", line)[: 4 * _LINE], row)
+    line = _without_quotes(KEYS.sub("…", line)[: 4 * _LINE], row)
     return line if len(line) <= _LINE else line[: _LINE - 1] + "…"
 
 

@@ -13,7 +13,7 @@ from llmx.types import Completion, Quality, Quote, Source
 
 __all__ = ["agreed"]
 
-_SOURCES: tuple[Source, ...] = ("model", "coalesced", "journal", "cache")
+_SOURCES: tuple[Source, ...] = ("model", "coalesced", "journal", "semantic", "cache")
 """Of several, the one that comes first here says where the whole came from."""
 
 
@@ -47,6 +47,7 @@ def agreed(
         source=min((vote.source for vote in votes), key=_SOURCES.index),
         value=value,
         quality=Quality(_evidence(told, votes), _confidence(told, votes, asked)),
+        likenesses=[likeness for vote in votes for likeness in vote.likenesses],
     )
 
 

@@ -188,6 +188,7 @@ def block(figures: Figures, width: int = 80) -> RenderableType:
         (f"{figures.failed:,} failed", "red" if figures.failed else "dim"),
         "  ",
         (f"{figures.cached + figures.coalesced:,} cached", "cyan" if figures.cached else "dim"),
+        *([(f"{figures.semantic:,} semantic", "cyan")] if figures.semantic else []),
         (f"  {figures.resumed:,} resumed" if figures.resumed else "", "cyan"),
         f"   {_rate(figures)}   {eta(figures)}",
     )

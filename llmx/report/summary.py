@@ -60,7 +60,7 @@ class ErrorGroup(Struct):
 class Figures:
     """The state of a run, an observer of its events.
 
-    `ok + failed` is the number of settled rows; `cached`, `coalesced` and `resumed` are those of the `ok` rows that
+    `ok + failed` is the number of settled rows; `cached`, `semantic`, `coalesced` and `resumed` are those of the `ok` rows that
     cost no call, `ahead` those of them that came before the first one that did. `retries` counts those that were sent, `retrying` those whose delay has not ended. `usage` is all that is known to be spent, on failed rows and attempts too; `maybe_billed`
     counts the calls that may have been charged beside it, because they were sent and not answered.
     """
@@ -74,6 +74,7 @@ class Figures:
     ok: int = 0
     failed: int = 0
     cached: int = 0
+    semantic: int = 0
     coalesced: int = 0
     resumed: int = 0
     calls: int = 0
@@ -111,6 +112,7 @@ class Figures:
             "ok": self.ok,
             "failed": self.failed,
             "cached": self.cached,
+            "semantic": self.semantic,
             "coalesced": self.coalesced,
             "resumed": self.resumed,
         }
@@ -212,10 +214,11 @@ class Figures:
         if outcome.error is None:
             self.ok += 1
             self.cached += outcome.source == "cache"
+            self.semantic += outcome.source == "semantic"
             self.coalesced += outcome.source == "coalesced"
             self.resumed += outcome.source == "journal" and not outcome.attempts
             settled = self.ok + self.failed
-            if settled == self.cached + self.coalesced + self.resumed:
+            if settled == self.cached + self.semantic + self.coalesced + self.resumed:
                 self.ahead = settled
             return
         self.failed += 1
@@ -271,7 +274,7 @@ def figures_as_lines(figures: Figures) -> list[str]:
 
 
 def _rows_line(figures: Figures) -> str:
-    names = ("cached", "coalesced", "resumed")
+    names = ("cached", "semantic", "coalesced", "resumed")
     free = [f"{n:,} {name}" for name in names if (n := figures.rows[name])]
     note = f" ({', '.join(free)})" if free else ""
     rate = f"{figures.settled / figures.seconds:,.1f} rows/s" if figures.seconds > 0 else ""

@@ -21,7 +21,7 @@ from llmx.schemas.direct import Dump, Validate, dumper, validator
 from llmx.schemas.keywords import KINDS, children, definitions, resolved
 from llmx.schemas.user_code import code_failed
 
-__all__ = ["Schema", "schema_from_model"]
+__all__ = ["Schema", "not_finite", "schema_from_model"]
 
 _TOOL_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 """What neither OpenAI (https://platform.openai.com/docs/api-reference/chat/create) nor Anthropic
@@ -103,7 +103,7 @@ class Schema:
 
     def _check_finite(self, dumped: dict[str, Any]) -> None:
         read = dumped.keys() - _computed_names(self.model)
-        if place := next(filter(None, (_not_finite(dumped[name], name) for name in read)), None):
+        if place := next(filter(None, (not_finite(dumped[name], name) for name in read)), None):
             raise ValueError(f"{place}: not a finite number")
 
     def dump(self, value: pydantic.BaseModel) -> dict[str, Any]:
@@ -181,14 +181,14 @@ def _with_plain_root(json_schema: dict[str, Any]) -> dict[str, Any]:
     return {**resolved(root, defs), "$defs": defs}
 
 
-def _not_finite(value: Any, place: str) -> str | None:
+def not_finite(value: Any, place: str) -> str | None:
     """Where an infinity or NaN is, which pydantic reads and JSON has no way to write; None when nowhere."""
     if isinstance(value, float):
         return None if math.isfinite(value) else place
     if isinstance(value, dict):
-        inner = (_not_finite(each, f"{place}.{name}") for name, each in value.items())
+        inner = (not_finite(each, f"{place}.{name}") for name, each in value.items())
     elif isinstance(value, list):
-        inner = (_not_finite(each, f"{place}.{position}") for position, each in enumerate(value))
+        inner = (not_finite(each, f"{place}.{position}") for position, each in enumerate(value))
     else:
         return None
     return next((found for found in inner if found), None)

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from llmx._version import __version__
 from llmx.errors import LlmxError
 from llmx.serve.house import House
-from llmx.serve.openapi import described
+from llmx.serve.openapi import described, methods_of
 from llmx.serve.problems import Problem, problem_of
 from llmx.serve.routes.extract import extract_routes
 from llmx.serve.routes.jobs import jobs_routes
@@ -64,7 +64,12 @@ async def _refused(request: Request, error: Any) -> Response:
     """What the framework itself refuses: no such path, no such method."""
     phrase = HTTPStatus(error.status_code).phrase
     code = phrase.lower().replace(" ", "_")
-    return _said(request, Problem(error.status_code, code, phrase.lower(), headers=error.headers))
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (
+        allowed := methods_of(request.app, request.url.path)
+    ):
+        headers["Allow"] = allowed  # the framework names those of one route only
+    return _said(request, Problem(error.status_code, code, phrase.lower(), headers=headers))
 
 
 async def _invalid(request: Request, error: Any) -> Response:

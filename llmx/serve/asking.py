@@ -16,7 +16,7 @@ from llmx.serve.problems import Problem
 
 __all__ = ["Ask", "ExtractRequest", "JobRequest", "JobWithRows", "checked"]
 
-Row = dict[str, Any]
+Row = Annotated[dict[str, Any], Field(min_length=1)]
 Column = Annotated[str, Field(min_length=1, max_length=300)]
 
 _HERE: JsonDict = {"text": "Ada Lovelace, 36, London"}
@@ -64,6 +64,13 @@ class Ask(BaseModel):
     )
     logprobs: bool | None = Field(None, description="Ask how likely the model found what it wrote.")
 
+    @field_validator("system")
+    @classmethod
+    def _names_no_file(cls, value: str | None) -> str | None:
+        if value is not None and value.startswith("@"):  # which the command line takes for a file's name
+            raise ValueError("it may not begin with '@'")
+        return value
+
     def options(self) -> dict[str, Any]:
         """What was given, as options of `llmx extract`, but for the schema and the model."""
         given = {name: getattr(self, name) for name in Ask.model_fields if name not in ("schema_", "model")}
@@ -80,14 +87,6 @@ class ExtractRequest(Ask):
     rows: Annotated[list[Row], Field(min_length=1)] = Field(
         description="Columns by name. A service says how many it takes; more of them are a job."
     )
-
-    @field_validator("rows")
-    @classmethod
-    def _have_columns(cls, rows: list[Row]) -> list[Row]:
-        for number, row in enumerate(rows):
-            if not row:
-                raise ValueError(f"row {number} has no columns")
-        return rows
 
 
 class JobRequest(Ask):
@@ -190,18 +189,17 @@ def _problem(error: ValidationError) -> Problem:
     if first["type"] == "missing":
         text = "is required"
     text = f"{text[:1].lower()}{text[1:]}"
+    if place == "schema" and first["type"] in ("dict_type", "string_type"):
+        text = "neither a JSON Schema, nor a name, nor fields such as 'name, age int?'"
     return Problem(422, "invalid_field", f"{place[:200]}: {text}" if place else text)
+
+
+_BRANCH = re.compile(r"(dict|list|literal|constrained-\w+|function-[\w-]+|str|float|int)(\[.*\])?", re.DOTALL)
 
 
 def _is_branch(step: str | int) -> bool:
     """Whether a step of a place names a branch of a union, as pydantic has it."""
-    return (
-        isinstance(step, str)
-        and re.fullmatch(
-            r"(dict|list|literal|constrained-)\b?.*\[.*\]|str|float|constrained-str|function-.*", step
-        )
-        is not None
-    )
+    return isinstance(step, str) and _BRANCH.fullmatch(step) is not None
 
 
 def _fields() -> str:

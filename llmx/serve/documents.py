@@ -23,7 +23,7 @@ __all__ = [
 
 State = Literal["queued", "running", "succeeded", "failed", "stopped", "cancelled"]
 
-JOB_ID = "job_01JDGZ8Q4V9W2M7T5R3N6K8P0A"
+JOB_ID = "job_01m8gxh7etvkfdtvr43hys9ye9"
 
 
 class UsageDocument(BaseModel):

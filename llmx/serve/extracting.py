@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from llmx.ahead import Done
 from llmx.engine import Engine
-from llmx.errors import LlmxError, RowError, Stopped
+from llmx.errors import LlmxError, ProviderDown, RowError, Stopped
 from llmx.planning import selection
 from llmx.records.shape import CONFIDENCE, EVIDENCE
 from llmx.schemas import Schema
@@ -20,6 +20,7 @@ from llmx.serve.engines import Question, Running
 from llmx.serve.house import House
 from llmx.serve.keys import Key
 from llmx.serve.problems import Problem, problem_of
+from llmx.serve.together import together
 from llmx.settling import Prepared
 from llmx.types import NOTHING, Outcome, Record, Usage
 
@@ -147,24 +148,14 @@ async def settled(running: Running, records: Sequence[Record]) -> list[Outcome]:
     at_once = [outcome for one in ready if isinstance(one, Done) for outcome in one.results]
     parts.taken(at_once)
     try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_ended(parts, one)) for one in ready if not isinstance(one, Done)]
-    except BaseExceptionGroup as group:
-        raise _reason(running, group) from None
-    found = [*at_once, *(task.result() for task in tasks)]
-    return sorted(found, key=lambda outcome: outcome.record.index)
+        asked = await together(_ended(parts, one) for one in ready if not isinstance(one, Done))
+    except Stopped:
+        raise running.stop.reason or ProviderDown("the engine has ended") from None
+    return sorted([*at_once, *asked], key=lambda outcome: outcome.record.index)
 
 
 async def _ended(parts: Engine, prepared: Prepared) -> Outcome:
     return await parts.settle(prepared)
-
-
-def _reason(running: Running, group: BaseExceptionGroup) -> BaseException:
-    """Why the engine has ended, or what else has gone wrong."""
-    _, other = group.split(Stopped)
-    if other is not None or running.stop.reason is None:
-        return (other or group).exceptions[0]
-    return running.stop.reason
 
 
 def described(outcome: Outcome) -> dict[str, Any]:

@@ -154,7 +154,11 @@ class Offers:
             )
         if not _INLINE.search(spec):
             close = nearest(spec, self.schemas)
-            hint = f"did you mean {close!r}?" if close else "GET /v1/schemas lists them"
+            hint = (
+                f"did you mean {close!r}?"
+                if close
+                else f"GET /v1/schemas lists them; one field is '{spec[:40]} str'"
+            )
             raise Problem(422, "unknown_schema", f"no schema {spec[:100]!r} is on offer", hint=hint)
 
 

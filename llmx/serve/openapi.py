@@ -6,6 +6,7 @@ the same models that requests are checked by.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -19,8 +20,9 @@ from llmx._version import __version__
 from llmx.serve import documents
 from llmx.serve.asking import ExtractRequest, JobRequest, JobWithRows
 from llmx.serve.problems import MEDIA_TYPE
+from llmx.serve.streamed import EVENTS
 
-__all__ = ["answer", "described", "json_body", "problems", "reference"]
+__all__ = ["answer", "described", "json_body", "methods_of", "problems", "reference", "text_of"]
 
 SUMMARY = "Structured extraction with language models: rows in, validated objects out."
 
@@ -98,9 +100,7 @@ def answer(
     """
     found: dict[str, Any] = {"description": description}
     if isinstance(content, Mapping):
-        found["content"] = {
-            kind: {"schema": {"type": "string"}, "example": example} for kind, example in content.items()
-        }
+        found["content"] = {kind: text_of(kind, example) for kind, example in content.items()}
     elif content is not None:
         found["content"] = {"application/json": {"schema": reference(content)}}
     if headers:
@@ -108,6 +108,19 @@ def answer(
             name: {"description": text, "schema": {"type": "string"}} for name, text in headers.items()
         }
     return found
+
+
+def text_of(kind: str, example: str) -> dict[str, Any]:
+    """How an answer that is text looks; one of events by OpenAPI 3.2's schema of a single one."""
+    if kind == EVENTS:
+        return {"itemSchema": _EVENT, "example": example}
+    return {"schema": {"type": "string"}, "example": example}
+
+
+_EVENT = {
+    "type": "object",
+    "properties": {"event": {"type": "string"}, "data": {"type": "string"}, "id": {"type": "string"}},
+}
 
 
 def json_body(model: type[BaseModel], **others: Any) -> dict[str, Any]:
@@ -134,6 +147,14 @@ def described(app: FastAPI) -> dict[str, Any]:
                 _plain(operation)
         app.openapi_schema = made
     return app.openapi_schema
+
+
+def methods_of(app: FastAPI, path: str) -> str:
+    """The methods of a path, as `Allow` lists them; "" for a path that is not in the document."""
+    for template, operations in described(app)["paths"].items():
+        if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(template)), path):
+            return ", ".join(sorted(method.upper() for method in operations))
+    return ""
 
 
 _DESCRIPTION = (

@@ -21,6 +21,7 @@ from llmx.errors import (
     Interrupted,
     LlmxError,
     OutputFailed,
+    QueueAway,
     RequestRejected,
     UnknownModel,
     UsageError,
@@ -99,6 +100,8 @@ def problem_of(error: LlmxError) -> Problem:
             return Problem(503, "shutting_down", "the service is shutting down", retry_after=RETRY_LATER)
         case OutputFailed():
             return Problem(503, "storage_failed", "the service cannot write", retry_after=RETRY_LATER)
+        case QueueAway():
+            return Problem(503, "queue_away", "the service's queue is not there", retry_after=RETRY_LATER)
         case FatalError():
             return Problem(503, "provider_down", "the provider gives no answers now", retry_after=RETRY_LATER)
         case _:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,21 @@ async def open_desk(
         base, offered, env, shard_rows, max_rows: see `Desk`.
 
     Raises:
-        UsageError: the queue is none.
+        UsageError: the queue is none, loses jobs, or is that of another folder.
+        QueueAway: its server is not there.
         OutputFailed: the folder cannot be used.
     """
     if queue != "sqlite":
-        raise UsageError("this queue is not to be had here", hint="--queue sqlite")
+        fields = {
+            "base": base,
+            "offered": offered,
+            "env": env,
+            "shard_rows": shard_rows,
+            "max_rows": max_rows,
+        }
+        async with _shared(queue, data, fields) as desk:
+            yield desk
+        return
     try:
         with private():
             data.mkdir(  # noqa: ASYNC240  once, at the start
@@ -56,3 +67,12 @@ async def open_desk(
     finally:
         await waiting.aclose()
         await store.aclose()
+
+
+def _shared(queue: str, data: Path, fields: Mapping[str, Any]) -> AbstractAsyncContextManager[Desk]:
+    """A desk whose jobs are in Redis. Raises UsageError: the extra is missing."""
+    if find_spec("redis") is None:
+        raise UsageError("this queue needs redis", hint="install the extra: llmx-extract[redis]")
+    from llmx.cluster.desk import open_redis_desk
+
+    return open_redis_desk(queue, data, **fields)

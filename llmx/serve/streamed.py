@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
@@ -80,7 +80,8 @@ class Streamed(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
-        await while_connected(receive, self._sent(send))
+        with suppress(ClientDisconnect):
+            await while_connected(receive, self._sent(send))
 
     async def _sent(self, send: Send) -> None:
         async with aclosing(self._chunks) as chunks:
@@ -119,14 +120,10 @@ async def _produced(
 ) -> None:
     try:
         await produce(ready.put)
-    finally:
-        if not _cancelled():
-            await ready.put(None)
-
-
-def _cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    except Exception:
+        await ready.put(None)
+        raise
+    await ready.put(None)
 
 
 async def _taken(ready: asyncio.Queue[bytes | None]) -> AsyncIterator[bytes]:

@@ -18,6 +18,7 @@ from llmx.serve.extracting import Extraction, described, late, loader, records_o
 from llmx.serve.house import House
 from llmx.serve.problems import Problem, problem_of
 from llmx.serve.streamed import Emit, event
+from llmx.serve.together import together
 from llmx.types import NOTHING, Outcome, Record, Usage
 
 __all__ = ["stream_extraction"]
@@ -68,18 +69,9 @@ async def _streamed(house: House, extraction: Extraction, emit: Emit) -> None:
         extraction.question, loader(house, extraction), house.limits.commons(extraction.key)
     ) as running:
         records = records_of(running, extraction.ask.rows)
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(_row(running, record, emit)) for record in records]
-        except BaseExceptionGroup as errors:
-            raise _first(errors) from None
-    usage = sum((task.result() for task in tasks), start=NOTHING)
-    await emit(event("usage", usage_of(usage)))
+        spent = await together(_row(running, record, emit) for record in records)
+    await emit(event("usage", usage_of(sum(spent, start=NOTHING))))
     await emit(event("done", {}))
-
-
-def _first(group: BaseExceptionGroup) -> BaseException:
-    return next((error for error in group.exceptions if isinstance(error, LlmxError)), group.exceptions[0])
 
 
 async def _row(running: Running, record: Record, emit: Emit) -> Usage:

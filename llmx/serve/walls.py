@@ -158,8 +158,8 @@ class _Exchange:
             return
 
     async def _answer(self, problem: Problem) -> None:
-        if self._status:  # half of an answer is out: cut it, so that nobody takes it for whole
-            raise problem
+        if self._status:  # half of an answer is out: it is left so, and the connection closed
+            return
         await problem.response(self._id)(self._scope, self.receive, self.send)
 
     def _note(self, seconds: float) -> None:
@@ -170,4 +170,6 @@ class _Exchange:
             "seconds": round(seconds, 4),
             "key": self._scope.get("llmx.key", ""),
         }
-        log.info("%(method)s %(path)s %(status)s %(seconds)ss", fields, extra=fields)
+        log.info(
+            "%(method)s %(path)s %(status)s %(seconds)s s, key %(key)r, %(request_id)s", fields, extra=fields
+        )

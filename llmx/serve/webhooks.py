@@ -30,6 +30,7 @@ from llmx.serve.addresses import check_webhook
 from llmx.serve.posting import NotPosted, post
 from llmx.serve.problems import Problem
 from llmx.serve.settings import ServeSettings
+from llmx.serve.together import together
 
 __all__ = ["TOLERANCE", "Deliverer", "backoff", "body_of", "secret_of", "signed", "verified"]
 
@@ -161,9 +162,7 @@ class Deliverer:
     async def round(self, secret: bytes) -> int:
         """Tell those that are due; how many there were."""
         due = await self._store.due(HELD, AT_ONCE)
-        async with asyncio.TaskGroup() as group:
-            for event in due:
-                group.create_task(self._tell(event, secret))
+        await together(self._tell(event, secret) for event in due)
         return len(due)
 
     async def _tell(self, event: Event, secret: bytes) -> None:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from llmx.errors import BudgetReached, LlmxError
 from llmx.journal import AnswerLine, Found
 from llmx.layers.budget import Amount
-from llmx.types import Outcome, Quality, Record, Source, Unreadable, Usage
+from llmx.types import Likeness, Outcome, Quality, Record, Source, Unreadable, Usage
 
 __all__ = [
     "AllGiven",
@@ -97,18 +97,29 @@ class Settled(Struct, frozen=True):
     attempts: int
     seconds: float
     quality: Quality | None
+    likenesses: Sequence[Likeness]
 
     @classmethod
     def of(cls, o: Outcome) -> Settled:
         """Of an outcome."""
         ended = (o.rows, o.error, o.usage, o.replayed, o.source)
-        return cls(o.record.index, *ended, o.model, o.endpoint, o.raw, o.attempts, o.seconds, o.quality)
+        return cls(
+            o.record.index,
+            *ended,
+            o.model,
+            o.endpoint,
+            o.raw,
+            o.attempts,
+            o.seconds,
+            o.quality,
+            o.likenesses,
+        )
 
     def outcome(self, record: Record | Unreadable) -> Outcome:
         """The outcome."""
         ended = (self.rows, self.error, self.usage, self.replayed, self.source)
         about = (self.model, self.endpoint, self.raw, self.attempts, self.seconds)
-        return Outcome(record, None, *ended, *about, self.quality)
+        return Outcome(record, None, *ended, *about, self.quality, self.likenesses)
 
 
 class Kept(Struct, frozen=True):

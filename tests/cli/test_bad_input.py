@@ -33,7 +33,7 @@ SETTINGS = [
         "did you mean tools?",
     ),
     (("--order", "dnoe"), "--order: 'dnoe' is not one of input, done", "did you mean done?"),
-    (("--cache", "exat"), "--cache: 'exat' is not one of exact, off", "did you mean exact?"),
+    (("--cache", "exat"), "--cache: 'exat' is not one of exact, semantic, off", "did you mean exact?"),
     (("--timeout", "soon"), "--timeout: 'soon' is no duration; write 90, 90s, 10m, 2h or 30d", ""),
     (
         ("--max-failures", "101%"),

@@ -41,7 +41,7 @@ def test_help_names_only_options_that_are_built(llmx: Llmx) -> None:
     shown = llmx("extract", "--help").out
     for built in ("--max-cost", "--budget", "--spread", "--hedge", "--votes"):
         assert built in shown
-    assert "semantic" not in shown
+    assert "serve" not in shown
 
 
 def test_cache_stats_and_clear(llmx: Llmx, mock: Mock, rows: Path) -> None:
@@ -79,6 +79,17 @@ def test_doctor(llmx: Llmx) -> None:
     assert "ok  openai key: OPENAI_API_KEY is set\n" in done.out
     assert "--  anthropic key: not set  hint: export ANTHROPIC_API_KEY=…\n" in done.out
     assert "sk-canary" not in done.out
+
+
+def test_doctor_reads_the_files_of_secrets(llmx: Llmx) -> None:
+    """A key by its file is told by the file's variable; a file that is not there is told as a run would."""
+    (llmx.cwd / "secret").write_text("sk-mounted\n")
+    files = {"OPENAI_API_KEY_FILE": str(llmx.cwd / "secret"), "ANTHROPIC_API_KEY_FILE": "nowhere"}
+    done = llmx("doctor", OPENAI_API_KEY="", **files)
+    assert "ok  openai key: OPENAI_API_KEY_FILE is set\n" in done.out
+    missing = "ANTHROPIC_API_KEY_FILE: 'nowhere' cannot be read: No such file or directory"
+    assert f"--  anthropic key: {missing}  hint: unset ANTHROPIC_API_KEY_FILE\n" in done.out
+    assert "sk-mounted" not in done.out + done.err
 
 
 def test_doctor_tells_of_a_home_that_cannot_be_written(llmx: Llmx) -> None:

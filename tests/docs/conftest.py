@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,9 +34,17 @@ def mock_url() -> Iterator[str]:
             server.stderr.close()
 
 
+def free_port() -> int:
+    """One that nobody listens to."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 @pytest.fixture
 def surroundings(tmp_path: Path, mock_url: str) -> dict[str, str]:
-    """Environment variables: this environment's `llmx`, keys of the simulated provider, a home of its own."""
+    """Environment variables: this environment's `llmx`, keys of the simulated provider, a home of its own, a free port."""
     scripts = str(Path(sys.executable).parent)
     return {
         "PATH": os.pathsep.join([scripts, "/usr/local/bin", "/usr/bin", "/bin"]),
@@ -43,6 +52,7 @@ def surroundings(tmp_path: Path, mock_url: str) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "LLMX_HOME": str(tmp_path / "home"),
         "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "PORT": str(free_port()),
         "OPENAI_API_KEY": "mock",
         "OPENAI_BASE_URL": f"{mock_url}/v1",
         "ANTHROPIC_API_KEY": "mock",

@@ -1,15 +1,20 @@
 """The commands and programs in README.md and docs/ run as they stand.
 
-The `sh` blocks of a page run in order in one empty folder that holds the examples, with `llmx mock` in the
-place of OpenAI, Anthropic and of servers at port 8000. `console` blocks are not run.
+The `sh` and the `python` blocks of a page run in order in one empty folder that holds the examples, with `llmx mock` in
+the place of OpenAI, Anthropic and of servers at port 8000; those of a page that starts the service run together, with
+it at a free port. `console` blocks are not run.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +24,10 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 EXAMPLE_SERVER = "http://127.0.0.1:8000"
+EXAMPLE_SERVICE = "127.0.0.1:8090"
+STARTS_SERVICE = "llmx serve "
+NEED_AN_ENGINE = "containers"
+"""The page whose commands need a container engine; tests/containers looks up what they say."""
 
 
 @dataclass(frozen=True)
@@ -40,21 +49,28 @@ class Block:
         return re.search(r"llmx (extract|eval|calibrate|report|view|retry)\b", self.text) is None
 
 
-def blocks(page: Path, language: str) -> list[Block]:
+def blocks(page: Path, *languages: str) -> list[Block]:
     text = page.read_text(encoding="utf-8")
     found = []
     for match in FENCE.finditer(text):
         line = text.count("\n", 0, match.start()) + 1
         found.append(Block(match[1], match[2], f"{page.relative_to(ROOT)}:{line}"))
-    return [block for block in found if block.language == language]
+    return [block for block in found if block.language in languages]
 
 
 def pages_with(language: str, *, local: bool) -> list[Path]:
-    return [page for page in PAGES if any(block.local == local for block in blocks(page, language))]
+    alone = [page for page in PAGES if not serves(page)]
+    return [page for page in alone if any(block.local == local for block in blocks(page, language))]
+
+
+def serves(page: Path) -> bool:
+    return any(STARTS_SERVICE in block.text for block in blocks(page, "sh"))
 
 
 def run(block: Block, command: list[str], folder: Path, variables: dict[str, str], url: str) -> None:
-    text = block.text.replace(EXAMPLE_SERVER, url)
+    port = variables["PORT"]
+    text = block.text.replace(EXAMPLE_SERVER, url).replace(EXAMPLE_SERVICE, f"127.0.0.1:{port}")
+    text = text.replace(STARTS_SERVICE, f"{STARTS_SERVICE}--port {port} ")
     done = subprocess.run(
         [*command, text], cwd=folder, env=variables, stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
@@ -62,11 +78,24 @@ def run(block: Block, command: list[str], folder: Path, variables: dict[str, str
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """An empty folder but for the examples, which pages name."""
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """An empty folder but for the examples, which pages name; what they leave running ends, too."""
     work = tmp_path / "work"
     shutil.copytree(ROOT / "examples", work / "examples", ignore=shutil.ignore_patterns("out.*", ".llmx"))
-    return work
+    yield work
+    for path in work.glob("*.pid"):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(path.read_text()), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if serves(page)], ids=lambda page: page.stem)
+def test_a_page_of_the_service_runs(
+    page: Path, folder: Path, surroundings: dict[str, str], mock_url: str
+) -> None:
+    """Commands and programs in their order, against the service that the page starts."""
+    interpreters = {"sh": ["sh", "-euc"], "python": [sys.executable, "-c"]}
+    for block in blocks(page, *interpreters):
+        run(block, interpreters[block.language], folder, surroundings, mock_url)
 
 
 @pytest.mark.parametrize("page", pages_with("sh", local=False), ids=lambda page: page.stem)
@@ -102,7 +131,8 @@ def test_the_programs_of_a_page_run(
 
 def test_few_commands_are_left_out() -> None:
     """What cannot be run in a test stays the exception."""
-    left_out = [block.where for page in PAGES for block in blocks(page, "console")]
+    pages = [page for page in PAGES if page.stem != NEED_AN_ENGINE]
+    left_out = [block.where for page in pages for block in blocks(page, "console")]
     assert len(left_out) <= 7, left_out
 
 

@@ -47,7 +47,7 @@ def test_an_example_gives_its_expected_output(
     expected = next(example.glob("expected.*"), example / "expected.jsonl")
     copy = copied(example, tmp_path)
     run(copy / "run.sh", surroundings)
-    out = next(copy.glob("out.*"))
+    out = copy / expected.name.replace("expected", "out")
     if os.environ.get("UPDATE_EXPECTED"):
         shutil.copyfile(out, example / f"expected{out.suffix}")
         return

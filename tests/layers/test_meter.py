@@ -11,7 +11,9 @@ from fakes import FakeClock, Gate, Log, Script, a_request, an_answer, settle_dow
 from llmx.errors import CallTimeout, ServerError
 from llmx.events import AttemptFailed, AttemptStarted, AttemptSucceeded
 from llmx.layers.meter import metered
-from llmx.types import Completion, Handler, Request, Usage
+from llmx.types import Completion, Handler, Question, Request, Usage
+
+ASKED = Question(None, 0, 0)
 
 
 def over(handler: Handler, log: Log, clock: FakeClock | None = None) -> Handler:
@@ -67,7 +69,7 @@ async def test_a_good_attempt_is_told_with_its_time_and_usage():
     await over(slow, log, clock)(a_request())
     assert log.events == [
         AttemptStarted("mock"),
-        AttemptSucceeded("mock", an_answer().usage, 1.5),
+        AttemptSucceeded("mock", an_answer().usage, 1.5, ASKED, an_answer().model),
     ]
 
 
@@ -76,4 +78,4 @@ async def test_a_failed_attempt_is_told_with_its_error():
     log, error = Log(), ServerError("500")
     with pytest.raises(ServerError):
         await over(Script(error), log)(a_request())
-    assert log.events == [AttemptStarted("mock"), AttemptFailed("mock", error, 0.0)]
+    assert log.events == [AttemptStarted("mock"), AttemptFailed("mock", error, 0.0, ASKED)]

@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 from fakes import LoopClock, Script, a_request, an_answer
+from hearing import Heard
+from msgspec.structs import replace
 
 from llmx.errors import CallTimeout
 from llmx.layers.timeout import timed
@@ -48,3 +50,49 @@ async def test_a_cancelled_call_stays_cancelled():
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+def speaking(*pauses: float, text: str = "x"):
+    async def handler(request: Request) -> Completion:
+        assert request.ear is not None
+        request.ear.begin()
+        for seconds in pauses:
+            await asyncio.sleep(seconds)
+            request.ear.hear(text)
+        await asyncio.sleep(pauses[-1])
+        return an_answer()
+
+    return handler
+
+
+async def test_an_answer_that_goes_on_takes_its_time():
+    """Of what is heard while it is written, the limit is on silence."""
+    heard = Heard()
+    assert await timed(120)(speaking(100, 100, 100))(replace(a_request(), ear=heard)) == an_answer()
+    assert (heard.text, heard.begun) == ("xxx", 1)
+
+
+async def test_many_pieces_put_the_limit_off_as_well():
+    """Though not each of them sets the timer."""
+    heard = Heard()
+    assert await timed(10)(speaking(*[0.1] * 200, 9.9))(replace(a_request(), ear=heard)) == an_answer()
+
+
+async def test_silence_in_mid_answer_is_a_call_timeout():
+    """Counted from the last piece, give or take a twentieth."""
+    with pytest.raises(CallTimeout):
+        await timed(100)(speaking(90, 200))(replace(a_request(), ear=Heard()))
+    assert LoopClock().now() == pytest.approx(90 + 105, abs=0.1)
+
+
+async def test_restarts_are_passed_on():
+    """What is told below the limit reaches the ear."""
+    heard = Heard()
+
+    async def handler(request: Request) -> Completion:
+        assert request.ear is not None
+        request.ear.restart("retry", "once more")
+        return an_answer()
+
+    await timed(100)(handler)(replace(a_request(), ear=heard))
+    assert heard.restarts == [("retry", "once more")]

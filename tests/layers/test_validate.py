@@ -14,7 +14,7 @@ from llmx.errors import InvalidAnswer, Refusal, RetriesExhausted, RowError, RowR
 from llmx.events import Reasked
 from llmx.layers.meter import metered
 from llmx.layers.validate import describe, validated
-from llmx.types import Completion, Handler, Request
+from llmx.types import Completion, Handler, Question, Request
 
 
 class Person(BaseModel):
@@ -77,7 +77,7 @@ async def test_an_invalid_answer_is_asked_again_with_its_error():
     assert (await over(script, log=log)(a_request())).value == Person(name="Ada")
     second = script.requests[1]
     assert (second.body, second.fingerprint, second.reask) == ({"shown": [BAD]}, "f+", 1)
-    assert log.events == [Reasked("name: Field required")]
+    assert log.events == [Reasked("name: Field required", "invalid_answer", Question(None, 0, 1))]
 
 
 @pytest.mark.parametrize("reasks", [0, 1, 2, 5])

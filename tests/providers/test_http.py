@@ -1125,3 +1125,135 @@ async def test_a_client_is_closed_during_a_call(serve):
     with contextlib.suppress(asyncio.CancelledError, Disconnected):
         await task
     assert {task} == done
+
+
+# Streams
+
+STREAM = ("Content-Type: text/event-stream", "Transfer-Encoding: chunked")
+
+
+def begun(*chunks: bytes) -> bytes:
+    """A stream of events whose end is to come."""
+    head = "\r\n".join(["HTTP/1.1 200 OK", *STREAM, "", ""]).encode()
+    return head + b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
+
+
+async def test_a_stream_is_given_on_as_it_comes(serve: Serve, client: Client) -> None:
+    """Each piece at once; nothing of it is kept."""
+    taken: list[bytes] = []
+    came = asyncio.Event()
+
+    async def slowly(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(begun(b"one"))
+        await came.wait()
+        await peer.say(b"3\r\ntwo\r\n0\r\n\r\n")
+        await peer.farewell()
+
+    def take(piece: bytes) -> bool:
+        taken.append(piece)
+        came.set()
+        return False
+
+    server = await serve(slowly)
+    answer = await client(server.url).post(b"{}", take)
+    assert (b"onetwo", b"") == (b"".join(taken), answer.content)
+    assert answer.headers["content-type"] == "text/event-stream"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        response(b"no", "Content-Type: text/event-stream", status="503 Service Unavailable"),
+        response(b"no", "Content-Type: application/json"),
+        response(gzip.compress(b"no"), "Content-Type: text/event-stream", "Content-Encoding: gzip"),
+    ],
+)
+async def test_what_is_no_stream_comes_as_a_whole(serve: Serve, client: Client, other: bytes) -> None:
+    """Errors, other types, and what is compressed though it was asked not to be."""
+
+    async def answer(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(other)
+        await peer.farewell()
+
+    taken: list[bytes] = []
+    server = await serve(answer)
+    got = await client(server.url).post(b"{}", lambda piece: bool(taken.append(piece)))
+    assert (b"no", []) == (got.content, taken)
+
+
+async def test_enough_of_a_stream_is_not_waited_beyond(serve: Serve, client: Client) -> None:
+    """Its end may come later, by itself: then the connection carries the next call."""
+    answered = asyncio.Event()
+
+    async def lingering(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(begun(b"enough"))
+        await answered.wait()
+        await peer.say(b"0\r\n\r\n")
+        await peer.request()
+        await peer.say(response())
+        await peer.farewell()
+
+    server = await serve(lingering)
+    one = client(server.url)
+    assert (await one.post(b"{}", lambda piece: True)).status_code == 200
+    answered.set()
+    while not one._idle:  # noqa: ASYNC110  # the end comes over the socket, and tells nobody
+        await asyncio.sleep(0)
+    assert (await one.post(b"{}")).content == b"hello"
+    assert server.counts == [2]
+
+
+async def test_a_stream_that_does_not_end_is_hung_up_on(
+    serve: Serve, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a while; meanwhile the connection carries nothing else."""
+    monkeypatch.setattr(http, "DRAINED", 0.01)
+
+    async def endless(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(begun(b"enough"))
+        await peer.farewell()
+
+    async def plain(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(response())
+        await peer.farewell()
+
+    server = await serve(endless, plain)
+    one = client(server.url)
+    await one.post(b"{}", lambda piece: True)
+    assert (await one.post(b"{}")).content == b"hello"
+    await server.peers[0].gone.wait()
+    assert server.counts == [1, 1]
+
+
+async def test_a_stream_that_breaks(serve: Serve, client: Client) -> None:
+    """It is no answer."""
+
+    async def breaking(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(begun(b"one"))
+
+    server = await serve(breaking)
+    with pytest.raises(Disconnected):
+        await client(server.url).post(b"{}", lambda piece: False)
+
+
+async def test_a_stream_that_nobody_waits_for_is_hung_up_on(serve: Serve, client: Client) -> None:
+    """In the midst of it."""
+    came = asyncio.Event()
+
+    async def endless(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(begun(b"one"))
+        await peer.farewell()
+
+    server = await serve(endless)
+    asking = asyncio.ensure_future(client(server.url).post(b"{}", lambda piece: bool(came.set())))
+    await came.wait()
+    asking.cancel()
+    await server.peers[0].gone.wait()
+    assert asking.cancelled() or await asyncio.wait([asking])

@@ -16,7 +16,7 @@ from llmx.serve.documents import Answer
 from llmx.serve.extracting import Extraction, answered, checked_extraction, opened
 from llmx.serve.house import House
 from llmx.serve.keys import Key
-from llmx.serve.openapi import ALWAYS, answer, json_body, problems
+from llmx.serve.openapi import ALWAYS, answer, json_body, problems, text_of
 from llmx.serve.problems import Problem
 from llmx.serve.streamed import EVENTS, Emit, Streamed, event, events, while_connected
 from llmx.serve.streams import stream_extraction
@@ -40,7 +40,7 @@ def extract_routes(house: House) -> APIRouter:
     may_extract = caller(house, "extract")
     reading = Reading(house.settings.max_body, house.settings.body_timeout, "body")
     good = answer("The results, in the order of the rows; one whose row failed has an error.", Answer)
-    good["content"][EVENTS] = {"schema": {"type": "string"}, "example": _STREAM}
+    good["content"][EVENTS] = text_of(EVENTS, _STREAM)
 
     @router.post(
         "/v1/extract",

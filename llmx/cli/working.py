@@ -1,0 +1,94 @@
+"""What `llmx worker` does once its options are known: checks, logs, signals; the work itself is `llmx.cluster.working`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from llmx.environment import Environment
+from llmx.errors import UsageError
+
+if TYPE_CHECKING:
+    from llmx.cluster.address import Address
+    from llmx.cluster.working import Working
+
+__all__ = ["run_worker"]
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run_worker(own: Mapping[str, Any], options: Mapping[str, Any], env: Environment) -> int:
+    """Work until told to end; returns the exit code.
+
+    Args:
+        own: options of the worker, by name.
+        options: those of runs.
+
+    Raises:
+        UsageError: an option is wrong, or the extra is missing.
+    """
+    if find_spec("redis") is None:
+        raise UsageError("a worker needs redis", hint="install the extra: llmx-extract[redis]")
+    from llmx.cluster.working import Working
+    from llmx.config import anchored
+    from llmx.serve.secret_files import secret_names, with_secrets
+    from llmx.serve.settings import serve_settings
+
+    env = replace(env, variables=with_secrets(env.variables, secret_names(options.get("endpoints", {}))))
+    settings = serve_settings({name: own.get(name) for name in ("data", "shards")}, env)
+    if not settings.shards:
+        raise UsageError("--shards 0: a worker that runs none", hint="--shards 2")
+    health = own.get("health_file")
+    working = Working(
+        address=_address(own.get("queue"), settings.queue, env),
+        data=settings.data,
+        shards=settings.shards,
+        base=options,
+        offered={name: str(anchored("schema", spec, env.cwd)) for name, spec in settings.schemas.items()},
+        env=env,
+        health=None if health is None else env.cwd / Path(health).expanduser(),
+    )
+    logging.basicConfig(stream=env.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("llmx").setLevel(logging.INFO)
+    return asyncio.run(_work(working))
+
+
+def _address(option: str | None, configured: str, env: Environment) -> Address:
+    """Where the queue is, by the option, the variables or the config file. Raises UsageError."""
+    from llmx.cluster.address import EXAMPLE, address_from, parse_address
+
+    address = None if option == "sqlite" else address_from(option, env.variables)
+    if address is None and option is None and configured != "sqlite":
+        address = parse_address(configured)
+    if address is None:
+        problem = "a worker needs a queue that it shares with `llmx serve`; sqlite is that of one process"
+        raise UsageError(problem, hint=f"--queue {EXAMPLE}, here and there")
+    return address
+
+
+async def _work(working: Working) -> int:
+    """Work until a signal; the second one ends it at once."""
+    task = asyncio.create_task(working.run())
+    received: list[int] = []
+
+    def receive(number: int) -> None:
+        received.append(number)
+        if len(received) == 1:
+            working.drain()
+        else:
+            task.cancel()
+
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(number, receive, number)
+    with suppress(asyncio.CancelledError):
+        await task
+    return 0 if len(received) < 2 else 128 + received[-1]
