@@ -32,8 +32,8 @@ class View {
     this.shards = h("p", { class: "muted small number-text" });
     this.tiles = { rate: tile("Rows a second"), left: tile("Time left"), failed: tile("Failed"), cost: tile("Cost"), tokens: tile("Tokens"), calls: tile("Calls") };
     this.chart = h("div");
-    this.errors = h("section", { class: "card", "aria-labelledby": "errors-title", hidden: true });
-    this.facts = h("section", { class: "card facts", "aria-labelledby": "facts-title" });
+    this.errors = h("section", { class: "card", "aria-label": "Errors by kind", hidden: true });
+    this.facts = h("section", { class: "card facts", "aria-label": "About it" });
     this.files = h("div", { class: "actions" });
     this.body = h("div", { hidden: true },
       h("section", { class: "card", "aria-label": "Progress" }, h("div", { class: "progress-line" }, h("span", null, this.done, " ", this.rest)), this.bar, this.shards),
@@ -107,7 +107,7 @@ class View {
     this.done.textContent = shareOf(job);
     this.rest.textContent = `${count(job.rows.settled)} of ${count(job.rows.total)} rows`;
     this.shards.textContent = shardsOf(job);
-    this.tiles.failed.update(count(bad), bad && job.rows.settled ? `${((bad / job.rows.settled) * 100).toFixed(1)} % of ${count(job.rows.settled)}` : job.rows.unreadable ? "" : "none so far", bad ? "bad" : "");
+    this.tiles.failed.update(count(bad), bad && job.rows.settled ? `${((bad / job.rows.settled) * 100).toFixed(1)} % of ${count(job.rows.settled)}` : job.rows.unreadable || hasEnded(job) ? "" : "none so far", bad ? "bad" : "");
     if (job.rows.unreadable) this.tiles.failed.update(count(bad), `${count(job.rows.unreadable)} of them could not be read`, "bad");
     this.tiles.cost.update(dollars(cost), expected(job, cost), cost === null ? "words" : "");
     this.tiles.tokens.update(short(job.tokens.input + job.tokens.output), `${short(job.tokens.input)} in, ${short(job.tokens.output)} out`);
@@ -143,18 +143,18 @@ class View {
     const at = "#/job/" + encodeURIComponent(job.id) + "/errors";
     const act = (kind) => (location.hash = at + "?q=" + encodeURIComponent(kind));
     const focused = [...this.errors.querySelectorAll("button")].indexOf(document.activeElement);
-    put(this.errors, h("h3", { id: "errors-title", text: "Errors by kind" }), choices(kinds.slice(0, 50), kinds.reduce((sum, kind) => sum + kind[1], 0), act));
+    put(this.errors, h("h3", { text: "Errors by kind" }), choices(kinds.slice(0, 50), kinds.reduce((sum, kind) => sum + kind[1], 0), act));
     if (focused >= 0) this.errors.querySelectorAll("button")[focused]?.focus();
   }
 
   drawFacts(before) {
     const { job } = this;
     if (before && before.state === job.state) return;
-    const fact = (title, ...value) => h("div", null, h("dt", { text: title }), h("dd", null, value));
+    const fact = (title, ...value) => h("div", null, h("dt", null, shown(title)), h("dd", null, value));
     const time = (title, text) => text && fact(title, h("time", { datetime: text, title: text, text: moment(text) }));
     const options = Object.entries(job.options || {}).filter(([name, value]) => value !== null && !["schema", "model"].includes(name));
     const schema = (job.options || {}).schema;
-    put(this.facts, h("h3", { id: "facts-title", text: "About it" }),
+    put(this.facts, h("h3", { text: "About it" }),
       h("dl", null, fact("Id", h("code", null, shown(job.id))), job.owner && fact("Key", h("bdi", null, shown(job.owner))), fact("Model", h("bdi", null, shown(String(job.model)))), fact("Schema", h("bdi", null, shown(asText(job.schema || "").slice(0, 2000)))), time("Made", job.created), time("Begun", job.started), time("Ended", job.ended), options.map(([name, value]) => fact(optionName(name), valueNode(typeof value === "string" ? value.slice(0, 4000) : value)))),
       schema && typeof schema === "object" && fold("schema", "The JSON Schema", h("pre", { tabindex: "0" }, shown(JSON.stringify(schema, null, 2).slice(0, 50_000)))),
       fold("curl", "The same from a shell", commandsOf(job).map(([title, text]) => h("div", { class: "command" }, h("h4", { text: title }), copied(text)))));
@@ -229,7 +229,7 @@ async function collected(response, tell) {
   return new Response(response.body.pipeThrough(counting), { headers: { "Content-Type": type } }).blob();
 }
 
-const optionName = (name) => name.replaceAll("_", " ").slice(0, 100);
+const optionName = (name) => (name.charAt(0).toUpperCase() + name.slice(1)).replaceAll("_", " ").slice(0, 100);
 
 function shardsOf({ shards, state }) {
   if (!shards || shards.total < 2) return "";

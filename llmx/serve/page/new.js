@@ -110,7 +110,7 @@ class Form {
   changed() {
     const rows = this.head ? Math.min(TRIED, this.head.rows.length) : 0;
     this.tryButton.textContent = rows ? `Try the first ${rows === 1 ? "row" : count(rows) + " rows"}` : "Try the first rows";
-    this.sendButton.textContent = this.head && this.head.number ? `Run ${this.sizeText().replace(/^1 row$/, "the row")} as a job` : "Run all rows as a job";
+    this.sendButton.textContent = this.head && this.head.number ? `Run ${this.sizeText()} as a job` : "Run all rows as a job";
     if (this.shell.open) this.drawShell();
   }
 

@@ -1,7 +1,7 @@
 // A schema tried on a few rows: fields appear as they are complete, then the whole, then what it cost.
 
 import { Problem, ask } from "./api.js";
-import { asText, dollars, duration, h, plural, short, shown } from "./dom.js";
+import { asText, dollars, duration, h, plainText, plural, short, shown } from "./dom.js";
 import { amount, problemBox, put, say } from "./parts.js";
 import { cutValue } from "./row.js";
 import { eventsOf } from "./streams.js";
@@ -24,6 +24,7 @@ export async function tryRows(place, request, rows, signal) {
   } catch (error) {
     for (const card of cards) card.end();
     if (signal.aborted) total.textContent = "Stopped.";
+    else if (cards.every((card) => card.isUntouched)) put(place, problemBox(error.title ? error : broken()));
     else place.append(problemBox(error.title ? error : broken()));
     if (!signal.aborted && !error.title && !(error instanceof TypeError)) reportError(error);
     return null;
@@ -72,6 +73,10 @@ class Card {
     put(this.fields.get(path), cutValue(value));
   }
 
+  get isUntouched() {
+    return !this.fields.size && this.note.hidden && !this.about.textContent && !this.list.childElementCount;
+  }
+
   restart({ reason, message }) {
     this.fields.clear();
     this.list.replaceChildren();
@@ -106,4 +111,4 @@ class Card {
   }
 }
 
-const plainSource = (source) => String(source).slice(0, 40);
+const plainSource = (source) => plainText(String(source).slice(0, 40));

@@ -57,7 +57,7 @@ export class Wanted {
     const [{ schemas }, { models }] = await Promise.all([askJson("v1/schemas", { signal }), askJson("v1/models", { signal })]);
     this.schemas = schemas;
     put(this.named, schemas.map(({ name }) => h("option", { value: name, text: plainText(name) })));
-    const price = (one) => (isKnown(one.input_price) && isKnown(one.output_price) ? `  ·  $${one.input_price} in, $${one.output_price} out, per million tokens` : "");
+    const price = (one) => (isKnown(one.input_price) && isKnown(one.output_price) ? plainText(`  ·  $${one.input_price} in, $${one.output_price} out, per million tokens`.slice(0, 200)) : "");
     put(this.model, models.map((one) => h("option", { value: one.name, selected: one.default, text: plainText(one.name) + price(one) })));
     this.isLoaded = true;
     if (!schemas.length) this.radios[0].disabled = true;

@@ -205,8 +205,10 @@ def test_a_refusal_of_a_try(service: StandIn, chosen: Callable[..., Opened]) -> 
     box = page.tab.locator(".step .error-box")
     expect(box).to_contain_text("unknown type 'nonsense' of a field")
     expect(box).to_contain_text("hint: llmx schema list")
+    expect(page.tab.locator(".tried")).to_have_count(0)
     service.events = lambda row, data: [
-        ("error", {"status": 502, "title": "Bad Gateway", "detail": "the provider refused our key"})
+        ("field", {"path": "label", "value": "late"}),
+        ("error", {"status": 502, "title": "Bad Gateway", "detail": "the provider refused our key"}),
     ]
     fields(page)
     page.tab.get_by_role("button", name="Try the first 3 rows").click()
