@@ -7,15 +7,18 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from commands import Mock, mocked
+from contained import composed
 
 from llmx._version import __version__
 from llmx.mock import Latency, MockSettings
@@ -118,8 +121,6 @@ def rows(container: Container) -> Path:
 @pytest.fixture
 def provider() -> Iterator[Callable[..., Mock]]:
     """Starts a simulated provider."""
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
         yield lambda **settings: stack.enter_context(mocked(MockSettings(**settings)))
 
@@ -251,20 +252,81 @@ def test_the_service_starts_is_healthy_answers_and_drains(
     while container.run(*check, entry=False).returncode:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
-    assert asked(key) == (200, "model")
-    assert asked("llmx_" + "a" * 43)[0] == 401
-    os.kill(first_process(process.pid), signal.SIGTERM)
+    question = '{"schema": "name", "rows": [{"text": "Ada"}]}'
+    status, answer = sent(key, "POST", "/v1/extract", question)
+    assert (status, json.loads(answer)["results"][0]["source"]) == (200, "model")
+    assert sent(key[:-1], "POST", "/v1/extract", question)[0] == 401
+    ended(process)
+
+
+def test_the_services_of_the_compose_file_work_together(
+    container: Container, provider: Callable[..., Mock], tmp_path: Path
+) -> None:
+    """API, worker and Redis, each with its own command: a job that is handed to the one is done by the other."""
+    services = composed()["services"]
+    mock = provider()
+    container.variables = {
+        "OPENAI_API_KEY": "mock",
+        "OPENAI_BASE_URL": f"{mock.url}/v1",
+        "LLMX_MODEL": "openai/a",
+    }
+    key = container.run("keys", "create", "laptop").stdout.strip()
+    with ExitStack() as stack:
+        port = stack.enter_context(redis_started(services["redis"]["command"][1:], tmp_path / "redis"))
+        here = {"redis": f"127.0.0.1:{port}"}
+        for name in ("api", "worker"):
+            command = [text.replace("redis:6379", here["redis"]) for text in services[name]["command"]]
+            process = container.start(*("127.0.0.1" if word == "0.0.0.0" else word for word in command))
+            stack.callback(ended, process)
+            healthy(container, process, services[name])
+        status, job = sent(
+            key, "POST", "/v1/jobs", '{"schema": "name", "rows": [{"text": "Ada"}, {"text": "Bo"}]}'
+        )
+        assert status == 202
+        status, rows = sent(key, "GET", f"/v1/jobs/{json.loads(job)['id']}/results?follow=true")
+        assert (status, len(rows.splitlines())) == (200, 2)
+
+
+@contextmanager
+def redis_started(options: list[str], folder: Path) -> Iterator[int]:
+    """A Redis server with the options of compose.yaml, at a free port."""
+    folder.mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    here = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
+    with subprocess.Popen(["redis-server", *options, *here], stdout=subprocess.DEVNULL) as server:
+        while subprocess.run(["redis-cli", "-e", "-p", str(port), "ping"], capture_output=True).returncode:
+            assert server.poll() is None
+        yield port
+        server.terminate()
+
+
+def healthy(container: Container, process: subprocess.Popen[str], service: dict[str, Any]) -> None:
+    """Wait until a service's own health check, else the image's, is content."""
+    check = service.get("healthcheck", {}).get("test") or container.config["Healthcheck"]["Test"]
+    inside = ["nsenter", "--target", str(first_process(process.pid)), "--mount", "--root", "--wd"]
+    deadline = time.monotonic() + PATIENCE
+    command = [*inside, "/opt/llmx/bin/python", *check[2:]]
+    while subprocess.run(command, stderr=subprocess.DEVNULL).returncode:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+
+
+def ended(process: subprocess.Popen[str]) -> None:
+    """End a container by a signal to its process 1; it must end by itself."""
+    if process.poll() is None:
+        os.kill(first_process(process.pid), signal.SIGTERM)
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode in (0, 143), err
-    assert key not in err
 
 
-def asked(key: str) -> tuple[int, str | None]:
-    """The service's status for one row, and where the answer came from."""
+def sent(key: str, method: str, path: str, body: str | None = None) -> tuple[int, str]:
+    """What the service at port 8090 says."""
     connection = http.client.HTTPConnection("127.0.0.1", 8090, timeout=PATIENCE)
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
-    connection.request("POST", "/v1/extract", '{"schema": "name", "rows": [{"text": "Ada"}]}', headers)
+    connection.request(method, path, body, headers)
     response = connection.getresponse()
-    document = json.load(response)
+    text = response.read().decode()
     connection.close()
-    return response.status, document["results"][0]["source"] if response.status == 200 else None
+    return response.status, text
