@@ -50,6 +50,7 @@ COPY --from=build /opt/llmx /opt/llmx
 ENV PATH=/opt/llmx/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/data \
     LLMX_HOME=/data/home \
+    LLMX_SERVE_DATA=/data \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 USER 10001:10001

@@ -28,6 +28,7 @@ bench:
 	python benchmarks/kills.py
 	python benchmarks/pacing.py --env .bench
 	python benchmarks/report.py
+	python benchmarks/service.py --plot benchmarks/streams.svg
 
 format:
 	ruff check --fix .

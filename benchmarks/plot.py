@@ -1,4 +1,4 @@
-"""Two panels of lines over the calls in flight, as SVG: what throughput.py draws of its figures."""
+"""Panels of lines over the calls in flight, as SVG: what throughput.py and service.py draw of their figures."""
 
 from __future__ import annotations
 
@@ -17,8 +17,12 @@ LEFT, RIGHT, TOP, BOTTOM = 56, 16, 40, 46
 COLOURS = ("#0b7285", "#868e96", "#e8590c", "#9c36b5", "#5c940d")
 
 
-def draw(panels: Mapping[str, Lines], path: Path) -> None:
-    """Write panels side by side, both axes logarithmic; a contestant has one colour in all of them."""
+def draw(panels: Mapping[str, Lines], path: Path, across: str = "calls in flight") -> None:
+    """Write panels side by side, both axes logarithmic; a contestant has one colour in all of them.
+
+    Args:
+        across: what the horizontal axis is.
+    """
     names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
     colours = dict(zip(names, COLOURS, strict=False))
     width, height = WIDTH * len(panels), HEIGHT + 24
@@ -27,7 +31,11 @@ def draw(panels: Mapping[str, Lines], path: Path) -> None:
         f'<rect width="{width}" height="{height}" fill="white"/>',
     ]
     for number, (title, lines) in enumerate(panels.items()):
-        parts += [f'<g transform="translate({number * WIDTH} 0)">', *_panel(title, lines, colours), "</g>"]
+        parts += [
+            f'<g transform="translate({number * WIDTH} 0)">',
+            *_panel(title, lines, colours, across),
+            "</g>",
+        ]
     step = width / max(1, len(names))
     for number, name in enumerate(names):
         x, y = number * step + 20, HEIGHT + 10
@@ -36,7 +44,7 @@ def draw(panels: Mapping[str, Lines], path: Path) -> None:
     path.write_text("\n".join([*parts, "</svg>"]) + "\n")
 
 
-def _panel(title: str, lines: Lines, colours: Mapping[str, str]) -> Iterator[str]:
+def _panel(title: str, lines: Lines, colours: Mapping[str, str], axis: str) -> Iterator[str]:
     points = [point for line in lines.values() for point in line]
     xs, ys = sorted({x for x, _ in points}), [y for _, y in points]
     low, high = 10 ** math.floor(math.log10(min(ys))), 10 ** math.ceil(math.log10(max(ys)))
@@ -54,7 +62,7 @@ def _panel(title: str, lines: Lines, colours: Mapping[str, str]) -> Iterator[str
     for x in xs:
         across, _ = place(x, low)
         yield f'<text x="{across:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{x:,.0f}</text>'
-    yield f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - BOTTOM + 36}" text-anchor="middle">calls in flight</text>'
+    yield f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - BOTTOM + 36}" text-anchor="middle">{escape(axis)}</text>'
     for name, line in lines.items():
         corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in line))
         yield f'<polyline points="{corners}" fill="none" stroke="{colours[name]}" stroke-width="2.5"/>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -10,12 +11,14 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from commands import Mock, mocked
+from contained import composed
 
 from llmx._version import __version__
 from llmx.mock import Latency, MockSettings
@@ -118,8 +121,6 @@ def rows(container: Container) -> Path:
 @pytest.fixture
 def provider() -> Iterator[Callable[..., Mock]]:
     """Starts a simulated provider."""
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
         yield lambda **settings: stack.enter_context(mocked(MockSettings(**settings)))
 
@@ -237,27 +238,95 @@ def first_process(pid: int) -> int:
     return int(children[0])
 
 
-def test_the_service_starts_is_healthy_and_drains(
+def test_the_service_starts_is_healthy_answers_and_drains(
     container: Container, provider: Callable[..., Mock]
 ) -> None:
-    """`llmx serve` answers to the image's own health check, and ends by itself after SIGTERM."""
-    if "serve" not in container.run("--help").stdout:
-        pytest.skip("there is no `llmx serve`")
+    """With a key that was made before it began, `llmx serve` is what docs/containers.md says, health check and all."""
     mock = provider()
     container.variables = {"OPENAI_API_KEY": "mock", "OPENAI_BASE_URL": f"{mock.url}/v1"}
     check = container.config["Healthcheck"]["Test"][1:]
+    key = container.run("keys", "create", "laptop").stdout.strip()
     assert container.run(*check, entry=False).returncode == 1
-    process = container.start("serve", "-m", "openai/a", "--data", "/data")
+    process = container.start("serve", "-m", "openai/a")
     deadline = time.monotonic() + PATIENCE
-    while not _listening(8090):
+    while container.run(*check, entry=False).returncode:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
-    assert container.run(*check, entry=False).returncode == 0
-    os.kill(first_process(process.pid), signal.SIGTERM)
+    question = '{"schema": "name", "rows": [{"text": "Ada"}]}'
+    status, answer = sent(key, "POST", "/v1/extract", question)
+    assert (status, json.loads(answer)["results"][0]["source"]) == (200, "model")
+    assert sent(key[:-1], "POST", "/v1/extract", question)[0] == 401
+    ended(process)
+
+
+def test_the_services_of_the_compose_file_work_together(
+    container: Container, provider: Callable[..., Mock], tmp_path: Path
+) -> None:
+    """API, worker and Redis, each with its own command: a job that is handed to the one is done by the other."""
+    services = composed()["services"]
+    mock = provider()
+    container.variables = {
+        "OPENAI_API_KEY": "mock",
+        "OPENAI_BASE_URL": f"{mock.url}/v1",
+        "LLMX_MODEL": "openai/a",
+    }
+    key = container.run("keys", "create", "laptop").stdout.strip()
+    with ExitStack() as stack:
+        port = stack.enter_context(redis_started(services["redis"]["command"][1:], tmp_path / "redis"))
+        here = {"redis": f"127.0.0.1:{port}"}
+        for name in ("api", "worker"):
+            command = [text.replace("redis:6379", here["redis"]) for text in services[name]["command"]]
+            process = container.start(*("127.0.0.1" if word == "0.0.0.0" else word for word in command))
+            stack.callback(ended, process)
+            healthy(container, process, services[name])
+        status, job = sent(
+            key, "POST", "/v1/jobs", '{"schema": "name", "rows": [{"text": "Ada"}, {"text": "Bo"}]}'
+        )
+        assert status == 202
+        status, rows = sent(key, "GET", f"/v1/jobs/{json.loads(job)['id']}/results?follow=true")
+        assert (status, len(rows.splitlines())) == (200, 2)
+
+
+@contextmanager
+def redis_started(options: list[str], folder: Path) -> Iterator[int]:
+    """A Redis server with the options of compose.yaml, at a free port."""
+    folder.mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    here = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
+    with subprocess.Popen(["redis-server", *options, *here], stdout=subprocess.DEVNULL) as server:
+        while subprocess.run(["redis-cli", "-e", "-p", str(port), "ping"], capture_output=True).returncode:
+            assert server.poll() is None
+        yield port
+        server.terminate()
+
+
+def healthy(container: Container, process: subprocess.Popen[str], service: dict[str, Any]) -> None:
+    """Wait until a service's own health check, else the image's, is content."""
+    check = service.get("healthcheck", {}).get("test") or container.config["Healthcheck"]["Test"]
+    inside = ["nsenter", "--target", str(first_process(process.pid)), "--mount", "--root", "--wd"]
+    deadline = time.monotonic() + PATIENCE
+    command = [*inside, "/opt/llmx/bin/python", *check[2:]]
+    while subprocess.run(command, stderr=subprocess.DEVNULL).returncode:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+
+
+def ended(process: subprocess.Popen[str]) -> None:
+    """End a container by a signal to its process 1; it must end by itself."""
+    if process.poll() is None:
+        os.kill(first_process(process.pid), signal.SIGTERM)
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode in (0, 143), err
 
 
-def _listening(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def sent(key: str, method: str, path: str, body: str | None = None) -> tuple[int, str]:
+    """What the service at port 8090 says."""
+    connection = http.client.HTTPConnection("127.0.0.1", 8090, timeout=PATIENCE)
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
+    connection.request(method, path, body, headers)
+    response = connection.getresponse()
+    text = response.read().decode()
+    connection.close()
+    return response.status, text
