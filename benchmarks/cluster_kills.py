@@ -67,6 +67,7 @@ def report(jobs: list[Survived], seconds: float) -> None:
         "workers killed": sum(job.workers_killed for job in jobs),
         "workers paused": sum(job.workers_paused for job in jobs),
         "redis killed": sum(job.redis_killed for job in jobs),
+        "shards taken over": sum(job.taken_over for job in jobs),
         "stopped for deaths": sum(job.stopped for job in jobs),
     }
     for name, count in rows.items():

@@ -28,10 +28,12 @@ class RedisServer:
     Args:
         folder: of its files.
         options: further ones of its command line; they win over those here.
+        tls: it speaks TLS alone: cert.pem, key.pem and ca.pem are in its folder.
     """
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, tls: bool = False) -> None:
         self.folder = folder
+        self._tls = tls
         self.port = _free_port()
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
@@ -45,7 +47,7 @@ class RedisServer:
         """Start it, and return when it answers."""
         usual = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")
         mine = ("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", "")
-        command = [PROGRAM, *mine, *usual, *self._options]
+        command = [PROGRAM, *mine, *usual, *(self._secured() if self._tls else ()), *self._options]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + PATIENCE
         while not self.answers():
@@ -56,15 +58,15 @@ class RedisServer:
     def answers(self) -> bool:
         """Whether it does, if only to say that it wants a password."""
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as connection:
+            if self._tls:
+                return True
             connection.sendall(b"PING\r\n")
             return connection.recv(64)[:5] in (b"+PONG", b"-NOAU")
         return False
 
-    def _listens(self) -> bool:
-        """The same of a server that speaks TLS alone."""
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-            return True
-        return False
+    def _secured(self) -> tuple[str, ...]:
+        files = ("--tls-cert-file", "cert.pem", "--tls-key-file", "key.pem", "--tls-ca-cert-file", "ca.pem")
+        return ("--port", "0", "--tls-port", str(self.port), "--tls-auth-clients", "no", *files)
 
     def kill(self) -> None:
         """End it as a power switch ends a process: kill -9."""

@@ -17,7 +17,6 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from redis.exceptions import ResponseError
 
 from llmx.cluster.connection import UNWANTED, Connection
 from llmx.environment import private
@@ -73,8 +72,8 @@ def _check_keeping(info: Mapping[str, Any], where: str) -> None:
 
 async def _warn_of_sync(connection: Connection, where: str) -> None:
     try:
-        said = await connection.redis.config_get("appendfsync")
-    except ResponseError:  # servers that others run often do not tell
+        said = await connection.patiently(lambda: connection.redis.config_get("appendfsync"))
+    except QueueAway:  # servers that others run often do not tell
         return
     if said.get("appendfsync") != "always":
         _log.warning(

@@ -30,7 +30,7 @@ from llmx.clock import Signal
 from llmx.cluster.address import Address
 from llmx.errors import QueueAway
 
-__all__ = ["PATIENCE", "PREFIX", "UNWANTED", "Connection", "connect", "refused", "token"]
+__all__ = ["PATIENCE", "PREFIX", "UNWANTED", "Connection", "cancellable", "connect", "refused", "token"]
 
 T = TypeVar("T")
 
@@ -85,7 +85,7 @@ class Connection:
         until, pause = loop.time() + (self.patience if patience is None else patience), 0.05
         while True:
             try:
-                return await _cancellable(work())
+                return await cancellable(work())
             except UNWANTED as error:  # of which redis-py thinks as of a lost connection
                 raise refused(self.address, error) from error
             except AWAY as error:
@@ -131,7 +131,7 @@ def refused(address: Address, error: Exception) -> QueueAway:
     return QueueAway(f"redis at {str(address)!r} is not there: {_line(error)}", hint=hint)
 
 
-async def _cancellable(work: Awaitable[T]) -> T:
+async def cancellable(work: Awaitable[T]) -> T:
     """The same; where it has swallowed a cancellation, that is raised.
 
     redis-py looks, before every command, for bytes that nobody asked for, under a time limit of 0; a cancellation at that moment
@@ -139,10 +139,11 @@ async def _cancellable(work: Awaitable[T]) -> T:
     """
     task = asyncio.current_task()
     before = task.cancelling() if task is not None else 0
-    result = await work
-    if task is not None and task.cancelling() > before:
-        raise asyncio.CancelledError
-    return result
+    try:
+        return await work
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 def _line(error: Exception) -> str:

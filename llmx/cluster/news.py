@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from redis.exceptions import ConnectionError, RedisError
 
 from llmx.clock import Signal
-from llmx.cluster.connection import PREFIX, Connection
+from llmx.cluster.connection import PREFIX, Connection, cancellable
 
 __all__ = ["News"]
 
@@ -55,15 +55,15 @@ class News:
     async def _subscription(self) -> None:
         """Pass on what is said until the connection breaks. Raises RedisError, OSError."""
         async with self._connection.redis.pubsub() as channel:
-            await channel.subscribe(f"{PREFIX}:news")
+            await cancellable(channel.subscribe(f"{PREFIX}:news"))
             asked = False
             while True:
-                message = await channel.get_message(timeout=SILENCE)
+                message = await cancellable(channel.get_message(timeout=SILENCE))
                 if message is None and asked:
                     raise ConnectionError("silent")
                 asked = message is None
                 if message is None:
-                    await channel.ping()
+                    await cancellable(channel.ping())
                 elif message["type"] == "subscribe":
                     self._happen(*self._waits)
                 elif message["type"] == "message":

@@ -5,14 +5,15 @@ A job's document holds the figures of all its shards, so that a list of jobs rea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from llmx.errors import QueueAway
 from llmx.jobs.rules import Change
 from llmx.jobs.types import Event, Job, Progress, Shard, ShardRef
 
@@ -28,10 +29,28 @@ __all__ = [
     "with_figures",
 ]
 
+T = TypeVar("T")
+
 _encode = msgspec.json.encode
-_job = msgspec.json.Decoder(Job).decode
-_shard = msgspec.json.Decoder(Shard).decode
-_event = msgspec.json.Decoder(Event).decode
+
+
+def _decoder(kind: type[T]) -> Callable[[bytes], T]:
+    """A reader of documents, which are data alone: whoever can write to Redis can make it fail, and nothing more."""
+    decode = msgspec.json.Decoder(kind).decode
+
+    def read(document: bytes) -> T:
+        try:
+            return decode(document)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            problem = f"redis holds something that is no {kind.__name__.lower()}: {document[:60]!r}: {error}"
+            raise QueueAway(problem, hint="redis-cli --scan --pattern '{llmx}:*'") from error
+
+    return read
+
+
+_job = _decoder(Job)
+_shard = _decoder(Shard)
+_event = _decoder(Event)
 
 
 class Found(Struct, frozen=True):
@@ -109,9 +128,9 @@ def event_of(document: bytes, attempts: bytes, due: float) -> Event:
 
 
 def ref_of(name: bytes) -> ShardRef:
-    """A shard by its name in the indexes."""
-    job, _, number = name.decode().rpartition(":")
-    return ShardRef(job, int(number))
+    """A shard by its name in the indexes; where that is none of ours, one that nobody has."""
+    job, _, number = name.decode(errors="replace").rpartition(":")
+    return ShardRef(job, int(number) if number.isdecimal() else -1)
 
 
 def with_figures(found: Found, change: Change) -> tuple[Job, int, str]:

@@ -45,6 +45,7 @@ WITH_OPTIONS = [
     ("eval", "--help"),
     ("calibrate", "--help"),
     ("mock", "--help"),
+    ("worker", "--help"),
     ("models", "--help"),
 ]
 

@@ -27,7 +27,7 @@ from llmx.mock import MockSettings
 from llmx.mock.settings import Latency
 from tests.jobs.scene import gathered, handed_in, ids, rows_in, until, variables
 
-__all__ = ["KEPT", "WorkerProcess", "desk_at", "finished", "survive"]
+__all__ = ["KEPT", "WorkerProcess", "desk_at", "finished", "survive", "taken_over"]
 
 KEPT = MockSettings(latency=Latency(0.02, 0.02))
 """A provider that takes long enough to be killed in between."""
@@ -139,7 +139,7 @@ class Survived:
     """What came of a job whose workers and whose Redis were killed and paused.
 
     Args:
-        in_flight: calls that may have been under way in processes when they were killed or paused.
+        in_flight: calls that may have been under way when shards were taken over: each had so many at most.
         stopped: times that the job was taken for one that kills its workers, and resumed.
     """
 
@@ -147,6 +147,7 @@ class Survived:
     workers_killed: int = 0
     workers_paused: int = 0
     redis_killed: int = 0
+    taken_over: int = 0
     in_flight: int = 0
     stopped: int = 0
     calls: int = 0
@@ -185,12 +186,12 @@ async def survive(
                 for _ in range(kills):
                     if not await _progress(desk, job, mock, chance, survived):
                         break
-                    await _strike(chance, server, workers, survived, 2 * concurrency)
+                    await _strike(chance, server, workers, survived)
                 await _goes_on(desk, job, survived)
             finally:
                 for worker in workers:
                     worker.kill()
-            return await _counted(desk, job, mock, survived)
+            return await _counted(desk, job, mock, survived, concurrency)
 
 
 async def _progress(desk: Desk, job: Job, mock: Mock, chance: random.Random, survived: Survived) -> bool:
@@ -209,7 +210,7 @@ async def _progress(desk: Desk, job: Job, mock: Mock, chance: random.Random, sur
 
 
 async def _strike(
-    chance: random.Random, server: RedisServer, workers: list[WorkerProcess], survived: Survived, calls: int
+    chance: random.Random, server: RedisServer, workers: list[WorkerProcess], survived: Survived
 ) -> None:
     worker = chance.choice(workers)
     what = chance.choices(["kill", "pause", "redis"], [5, 2, 3])[0]
@@ -219,7 +220,6 @@ async def _strike(
         await asyncio.sleep(chance.random())
         await asyncio.to_thread(server.start)
         return
-    survived.in_flight += calls
     if what == "kill":
         survived.workers_killed += 1
         worker.kill()
@@ -237,7 +237,7 @@ async def _goes_on(desk: Desk, job: Job, survived: Survived) -> None:
         await resume(desk, job.id)
 
 
-async def _counted(desk: Desk, job: Job, mock: Mock, survived: Survived) -> Survived:
+async def _counted(desk: Desk, job: Job, mock: Mock, survived: Survived, concurrency: int) -> Survived:
     now = await desk.store.get(job.id)
     survived.jobs_lost = int(now is None)
     survived.state = "lost" if now is None else now.state
@@ -246,9 +246,16 @@ async def _counted(desk: Desk, job: Job, mock: Mock, survived: Survived) -> Surv
     survived.lost = sorted(set(range(survived.rows)) - {*found, *(row["id"] for row in failed)})
     survived.doubled = [number for number in range(survived.rows) if found.count(number) > 1]
     survived.calls = mock.calls
+    survived.taken_over = await taken_over(desk, job)
+    survived.in_flight = concurrency * survived.taken_over
     events = [event for event in await desk.store.due(60) if event.state != "stopped"]
     survived.events = len(events)
     return survived
+
+
+async def taken_over(desk: Desk, job: Job) -> int:
+    """How often a shard of a job went from one worker to another."""
+    return sum(shard.epoch - 1 for shard in await desk.store.shards(job.id))
 
 
 async def said(worker: WorkerProcess, text: str) -> None:

@@ -116,10 +116,7 @@ async def test_tls(tmp_path: Path) -> None:
     certificate = ca.issue_cert("127.0.0.1")
     certificate.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
     certificate.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
-    files = ("--tls-cert-file", "cert.pem", "--tls-key-file", "key.pem", "--tls-ca-cert-file", "ca.pem")
-    server = RedisServer(tmp_path)
-    server._options = ("--port", "0", "--tls-port", str(server.port), "--tls-auth-clients", "no", *files)
-    server._answers = server._listens  # type: ignore[method-assign]  # it speaks TLS alone
+    server = RedisServer(tmp_path, tls=True)
     server.start()
     try:
         secure = server.url.replace("redis:", "rediss:")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import signal
 from collections.abc import Awaitable, Callable
 
@@ -11,11 +12,11 @@ from redis_server import RedisServer, needs_redis
 
 from llmx.cluster import connection as connecting
 from llmx.cluster.address import parse_address
-from llmx.cluster.connection import connect
+from llmx.cluster.connection import PREFIX, connect
 from llmx.cluster.store import RedisStore
 from llmx.errors import QueueAway
 from llmx.jobs.types import ShardRef
-from tests.jobs.contract import StoreContract, created, job, shards_of
+from tests.jobs.contract import StoreContract, all_done, created, job, shards_of
 
 pytestmark = needs_redis
 
@@ -136,3 +137,32 @@ async def test_an_answer_that_never_comes_is_not_waited_for(
         server.signal(signal.SIGCONT)
     assert new == await hasty.get(new.id)
     await hasty.aclose()
+
+
+async def test_what_is_no_job_is_told_and_runs_no_code(store: RedisStore) -> None:
+    """Somebody has written to our keys: documents are data, and the other jobs go on."""
+    good, bad = await created(store, shards=1), await created(store, shards=1)
+    redis = store._connection.redis
+    boom = pickle.dumps(_Boom())
+    await redis.hset(f"{PREFIX}:job:{bad.id}", "document", boom)  # type: ignore[misc]  # typed for both clients
+    await redis.zadd(f"{PREFIX}:open:team", {"garbage": 0})
+    for step in (store.get(bad.id), store.list(), store.claim(ShardRef(bad.id, 0), "w")):
+        with pytest.raises(QueueAway, match="no job"):
+            await step
+    waiting = await store.waiting()
+    assert {ShardRef(good.id, 0), ShardRef(bad.id, 0)} < set(waiting)
+    (other,) = set(waiting) - {ShardRef(good.id, 0), ShardRef(bad.id, 0)}
+    assert await store.claim(other, "w") is None
+    lease = await store.claim(ShardRef(good.id, 0), "w")
+    assert lease is not None
+    assert await store.finish(lease, all_done())
+    assert not _Boom.went_off
+
+
+class _Boom:
+    """Something that tells when a pickle of it is opened."""
+
+    went_off = False
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return setattr, (_Boom, "went_off", True)

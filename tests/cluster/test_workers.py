@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 from commands import Mock, mocked
-from redis_server import RedisServer, needs_redis
+from redis_server import RedisServer, needs_redis, running_redis
+from serving import serving
 
 from llmx.jobs.results import results
+from llmx.mock import MockSettings
+from llmx.mock.settings import Latency
 from tests.cluster.scene import KEPT, WorkerProcess, as_text, desk_at, finished, said, survive
 from tests.jobs.scene import gathered, handed_in, ids, rows_in, until
 
@@ -25,8 +28,6 @@ def mock() -> Iterator[Mock]:
 
 @pytest.fixture
 def queue(tmp_path: Path) -> Iterator[RedisServer]:
-    from redis_server import running_redis
-
     (tmp_path / "redis").mkdir()
     with running_redis(tmp_path / "redis") as running:
         yield running
@@ -75,9 +76,6 @@ async def test_a_worker_that_is_told_to_end_gives_its_shard_back(
 
 async def test_a_second_signal_ends_at_once(queue: RedisServer, tmp_path: Path) -> None:
     """Calls in flight are not waited for; the exit code says which signal it was."""
-    from llmx.mock import MockSettings
-    from llmx.mock.settings import Latency
-
     data = tmp_path / "data"
     with mocked(MockSettings(latency=Latency(30.0, 30.0))) as slow:
         async with desk_at(queue, data, slow) as desk:
@@ -124,8 +122,6 @@ async def test_a_health_file_that_cannot_be_written_is_told(
 
 async def test_no_secret_is_logged(tmp_path: Path, mock: Mock) -> None:
     """Neither the password of Redis nor the provider's key, whatever happens."""
-    from redis_server import running_redis
-
     (tmp_path / "redis").mkdir()
     with running_redis(tmp_path / "redis", "--requirepass", "hunter2") as server:
         file = tmp_path / "queue"
@@ -146,3 +142,27 @@ async def test_no_secret_is_logged(tmp_path: Path, mock: Mock) -> None:
                 assert code == worker.end()
             assert "hunter" not in worker.said
             assert "sk-of-a-test" not in worker.said
+
+
+async def test_the_service_and_a_worker(queue: RedisServer, mock: Mock, tmp_path: Path) -> None:
+    """What is handed in over HTTP is run by the worker; while Redis is away the service says so, and loses nothing."""
+    options = ("--queue", queue.url, "--shards", "0")
+    with serving(tmp_path / "service", mock.url, *options) as service:
+        assert 200 == service.get("/readyz").status_code
+        job = service.job(20)
+        worker = WorkerProcess(queue, tmp_path / "service" / "data", mock)
+        assert "succeeded" == service.ended(job["id"])["state"]
+        rows = service.get(f"/v1/jobs/{job['id']}/results").text.splitlines()
+        assert 20 == len(rows)
+        queue.kill()
+        away = service.get("/v1/jobs")
+        assert (503, "queue_away") == (away.status_code, away.json()["code"])
+        assert int(away.headers["Retry-After"]) > 0
+        assert (503, 200) == (service.get("/readyz").status_code, service.get("/healthz").status_code)
+        queue.start()
+        assert [job["id"]] == [one["id"] for one in service.get("/v1/jobs").json()["jobs"]]
+        assert 200 == service.get("/readyz").status_code
+        assert "succeeded" == service.ended(service.job(5)["id"])["state"]
+        service.signal()
+        assert 0 == service.wait()
+        assert 0 == worker.end()
