@@ -1,6 +1,6 @@
 """The call's layers: each takes a handler and returns one; `compose` stacks them.
 
-From the outside in: coalesced, fallback, and of each endpoint cached, asked_anew, validated, journalled, fitting, careful,
+From the outside in: coalesced, fallback, and of each endpoint cached, resembling, validated, journalled, fitting, careful,
 retried, admitted (or hedged), metered, timed, provider. The reasons for this order are in docs/concepts.md.
 """
 

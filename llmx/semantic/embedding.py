@@ -26,7 +26,7 @@ DIMENSIONS = 256
 TOKENIZER = Path("tokenizers", "l2_supercat_tokenizer_config.json")
 WEIGHTS = Path("weights", f"l2_supercat_{DIMENSIONS}.safetensors")
 
-HINT = "pip install 'llmx-extract[semantic]'"
+HINT = "pip install wordllama, which is the extra `semantic`"
 
 
 class Embedding:

@@ -58,4 +58,4 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedding, "find_spec", lambda name: None)
     with pytest.raises(UsageError) as caught:
         Embedding()
-    assert caught.value.hint == "pip install 'llmx-extract[semantic]'"
+    assert caught.value.hint == "pip install wordllama, which is the extra `semantic`"
