@@ -149,5 +149,9 @@ def test_no_request_is_answered_but_as_documented(
 
     try:
         ask()
-    except (SkipTest, Unsatisfiable, pytest.skip.Exception):  # nothing can be wrong with a route that takes nothing
+    except (
+        SkipTest,
+        Unsatisfiable,
+        pytest.skip.Exception,
+    ):  # nothing can be wrong with a route that takes nothing
         assert mode is GenerationMode.NEGATIVE
