@@ -27,6 +27,7 @@ from llmx.presenting import FlatRows
 from llmx.records import Shape, to_json
 from llmx.schemas import Schema, list_fields
 from llmx.settings import Settings
+from llmx.streaming import Fields
 
 __all__ = ["Engines", "Question", "Running"]
 
@@ -72,12 +73,14 @@ class Running(Struct, frozen=True, eq=False):
         stop: thrown when no further row can succeed.
         settings: of the run.
         schema: of answers, the user's own.
+        fields: of what is asked for, one by one.
     """
 
     parts: Engine
     stop: Stop
     settings: Settings
     schema: Schema
+    fields: Fields
 
 
 class _Kept:
@@ -183,9 +186,10 @@ class Engines:
         stop = _Patient()
         prompt = make_prompt(settings, schema, (), self._env)
         more = {} if commons is None else {"commons": commons}
+        asked = wrapped(settings, schema) or schema
         async with engine(
             settings,
-            wrapped(settings, schema) or schema,
+            asked,
             prompt,
             self._env,
             clock=self._clock,
@@ -195,7 +199,7 @@ class Engines:
             presenter=_presenter(settings, schema),
             **more,
         ) as parts:
-            yield Running(parts, stop, settings, schema)
+            yield Running(parts, stop, settings, schema, Fields(asked))
 
     def _sweep(self) -> None:
         """Let go of those that are over, or too many, or not used for long."""

@@ -1,50 +1,25 @@
 """`POST /v1/extract` as a stream: each field as soon as it is there, then the whole, then what it has cost.
 
-Where fields come from, piece by piece or all at the end, is decided in `_parts` alone.
+Fields come as `llmx.streaming` finds them in what the model writes; who has gone is not heard for any longer.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
-from msgspec import Struct
-
 from llmx.errors import LlmxError
 from llmx.serve.engines import Running
-from llmx.serve.extracting import Extraction, described, late, loader, records_of, settled, usage_of
+from llmx.serve.extracting import Extraction, described, late, loader, records_of, usage_of
 from llmx.serve.house import House
 from llmx.serve.problems import Problem, problem_of
 from llmx.serve.streamed import Emit, event
 from llmx.serve.together import together
-from llmx.types import NOTHING, Outcome, Record, Usage
+from llmx.streaming import FieldDone, ObjectDone, Part, Restarted, heard
+from llmx.types import NOTHING, Record, Usage
 
 __all__ = ["stream_extraction"]
-
-
-class FieldDone(Struct, frozen=True):
-    """A field that is complete and valid so far."""
-
-    path: str
-    value: Any
-
-
-class Restarted(Struct, frozen=True):
-    """What was told of the row does not hold any more."""
-
-    reason: str
-    message: str
-
-
-class ObjectDone(Struct, frozen=True):
-    """The row's end: always the last part."""
-
-    outcome: Outcome
-
-
-Part = FieldDone | Restarted | ObjectDone
 
 
 async def stream_extraction(house: House, extraction: Extraction, emit: Emit) -> None:
@@ -77,7 +52,7 @@ async def _streamed(house: House, extraction: Extraction, emit: Emit) -> None:
 async def _row(running: Running, record: Record, emit: Emit) -> Usage:
     """Emit one row's events; what it has cost."""
     usage = NOTHING
-    async with aclosing(_parts(running, record)) as parts:
+    async with aclosing(heard(running.parts, running.fields, running.stop, record)) as parts:
         async for part in parts:
             name, data = _told(part)
             await emit(event(name, {"row": record.index, **data}))
@@ -94,11 +69,3 @@ def _told(part: Part) -> tuple[str, dict[str, Any]]:
             return "restart", {"reason": part.reason, "message": part.message}
         case ObjectDone():
             return "object", described(part.outcome)
-
-
-async def _parts(running: Running, record: Record) -> AsyncGenerator[Part]:
-    """All fields at the end of the row."""
-    [outcome] = await settled(running, [record])
-    for name, value in (described(outcome)["value"] or {}).items():
-        yield FieldDone(name, value)
-    yield ObjectDone(outcome)
