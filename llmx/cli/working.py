@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from llmx.errors import UsageError
 if TYPE_CHECKING:
     from llmx.cluster.address import Address
     from llmx.cluster.working import Working
+    from llmx.serve.limits import Limits
 
 __all__ = ["run_worker"]
 
@@ -39,6 +41,8 @@ def run_worker(own: Mapping[str, Any], options: Mapping[str, Any], env: Environm
         raise UsageError("a worker needs redis", hint="install the extra: llmx-extract[redis]")
     from llmx.cluster.working import Working
     from llmx.config import anchored
+    from llmx.serve.keys import KeyRing
+    from llmx.serve.limits import open_limits
     from llmx.serve.secret_files import secret_names, with_secrets
     from llmx.serve.settings import serve_settings
 
@@ -47,8 +51,10 @@ def run_worker(own: Mapping[str, Any], options: Mapping[str, Any], env: Environm
     if not settings.shards:
         raise UsageError("--shards 0: a worker that runs none", hint="--shards 2")
     health = own.get("health_file")
-    working = Working(
-        address=_address(own.get("queue"), settings.queue, env),
+    address = _address(own.get("queue"), settings.queue, env)
+    make = partial(
+        Working,
+        address=address,
         data=settings.data,
         shards=settings.shards,
         base=options,
@@ -58,7 +64,8 @@ def run_worker(own: Mapping[str, Any], options: Mapping[str, Any], env: Environm
     )
     logging.basicConfig(stream=env.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("llmx").setLevel(logging.INFO)
-    return asyncio.run(_work(working))
+    keys = KeyRing(settings.key_file, say=logging.getLogger("llmx.worker").error)
+    return asyncio.run(_work(make, open_limits(address.url, keys)))
 
 
 def _address(option: str | None, configured: str, env: Environment) -> Address:
@@ -74,8 +81,13 @@ def _address(option: str | None, configured: str, env: Environment) -> Address:
     return address
 
 
-async def _work(working: Working) -> int:
-    """Work until a signal; the second one ends it at once."""
+async def _work(make: Callable[..., Working], opened: AbstractAsyncContextManager[Limits]) -> int:
+    """Work until a signal, within the limits of keys; the second one ends it at once."""
+    async with opened as limits:
+        return await _until_told(make(shared=limits.of_owner))
+
+
+async def _until_told(working: Working) -> int:
     task = asyncio.create_task(working.run())
     received: list[int] = []
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from llmx.cluster.address import Address
 from llmx.cluster.desk import open_redis_desk
+from llmx.commons import Commons
 from llmx.environment import Environment
 from llmx.errors import OutputFailed
 from llmx.jobs.store import Store
@@ -34,6 +35,7 @@ class Working:
         data: the folder that is shared.
         shards: how many are run at once.
         base, offered, env: see `Desk`.
+        shared: what the runs of an owner have in common with others.
         health: a file that is touched while the worker is alive, and removed at its end; None for none.
     """
 
@@ -45,12 +47,14 @@ class Working:
         base: Mapping[str, Any],
         offered: Mapping[str, str],
         env: Environment,
+        shared: Callable[[str], Commons | None] = lambda owner: None,
         health: Path | None = None,
     ) -> None:
         self._address = address
         self._data = data
         self._shards = shards
         self._fields: dict[str, Any] = {"base": base, "offered": offered, "env": env}
+        self._shared = shared
         self._health = health
         self._worker: Worker | None = None
         self._draining = False
@@ -62,7 +66,7 @@ class Working:
             LlmxError: Redis or the folder is not what it should be.
         """
         async with open_redis_desk(self._address, self._data, **self._fields) as desk:
-            worker = self._worker = Worker(desk)
+            worker = self._worker = Worker(desk, shared=self._shared)
             if self._draining:
                 return
             telling = asyncio.create_task(self._tell(desk.store))

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from msgspec import Struct, field
 
+from llmx.clock import SystemClock
+from llmx.connecting import Quiet
 from llmx.detached import in_thread
 from llmx.environment import Environment
 from llmx.errors import OutputFailed
+from llmx.estimates import estimate
 from llmx.jobs.asking import settings_of
 from llmx.jobs.folder import JobFolder, job_folder, settle_in, staging
 from llmx.jobs.ids import ulid
@@ -21,6 +24,8 @@ from llmx.jobs.queue import Queue
 from llmx.jobs.splitting import Split, split
 from llmx.jobs.store import Conflict, Store
 from llmx.jobs.types import Job
+from llmx.layers.budget import Amount
+from llmx.layers.stop import Stop
 from llmx.planning import plan
 from llmx.settings import MaxFailures
 
@@ -59,6 +64,7 @@ class Order(Struct, frozen=True):
         options: see `Job.options`.
         max_failures: rows that may fail.
         idempotency: the client's key, and the digest of all that it asks for.
+        fits: given what the job is estimated to use, raises where its owner may not use as much; None where nobody asks.
     """
 
     owner: str
@@ -67,6 +73,7 @@ class Order(Struct, frozen=True):
     webhook: str | None = None
     max_failures: MaxFailures = MaxFailures()
     idempotency: tuple[str, str] | None = None
+    fits: Callable[[Amount], Awaitable[None]] | None = None
 
 
 async def submit(desk: Desk, order: Order, upload: Path, format: str) -> Job:
@@ -81,6 +88,8 @@ async def submit(desk: Desk, order: Order, upload: Path, format: str) -> Job:
         OutputFailed: the disk refuses.
     """
     id = ulid("job_")
+    if order.fits is not None:
+        await order.fits(await _estimated(desk, order, upload, format))
     made = await _off_the_loop(lambda: _put_together(desk, order, id, upload, format))
     try:
         kept = await desk.store.create(_job(order, id, made), made.shards, order.idempotency)
@@ -92,6 +101,17 @@ async def submit(desk: Desk, order: Order, upload: Path, format: str) -> Job:
         return kept
     await desk.queue.put([shard.ref for shard in made.shards])
     return kept
+
+
+async def _estimated(desk: Desk, order: Order, upload: Path, format: str) -> Amount:
+    """What a job will use, re-asks included and stored answers not; nobody is asked."""
+    places = {"inputs": [str(upload)], "input_format": format}
+    planned = await _off_the_loop(
+        lambda: plan(settings_of(order.options, desk.base, desk.offered, **places), desk.env)
+    )
+    quiet = Quiet(lambda text: None)
+    (found, *_) = (await estimate(planned, talk=quiet, clock=SystemClock(), stop=Stop())).models
+    return Amount(found.cost.expected, found.input_tokens + found.output_tokens)
 
 
 def _put_together(desk: Desk, order: Order, id: str, upload: Path, format: str) -> Split:

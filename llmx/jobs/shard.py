@@ -10,6 +10,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from llmx.clock import Clock
+from llmx.commons import Commons
 from llmx.connecting import Quiet
 from llmx.detached import in_thread
 from llmx.errors import LlmxError
@@ -32,13 +33,20 @@ TRIED_ANEW = (1,)
 
 
 async def run_shard(
-    desk: Desk, lease: Lease, figures: Figures, stop: Fenced, clock: Clock, say: Callable[[str], None]
+    desk: Desk,
+    lease: Lease,
+    figures: Figures,
+    stop: Fenced,
+    clock: Clock,
+    say: Callable[[str], None],
+    commons: Commons | None = None,
 ) -> Finished | None:
     """Run a shard to its end.
 
     Args:
         figures: told of the run's events.
         say: takes what a run tells a person.
+        commons: what it shares with other runs.
 
     Returns:
         How it ended; None when the lease was lost, so that nobody wants to know.
@@ -46,7 +54,7 @@ async def run_shard(
     folder = job_folder(desk.root, lease.ref.job).shard(lease.ref.number)
     try:
         await asyncio.wrap_future(in_thread(lambda: folder.begin(lease.epoch)))
-        report = await _run(desk, lease, folder, figures, stop, clock, say)
+        report = await _run(desk, lease, folder, figures, stop, clock, say, commons)
     except OSError as error:
         return _failed(lease, figures, 1, f"cannot use {str(folder.path)!r}: {error.strerror or error}")
     except LlmxError as error:
@@ -67,13 +75,14 @@ async def _run(
     stop: Fenced,
     clock: Clock,
     say: Callable[[str], None],
+    commons: Commons | None,
 ) -> Report:
     env = replace(desk.env, cwd=folder.path)
     settings = settings_of(
         lease.job.options, desk.base, desk.offered, **_places(lease, folder), **_caps(lease.job, lease.shard)
     )
     planned = await asyncio.wrap_future(in_thread(lambda: plan(settings, env)))
-    return await execute(planned, stop=stop, figures=figures, talk=Quiet(say), clock=clock)
+    return await execute(planned, stop=stop, figures=figures, talk=Quiet(say), clock=clock, commons=commons)
 
 
 def _places(lease: Lease, folder: ShardFolder) -> dict[str, Any]:

@@ -11,9 +11,11 @@ import logging
 import os
 import secrets
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 
 from llmx.clock import Clock, SystemClock
+from llmx.commons import Commons
 from llmx.errors import LlmxError
 from llmx.jobs.desk import Desk
 from llmx.jobs.fence import Cancelled, Fenced, HandedOver, LeaseLost
@@ -40,15 +42,23 @@ class Worker:
 
     Args:
         lease: seconds after which its shards are another's, if it is not heard of.
+        shared: what the runs of an owner have in common with others, None for nothing.
     """
 
     def __init__(
-        self, desk: Desk, name: str | None = None, *, clock: Clock | None = None, lease: float = LEASE
+        self,
+        desk: Desk,
+        name: str | None = None,
+        *,
+        clock: Clock | None = None,
+        lease: float = LEASE,
+        shared: Callable[[str], Commons | None] = lambda owner: None,
     ) -> None:
         self.name = name or worker_name()
         self._desk = desk
         self._clock = clock or SystemClock()
         self._lease = lease
+        self._shared = shared
         self._stops: set[Fenced] = set()
         self._draining = asyncio.Event()
 
@@ -105,7 +115,9 @@ class Worker:
             log.info("shard %d of %s: %s", lease.ref.number, lease.ref.job, text)
 
         try:
-            return await run_shard(self._desk, lease, figures, stop, self._clock, say)
+            return await run_shard(
+                self._desk, lease, figures, stop, self._clock, say, self._shared(lease.job.owner)
+            )
         except (
             Exception
         ) as error:  # our bug: it must not take the worker with it, and its reader wants the traceback

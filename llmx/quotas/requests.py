@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from msgspec import Struct
@@ -87,22 +89,42 @@ class RequestLimits:
         from limits import RateLimitItemPerMinute
 
         limit = RateLimitItemPerMinute(rpm)
-        try:
+        with self._telling():
             allowed = await self._window.hit(limit, key_name)
             stats = await self._window.get_window_stats(limit, key_name)
+        return _standing(rpm, stats, allowed=allowed)
+
+    async def standing(self, key_name: str, rpm: int | None) -> Standing:
+        """How a key stands, without a request; as `hit`."""
+        if rpm is None:
+            return Standing(allowed=True)
+        from limits import RateLimitItemPerMinute
+
+        with self._telling():
+            stats = await self._window.get_window_stats(RateLimitItemPerMinute(rpm), key_name)
+        return _standing(rpm, stats, allowed=stats.remaining > 0)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """What Redis refuses, as an error of ours."""
+        try:
+            yield
         except self._errors as error:
             reason = str(error) or type(error).__name__
             hint = "redis-cli ping shows whether it is there"
             raise OutputFailed(f"cannot count requests at {self._shown}: {reason}", hint=hint) from error
-        reset = min(float(MINUTE), max(0.0, stats.reset_time - time.time()))
-        retry_after = None if allowed else max(1, math.ceil(reset))
-        return Standing(allowed, rpm, max(0, stats.remaining), reset, retry_after)
 
     async def aclose(self) -> None:
         """Let go of the connections."""
         if self._shown is not None:
             client = self._storage.bridge.storage
             await client.aclose(close_connection_pool=True)
+
+
+def _standing(rpm: int, stats: Any, *, allowed: bool) -> Standing:
+    reset = min(float(MINUTE), max(0.0, stats.reset_time - time.time()))
+    retry_after = None if allowed else max(1, math.ceil(reset))
+    return Standing(allowed, rpm, max(0, stats.remaining), reset, retry_after)
 
 
 def _required() -> tuple[Any, tuple[type[Exception], ...]]:

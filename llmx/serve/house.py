@@ -16,7 +16,7 @@ from llmx.jobs.desk import Desk
 from llmx.serve.drain import Drain
 from llmx.serve.engines import Engines
 from llmx.serve.keys import KeyRing
-from llmx.serve.limits import Gatekeeper
+from llmx.serve.limits import Limits
 from llmx.serve.offers import Offers
 from llmx.serve.settings import ServeSettings
 from llmx.serve.turns import Turns
@@ -49,7 +49,7 @@ class House:
     keys: KeyRing = field(repr=False)
     offers: Offers
     engines: Engines
-    limits: Gatekeeper
+    limits: Limits
     desk: Desk = field(repr=False)
     drain: Drain
     clock: Clock

@@ -23,7 +23,7 @@ from llmx.serve.drain import Drain
 from llmx.serve.engines import Engines
 from llmx.serve.house import House
 from llmx.serve.keys import KeyRing
-from llmx.serve.limits import NoLimits
+from llmx.serve.limits import open_limits
 from llmx.serve.offers import Offers, load_schemas_on_offer, models_on_offer
 from llmx.serve.queues import open_desk
 from llmx.serve.secret_files import secret_names, with_secrets
@@ -32,6 +32,9 @@ from llmx.serve.uploads import incoming, swept
 from llmx.serve.webhooks import Deliverer, secret_of
 
 __all__ = ["at_work", "opened"]
+
+LEDGER = "ledger.db"
+"""What keys have used, beside the jobs."""
 
 RESTART = 5.0
 """Seconds after which work that an error has ended is begun again."""
@@ -62,17 +65,20 @@ async def opened(
     offers = Offers(models_on_offer(options["model"], endpoints, options.get("base_url")), offered)
     clock = SystemClock()
     specs = {name: _absolute(spec, env.cwd) for name, spec in settings.schemas.items()}
-    async with open_desk(
-        settings.queue,
-        settings.data,
-        env=replace(env, cwd=incoming(settings.data)),
-        base=options,
-        offered=specs,
-        shard_rows=settings.shard_rows,
-        max_rows=settings.max_rows,
-    ) as desk:
+    ledger = settings.data / LEDGER if settings.queue == "sqlite" else settings.queue
+    async with (
+        open_desk(
+            settings.queue,
+            settings.data,
+            env=replace(env, cwd=incoming(settings.data)),
+            base=options,
+            offered=specs,
+            shard_rows=settings.shard_rows,
+            max_rows=settings.max_rows,
+        ) as desk,
+        open_limits(ledger, keys) as limits,
+    ):
         engines = Engines(options, env, clock=clock, observer=_ignore, warn=log.warning)
-        limits = NoLimits()
         try:
             yield House(
                 settings,
@@ -90,7 +96,6 @@ async def opened(
             )
         finally:
             await engines.aclose()
-            await limits.aclose()
 
 
 def _absolute(spec: str, cwd: Path) -> str:
@@ -124,7 +129,7 @@ def _ignore(event: Event) -> None:
 @asynccontextmanager
 async def at_work(house: House) -> AsyncIterator[Callable[[], None]]:
     """What goes on beside requests: shards, webhooks, sweeping. Yields what begins its end; it has ended at the end."""
-    worker = Worker(house.desk)
+    worker = Worker(house.desk, shared=house.limits.of_owner)
     deliverer = Deliverer(
         house.desk.store, house.settings, secret_of(house.env, house.settings, house.options)
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -13,6 +14,7 @@ from llmx.errors import LlmxError
 from llmx.jobs.desk import Order, submit
 from llmx.jobs.store import Conflict
 from llmx.jobs.types import Job
+from llmx.layers.budget import Amount
 from llmx.records import to_json
 from llmx.serve.addresses import check_webhook
 from llmx.serve.asking import JobRequest
@@ -80,6 +82,7 @@ async def hand_in(
             ask.webhook,
             _max_failures(ask.max_failures),
             None if idempotency is None else (idempotency, digest),
+            fits=_fits(house, key),
         )
         job = await _submitted(house, order, upload)
         return HandedIn(job, replay=job.created < began)
@@ -125,6 +128,13 @@ def _max_failures(text: str | None) -> MaxFailures:
     if text is None:
         return MaxFailures()
     return MaxFailures(float(text[:-1]), True) if text.endswith("%") else MaxFailures(int(text))
+
+
+def _fits(house: House, key: Key) -> Callable[[Amount], Awaitable[None]] | None:
+    """What refuses a job that is too dear for its key; None where nobody limits what it uses in a day."""
+    if key.daily_tokens is None and key.daily_cost is None:
+        return None
+    return partial(house.limits.fits, key)
 
 
 def _digest(options: Mapping[str, Any], ask: JobRequest, upload: Upload) -> str:

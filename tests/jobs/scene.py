@@ -99,7 +99,7 @@ class WorkerProcess:
         name: str,
         *,
         shards: int = 2,
-        lease: float = 1.5,
+        lease: float = 3.0,
         base: Mapping[str, Any] | None = None,
     ) -> None:
         given = {

@@ -216,13 +216,11 @@ async def test_a_killed_worker_costs_what_was_in_flight(tmp_path: Path) -> None:
     with mocked(MockSettings(latency=Latency(0.02, 0.02))) as mock:
         async with desk_in(tmp_path, mock.url) as desk:
             job = await handed_in(desk, rows_in(tmp_path / "in.jsonl", 600), options={"system": "Read it."})
-            in_flight = 0
             for number in range(3):
                 before = mock.calls
                 worker = WorkerProcess(tmp_path, mock.url, f"w{number}", base={"concurrency": 16})
                 await until(lambda before=before: mock.calls > before + 60)  # type: ignore[misc]  # a default argument
                 worker.kill()
-                in_flight += 16
             last = WorkerProcess(tmp_path, mock.url, "last")
             job = await ended(desk, job.id)
             assert 0 == last.end()
@@ -230,9 +228,12 @@ async def test_a_killed_worker_costs_what_was_in_flight(tmp_path: Path) -> None:
             shards = await desk.store.shards(job.id)
         assert "succeeded" == job.state
         assert list(range(600)) == ids(rows)
-        assert 600 <= mock.calls <= 600 + in_flight
-        assert [4] == [shard.epoch for shard in shards]
-        assert ["e4"] == [path.name for path in job_folder(tmp_path, job.id).shard(0).path.glob("e*")]
+        epoch = (
+            shards[0].epoch
+        )  # one more for each worker that was killed, and on a busy machine for one that was thought to be
+        assert epoch >= 4
+        assert 600 <= mock.calls <= 600 + 16 * (epoch - 1)
+        assert [f"e{epoch}"] == [path.name for path in job_folder(tmp_path, job.id).shard(0).path.glob("e*")]
 
 
 async def test_a_paused_worker_that_wakes_up_late_is_fenced(tmp_path: Path) -> None:
@@ -253,8 +254,9 @@ async def test_a_paused_worker_that_wakes_up_late_is_fenced(tmp_path: Path) -> N
             rows = await gathered(results(desk, job.id))
             (shard,) = await desk.store.shards(job.id)
         assert list(range(300)) == ids(rows)
-        assert 300 <= served <= 308
-        assert ("done", 2) == (shard.state, shard.epoch)
+        assert 300 <= served <= 300 + 8 * (shard.epoch - 1)
+        assert "done" == shard.state
+        assert shard.epoch >= 2
 
 
 async def test_a_paused_worker_whose_calls_wait_for_a_limit_is_fenced(tmp_path: Path) -> None:
