@@ -22,7 +22,7 @@ from llmx.serve.asking import ExtractRequest, JobRequest, JobWithRows
 from llmx.serve.problems import MEDIA_TYPE
 from llmx.serve.streamed import EVENTS
 
-__all__ = ["answer", "described", "json_body", "methods_of", "problems", "reference", "text_of"]
+__all__ = ["ALWAYS", "answer", "described", "json_body", "methods_of", "problems", "reference", "text_of"]
 
 SUMMARY = "Structured extraction with language models: rows in, validated objects out."
 
