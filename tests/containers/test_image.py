@@ -61,6 +61,7 @@ class Container:
     data: Path
     secrets: Path
     variables: dict[str, str] = field(default_factory=dict)
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self, *command: str, entry: bool = True, **options: Any) -> subprocess.Popen[str]:
         """Start a command behind the image's entry point, or as it stands."""
@@ -79,7 +80,7 @@ class Container:
             "contained",
         ]
         places = {"root": IMAGE_ROOT, "data": str(self.data), "secrets": str(self.secrets)}
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*isolated, *given, "/bin/sh", "-c", inside, "sh", *words],
             env={"PATH": os.environ["PATH"], "user": self.config["User"], **places},
             stdin=subprocess.DEVNULL,
@@ -88,6 +89,8 @@ class Container:
             text=True,
             **options,
         )
+        self.started.append(process)
+        return process
 
     def run(self, *command: str, entry: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
@@ -97,7 +100,7 @@ class Container:
 
 
 @pytest.fixture
-def container(tmp_path: Path) -> Container:
+def container(tmp_path: Path) -> Iterator[Container]:
     """A container with empty data, as a volume is that was made anew, and no secret."""
     config = json.loads(Path(IMAGE).read_text(encoding="utf-8"))["Docker"]["config"]
     data, secrets = tmp_path / "data", tmp_path / "secrets"
@@ -107,7 +110,11 @@ def container(tmp_path: Path) -> Container:
     (secrets / "none").write_text("")
     os.chown(data, user, group)
     tmp_path.chmod(0o755)
-    return Container(config, data, secrets)
+    made = Container(config, data, secrets)
+    yield made
+    for process in made.started:
+        process.kill()  # and with it all that is in its namespace
+        process.communicate()
 
 
 @pytest.fixture
@@ -254,7 +261,8 @@ def test_the_service_starts_is_healthy_answers_and_drains(
         assert time.monotonic() < deadline
     question = '{"schema": "name", "rows": [{"text": "Ada"}]}'
     status, answer = sent(key, "POST", "/v1/extract", question)
-    assert (status, json.loads(answer)["results"][0]["source"]) == (200, "model")
+    assert status == 200, answer
+    assert json.loads(answer)["results"][0]["source"] == "model"
     assert sent(key[:-1], "POST", "/v1/extract", question)[0] == 401
     ended(process)
 
@@ -296,10 +304,14 @@ def redis_started(options: list[str], folder: Path) -> Iterator[int]:
         port: int = free.getsockname()[1]
     here = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
     with subprocess.Popen(["redis-server", *options, *here], stdout=subprocess.DEVNULL) as server:
-        while subprocess.run(["redis-cli", "-e", "-p", str(port), "ping"], capture_output=True).returncode:
-            assert server.poll() is None
-        yield port
-        server.terminate()
+        try:
+            while subprocess.run(
+                ["redis-cli", "-e", "-p", str(port), "ping"], capture_output=True
+            ).returncode:
+                assert server.poll() is None
+            yield port
+        finally:
+            server.terminate()
 
 
 def healthy(container: Container, process: subprocess.Popen[str], service: dict[str, Any]) -> None:
