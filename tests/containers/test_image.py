@@ -291,7 +291,7 @@ def test_the_services_of_the_compose_file_work_together(
             check = services[name].get("healthcheck", container.config["Healthcheck"])
             healthy(process, [replaced(word, here) for word in check.get("test") or check["Test"]])
         status, job = sent(
-            key, "POST", "/v1/jobs", '{"schema": "name str", "rows": [{"text": "Ada"}, {"text": "Bo"}]}'
+            port, key, "POST", "/v1/jobs", '{"schema": "name str", "rows": [{"text": "Ada"}, {"text": "Bo"}]}'
         )
         assert status == 202
         status, rows = sent(port, key, "GET", f"/v1/jobs/{json.loads(job)['id']}/results?follow=true")
