@@ -157,17 +157,16 @@ class KeyBudget:
     async def _converse(self) -> None:
         """Report once a second, and whenever more is needed, until there is nothing to say."""
         while self._is_owing:
-            pause = BEAT
             try:
                 await self._exchange()
             except OutputFailed as error:
                 self._failing = self._failing or (self._clock.now(), error)
                 self._tell()  # those that wait look whether it is long enough
-            else:
-                self._failing = None
-                pause = 0.0 if self._needed or self._recalled else BEAT
-            if pause:
-                await first_of(self._call.next(), self._clock.sleep(pause))
+                await self._clock.sleep(BEAT)  # whatever they need: it would fail as well
+                continue
+            self._failing = None
+            if not (self._needed or self._recalled):
+                await first_of(self._call.next(), self._clock.sleep(BEAT))
 
     async def _exchange(self) -> None:
         needed, self._needed = self._needed, NONE
