@@ -81,4 +81,4 @@ def test_a_missing_package_is_told_with_the_extra(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "limits", None)
     with pytest.raises(UsageError, match="need the package limits") as caught:
         RequestLimits()
-    assert "llmx-extract[serve]" in caught.value.hint
+    assert "the extra serve" in caught.value.hint
