@@ -134,13 +134,13 @@ def _page() -> Part:
 
 
 @router.api_route("/", methods=["GET", "HEAD"])
-async def page(request: Request) -> Response:
+async def _send_page(request: Request) -> Response:
     """The page itself, which is asked for anew each time, and sent where it has changed."""
     return _answer(request, _page(), "no-cache")
 
 
 @router.api_route("/page/{which}/{name}", methods=["GET", "HEAD"])
-async def part(request: Request, which: str, name: str) -> Response:
+async def _send_part(request: Request, which: str, name: str) -> Response:
     """A file of this version of the page."""
     found = parts().get(name)
     if found is None or which != version() or name == PAGE:
