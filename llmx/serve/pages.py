@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from llmx.pages.document import asset
 
-__all__ = ["HEADERS", "POLICY", "SHARED", "Part", "page_file", "page_itself", "parts", "router", "version"]
+__all__ = ["HEADERS", "POLICY", "SHARED", "Part", "parts", "router", "version"]
 
 SHARED = {"report.css": "style.css", "dom.js": "dom.js", "charts.js": "charts.js", "quotes.js": "quotes.js"}
 """Parts that the page has from the reports, by the names that they go by here."""
@@ -134,13 +134,13 @@ def _page() -> Part:
 
 
 @router.api_route("/", methods=["GET", "HEAD"])
-async def page_itself(request: Request) -> Response:
+async def _send_page(request: Request) -> Response:
     """The page itself, which is asked for anew each time, and sent where it has changed."""
     return _answer(request, _page(), "no-cache")
 
 
 @router.api_route("/page/{which}/{name}", methods=["GET", "HEAD"])
-async def page_file(request: Request, which: str, name: str) -> Response:
+async def _send_part(request: Request, which: str, name: str) -> Response:
     """A file of this version of the page."""
     found = parts().get(name)
     if found is None or which != version() or name == PAGE:

@@ -60,7 +60,7 @@ function readRows(head, { text, size, isAll, isBroken }, packed) {
   }
   head.isExact = isAll;
   const cut = text.length - 1 - text.lastIndexOf("\n"); // of a line that goes on beyond what was read
-  head.number = isAll ? number : packed || !number ? null : Math.round((number * head.file.size) / (size - cut));
+  head.number = isAll ? number : packed || !number ? null : Number(((number * head.file.size) / (size - cut)).toPrecision(2)); // no more digits than are known
   if (head.format === "jsonl") head.columns = [...new Set(head.rows.flatMap((row) => Object.keys(row.data)))];
   if (!number && head.file.size && !head.notes.length) head.notes.push("There are no rows in it.");
 }

@@ -108,8 +108,8 @@ export class Lines {
     for (let at = number * CHUNK; at < number * CHUNK + chunk.ends.length; at++) this.parsed.delete(at);
   }
 
-  // The numbers of rows that are held and have a text in one of their values, in order; in pieces, with room for the page between.
-  async *search(text) {
+  // The numbers of rows that are held and have a text in one of their values, in order; a chunk at a time.
+  *search(text) {
     const needle = text.toLowerCase(), written = JSON.stringify(needle).slice(1, -1);
     for (const number of [...this.chunks.keys()].sort((one, other) => one - other)) {
       const chunk = this.chunks.get(number), found = [];

@@ -12,6 +12,7 @@ import { followJob } from "./streams.js";
 const ROW = 38, HEAD = 36; // pixels
 const SETTLED = 60; // milliseconds after which a place that was scrolled to is asked for
 const FRESH = 1_500; // milliseconds between two looks for new rows
+const WORK = 25; // milliseconds of a search after which the page has room for what else there is
 const CELL = 160; // characters of a cell: all of them are beside the table
 
 export async function rowsView(main, { id, kind, asked }, signal) {
@@ -213,9 +214,12 @@ class Rows {
     const search = ++this.searching, text = this.search.value;
     const found = text ? [] : null;
     if (text) {
-      for await (const some of this.lines.search(text)) {
+      let rested = performance.now();
+      for (const some of this.lines.search(text)) {
         found.push(...some);
+        if (performance.now() - rested < WORK) continue;
         await new Promise((resume) => setTimeout(resume));
+        rested = performance.now();
         if (search !== this.searching || this.signal.aborted) return;
       }
     }

@@ -100,7 +100,7 @@ class Card {
 
   quote(evidence) {
     for (const [path, quote] of Object.entries(evidence)) {
-      const place = this.fields.get(path);
+      const place = this.fields.get(path) || this.fields.get(path.split(".")[0]); // of a list, each of its elements has one
       if (place) place.append(quote ? h("q", { class: "muted small", dir: "auto" }, shown(String(quote.quote).slice(0, 300))) : h("span", { class: "badge warn", text: "quote not found" }));
     }
   }

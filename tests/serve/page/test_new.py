@@ -101,8 +101,8 @@ def test_only_the_beginning_of_a_large_file_is_read(chosen: Callable[..., Opened
     """Its rows are estimated by that, and said to be."""
     line = json.dumps({"text": "x" * 190})
     page = chosen((line + "\n") * 50_000)
-    expect(page.tab.locator(".file-name")).to_contain_text("about 50,0")
-    expect(page.tab.get_by_role("button", name="Run about 50,0")).to_be_enabled()
+    expect(page.tab.locator(".file-name")).to_contain_text("about 50,000 rows")
+    expect(page.tab.get_by_role("button", name="Run about 50,000 rows")).to_be_enabled()
 
 
 def test_fields_appear_as_they_come(service: StandIn, chosen: Callable[..., Opened]) -> None:
