@@ -19,7 +19,7 @@ from llmx.quotas.keys import KeyLimits
 from llmx.quotas.ledger import NONE, Balance, Ledger, Lent, Measure, Report, measured
 from llmx.text import dollars
 
-__all__ = ["BEAT", "KeyBudget"]
+__all__ = ["BEAT", "PATIENCE", "KeyBudget"]
 
 BEAT = 1.0
 """Seconds between two reports, unless more is needed before."""
