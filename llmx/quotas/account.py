@@ -195,6 +195,7 @@ class ProviderQuota:
 
     def joined(self, hold: Callable[[float], object]) -> float:
         """See `Quota.joined`; `hold` is a method, which is forgotten with what it is of."""
+        self._members.begin()  # where no limit is known there are pauses all the same
         self._holds = [known for known in self._holds if known() is not None]
         self._holds.append(WeakMethod(hold))
         return max(0.0, self._held_until - self._clock.now())

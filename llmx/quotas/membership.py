@@ -82,10 +82,14 @@ class Membership:
         if seconds > 0:
             self._held(account, seconds)
 
-    async def settled(self) -> None:
-        """Return when it is known who shares the rates, and nobody keeps to an old share any more."""
+    def begin(self) -> None:
+        """Give signs of life, and hear of pauses, from now on."""
         if self._beating is None or self._beating.done():
             self._beating = asyncio.get_running_loop().create_task(self._beat())
+
+    async def settled(self) -> None:
+        """Return when it is known who shares the rates, and nobody keeps to an old share any more."""
+        self.begin()
         await self._asked.wait()
         while (left := self._silent - self._clock.now()) > 0:
             await self._clock.sleep(left)

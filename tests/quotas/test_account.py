@@ -267,6 +267,24 @@ def test_tokens_are_shared_by_rows(count: int):
     assert 0.9 * tpm < busiest(sent) <= tpm
 
 
+async def test_a_pause_holds_those_who_know_no_limit():
+    """Nobody has to lease anything to hear of it."""
+
+    class Condition:
+        held: float = 0.0
+
+        def hold(self, seconds: float) -> None:
+            self.held = seconds
+
+    condition = Condition()
+    with books() as ledger:
+        async with workers(ledger, 2) as quotas:
+            quotas[1].joined(condition.hold)
+            quotas[0].paused(20.0)
+            await asyncio.sleep(1.5)
+            assert 18 < condition.held <= 20
+
+
 async def test_the_lower_limit_holds():
     """Of what the user says and what the server says, whatever engine heard it; the next one knows."""
     with books() as ledger:
