@@ -81,9 +81,12 @@ async def test_another_folder_is_refused(own: RedisServer, tmp_path: Path) -> No
     with pytest.raises(UsageError, match="is not the folder of this queue's jobs") as caught:
         await opened(own.url, tmp_path / "elsewhere")
     assert str(tmp_path / "shared") in str(caught.value)
+    assert not (tmp_path / "elsewhere").exists()
     own.kill()
     own.start()
-    with pytest.raises(UsageError):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "storage-id").write_text("of another service\n")
+    with pytest.raises(UsageError, match="is not the folder"):
         await opened(own.url, tmp_path / "elsewhere")
 
 
