@@ -120,8 +120,8 @@ async def test_tls(tmp_path: Path) -> None:
     certificate.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
     certificate.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
     server = RedisServer(tmp_path, tls=True)
-    server.start()
     try:
+        server.start()
         secure = server.url.replace("redis:", "rediss:")
         await opened(f"{secure}?ssl_ca_certs={tmp_path / 'ca.pem'}", tmp_path / "data")
         with pytest.raises(QueueAway, match="certificate"):
