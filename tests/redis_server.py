@@ -92,8 +92,8 @@ class RedisServer:
 def running_redis(folder: Path, *options: str) -> Iterator[RedisServer]:
     """A server for as long as the context lasts."""
     server = RedisServer(folder, *options)
-    server.start()
     try:
+        server.start()
         yield server
     finally:
         server.kill()

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from llmx.cluster.connection import UNWANTED, Connection
-from llmx.environment import private
+from llmx.environment import is_file, private
 from llmx.errors import AuthenticationFailed, OutputFailed, QueueAway, UsageError
 
 __all__ = ["MARKER", "OLDEST", "check_server", "check_storage"]
@@ -102,15 +102,26 @@ async def check_storage(connection: Connection, data: Path) -> None:
         UsageError: it is another one.
         OutputFailed: it cannot be written to.
     """
+    known = await _known(connection, b"")
+    if known is not None and not is_file(data / MARKER):  # which is then left as it is, without a name
+        raise _another(data, known)
     mine = _Storage(_identity(data), socket.gethostname(), str(data))
-    reply = await connection.run("storage", msgspec.json.encode(mine))
-    known = msgspec.json.decode(reply, type=_Storage)
-    if known.id != mine.id:
-        raise UsageError(
-            f"{str(data)!r} is not the folder of this queue's jobs, which is {known.path!r} on {known.host!r}",
-            hint="the same shared folder as --data of `llmx serve`; for a new service, another database: "
-            "redis://HOST:6379/1",
-        )
+    known = await _known(connection, msgspec.json.encode(mine))
+    if known is not None and known.id != mine.id:
+        raise _another(data, known)
+
+
+async def _known(connection: Connection, told: bytes) -> _Storage | None:
+    reply = await connection.run("storage", told)
+    return None if reply is None else msgspec.json.decode(reply, type=_Storage)
+
+
+def _another(data: Path, known: _Storage) -> UsageError:
+    return UsageError(
+        f"{str(data)!r} is not the folder of this queue's jobs, which is {known.path!r} on {known.host!r}",
+        hint="the same shared folder as --data of `llmx serve`; for a new service, another database: "
+        "redis://HOST:6379/1",
+    )
 
 
 def _identity(data: Path) -> str:

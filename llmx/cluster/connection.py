@@ -26,7 +26,6 @@ from redis.exceptions import (
     TimeoutError,
 )
 
-from llmx.clock import Signal
 from llmx.cluster.address import Address
 from llmx.errors import QueueAway
 
@@ -61,7 +60,6 @@ class Connection:
         self.redis = redis
         self.address = address
         self.patience = patience
-        self.back = Signal()
         self._scripts: dict[str, Any] = {}
 
     async def run(self, script: str, *args: Any, patience: float | None = None) -> Any:

@@ -81,9 +81,12 @@ async def test_another_folder_is_refused(own: RedisServer, tmp_path: Path) -> No
     with pytest.raises(UsageError, match="is not the folder of this queue's jobs") as caught:
         await opened(own.url, tmp_path / "elsewhere")
     assert str(tmp_path / "shared") in str(caught.value)
+    assert not (tmp_path / "elsewhere").exists()
     own.kill()
     own.start()
-    with pytest.raises(UsageError):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "storage-id").write_text("of another service\n")
+    with pytest.raises(UsageError, match="is not the folder"):
         await opened(own.url, tmp_path / "elsewhere")
 
 
@@ -117,8 +120,8 @@ async def test_tls(tmp_path: Path) -> None:
     certificate.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
     certificate.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
     server = RedisServer(tmp_path, tls=True)
-    server.start()
     try:
+        server.start()
         secure = server.url.replace("redis:", "rediss:")
         await opened(f"{secure}?ssl_ca_certs={tmp_path / 'ca.pem'}", tmp_path / "data")
         with pytest.raises(QueueAway, match="certificate"):
