@@ -18,6 +18,7 @@ HEAVY = (
     "aiohttp",
     "anthropic",
     "diskcache",
+    "fastapi",
     "genai_prices",
     "httpx2",
     "instructor",
@@ -47,6 +48,8 @@ WITH_OPTIONS = [
     ("mock", "--help"),
     ("worker", "--help"),
     ("models", "--help"),
+    ("serve", "--help"),
+    ("keys", "--help"),
 ]
 
 
