@@ -5,7 +5,7 @@
     python benchmarks/semantic.py --speed 100000        # lookups in a cache of so many rows
 
 A pair is two rows and a label: "same", where the second may be given the first one's answer, or "different". A hit on a
-different pair is wrong. `semantic_holdout.jsonl` was written when the guards were done, and nothing was changed after it.
+different pair is wrong. `semantic_holdout.jsonl` was written when the guards were done, and nothing was made to fit it.
 """
 
 from __future__ import annotations

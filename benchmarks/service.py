@@ -4,8 +4,8 @@
 
 So many clients ask at the same moment, each for one row as a stream of events, of a service whose model, `llmx mock`, takes
 `--latency` to answer. The other contestant is what a team writes by hand: `ThreadingHTTPServer` with the openai SDK's
-synchronous client, a thread per request, its answer checked by pydantic and sent as one event; it keeps no journal, no limits and no cache,
-and re-asks nothing. Both have one processor, the model and the clients have the other.
+synchronous client, a thread per request: pieces of the answer are handed on as they come, the whole is checked by pydantic;
+it keeps no journal, no limits and no cache, and re-asks nothing. Both have one processor, the model and the clients have the other.
 """
 
 from __future__ import annotations
@@ -57,9 +57,14 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(b": ping\\n\\n")
-        answer = client.chat.completions.create(
-            model="mock", messages=[{"role": "user", "content": json.dumps(row)}], response_format=FORM)
-        value = Row.model_validate_json(answer.choices[0].message.content).model_dump()
+        chunks = client.chat.completions.create(
+            model="mock", messages=[{"role": "user", "content": json.dumps(row)}], response_format=FORM, stream=True)
+        text = ""
+        for chunk in chunks:
+            if chunk.choices and (piece := chunk.choices[0].delta.content):
+                text += piece
+                self.wfile.write(b"event: text\\ndata: " + json.dumps(piece).encode() + b"\\n\\n")
+        value = Row.model_validate_json(text).model_dump()
         self.wfile.write(b"event: object\\ndata: " + json.dumps({"row": 0, "value": value}).encode() + b"\\n\\n")
         self.close_connection = True
     def log_message(self, *args):
@@ -78,7 +83,7 @@ CONTESTANTS = ("llmx serve", "a thread per request")
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """When what came of one stream, in seconds of one clock; `first` is that of its first field or whole object."""
+    """When what came of one stream, in seconds of one clock; `first` is that of its first field or piece of text."""
 
     asked: float
     opened: float
@@ -167,7 +172,7 @@ async def _stream(session: Any, url: str, number: int) -> Stream:
         assert response.status == 200, await response.text()
         opened = time.monotonic()
         async for line in response.content:
-            if not first and line.startswith((b"event: field", b"event: object")):
+            if not first and line.startswith((b"event: field", b"event: text", b"event: object")):
                 first, came = True, time.monotonic()
             whole = whole or line.startswith(b"event: object")
             assert not line.startswith(b"event: error"), await response.text()

@@ -11,7 +11,7 @@ import math
 
 from aiolimiter import AsyncLimiter
 
-__all__ = ["RequestBucket", "TokenBucket"]
+__all__ = ["MARGIN", "RequestBucket", "TokenBucket"]
 
 WINDOW = 61.0
 """Seconds in which a limit per minute is held. The second beyond the minute is for the network's jitter, and for

@@ -19,10 +19,13 @@ from llmx.quotas.keys import KeyLimits
 from llmx.quotas.ledger import NONE, Balance, Ledger, Lent, Measure, Report, measured
 from llmx.text import dollars
 
-__all__ = ["BEAT", "KeyBudget"]
+__all__ = ["BEAT", "PATIENCE", "KeyBudget"]
 
 BEAT = 1.0
 """Seconds between two reports, unless more is needed before."""
+
+TURN = 0.01
+"""Seconds in which who waits takes what was lent, before it goes back for somebody who needs more."""
 
 CALLS = 4
 """Worst cases that are asked for at first, when nobody knows how fast calls follow each other."""
@@ -60,7 +63,7 @@ class KeyBudget:
         self._ledger, self._key, self._owner, self._clock = ledger, key, owner, clock
         self._patience = patience
         self._free = self._aside = self._used = NONE
-        self._needed = self._taken = NONE
+        self._needed = self._asked = self._taken = NONE
         self._told = NONE
         self._recalled = False
         self._heard = -GOOD_FOR
@@ -82,7 +85,7 @@ class KeyBudget:
                 self._wake()
             return size
         self._check()
-        if not self._is_refused(size):
+        if not (self._is_refused(size) or size.within(self._asked)):
             self._needed = self._needed.at_least(size)
             self._wake()
         return None
@@ -157,20 +160,22 @@ class KeyBudget:
     async def _converse(self) -> None:
         """Report once a second, and whenever more is needed, until there is nothing to say."""
         while self._is_owing:
-            pause = BEAT
             try:
                 await self._exchange()
             except OutputFailed as error:
                 self._failing = self._failing or (self._clock.now(), error)
                 self._tell()  # those that wait look whether it is long enough
-            else:
-                self._failing = None
-                pause = 0.0 if self._needed or self._recalled else BEAT
-            if pause:
-                await first_of(self._call.next(), self._clock.sleep(pause))
+                await self._clock.sleep(BEAT)  # whatever they need: it would fail as well
+                continue
+            self._failing = None
+            if self._needed:
+                await self._clock.sleep(TURN)
+            elif not self._recalled:
+                await first_of(self._call.next(), self._clock.sleep(BEAT))
 
     async def _exchange(self) -> None:
         needed, self._needed = self._needed, NONE
+        self._asked = needed
         taken, self._taken = self._taken, NONE
         useless = bool(needed) or self._recalled  # what is too little is for others to use
         self._recalled = False
@@ -182,8 +187,12 @@ class KeyBudget:
         except OutputFailed:
             self._needed = self._needed.at_least(needed)
             raise
+        finally:
+            self._asked = NONE
         self._told, self._heard = report.used, self._clock.now()
         self._free = self._free + lent.amount
+        if self._needed.within(self._free):
+            self._needed = NONE
         self._note(needed, lent)
 
     def _note(self, needed: Measure, lent: Lent) -> None:

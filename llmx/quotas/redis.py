@@ -44,7 +44,7 @@ def require_redis() -> Any:
     try:
         import redis.asyncio
     except ImportError as error:
-        hint = "pip install 'llmx-extract[redis]'"
+        hint = "pip install 'redis>=7,<8', which the extra redis brings"
         raise UsageError("a ledger in Redis needs the package redis", hint=hint) from error
     return redis
 

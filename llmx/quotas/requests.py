@@ -132,7 +132,7 @@ def _required() -> tuple[Any, tuple[type[Exception], ...]]:
         import limits.aio
         import limits.aio.strategies
     except ImportError as error:
-        hint = "pip install 'llmx-extract[serve]'"
+        hint = "pip install limits, which the extra serve brings"
         raise UsageError("limits of requests need the package limits", hint=hint) from error
     return limits.aio, (OSError, TimeoutError, limits.errors.StorageError)
 

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from llmx.quotas.ledger import Ask, Slots
 
-__all__ = ["ACTIVE", "CHUNK", "LATE", "LATE_TOKENS", "Pace", "given", "per_second", "span"]
+__all__ = ["ACTIVE", "CHUNK", "FORGOTTEN", "LATE", "LATE_TOKENS", "Pace", "given", "per_second", "span"]
 
 CHUNK = 1.0
 """Seconds' worth of an account's rate that is given out at a time, to all who ask together."""

@@ -30,7 +30,7 @@ HINT = "pip install wordllama, which is the extra `semantic`"
 
 
 class Embedding:
-    """See the module. The files are read when they are first needed: half a second, and 35 MB.
+    """See the module. The files are read when they are first needed: a fifth of a second, and 65 MB.
 
     Raises:
         UsageError: the extra is not installed, or is one of another version.

@@ -178,7 +178,9 @@ def _raw(text: str) -> Iterator[_Raw]:
             spaced = True
             continue
         if kind == "sign":
-            pause = pause or (piece in _PAUSES and denied)
+            pause = pause or (
+                piece in _PAUSES and (denied or _RELATIVE_CLAUSE.match(text, found.end()) is not None)
+            )
             yield from _sign(piece, text, found, sentence, spaced=spaced)
             denied = False
             if piece in _ENDS and not starts:
@@ -210,6 +212,9 @@ def _sign(piece: str, text: str, found: re.Match[str], sentence: int, *, spaced:
     elif piece not in _SEPARATORS and not (piece == "?" and text[found.start() - 1 : found.start()] == "?"):
         yield _Raw("sign", piece, sentence, False, spaced)
 
+
+_RELATIVE_CLAUSE = re.compile(r"\s*(?:who|whom|whose|which)\b", re.IGNORECASE)
+"""Behind a comma it tells something of all, and else which ones are meant."""
 
 _AMOUNT = re.compile(r"\s*[$€£¥]?\s*[.,]?\d")
 _BRACKETED = re.compile(r"\(\s*[$€£¥]?\s*\d[\d.,]*\s*%?\s*\)")
@@ -443,7 +448,7 @@ def _is_article(before: Token | None, token: Token, after: Token | None) -> bool
     """Whether an article may be left out: something follows, of which it does not say how many."""
     if after is None or after.sentence != token.sentence or after.kind in ("sign", "number"):
         return token.text == "the" and after is not None
-    if token.text == "a" and before is not None and before.text in _LETTERED:
+    if token.text == "a" and before is not None and before.text in _LETTERED | _ARTICLES | {"and", "or"}:
         return False
     return after.text not in _COUNTED and after.kind not in ("order", "quantifier")
 

@@ -228,7 +228,6 @@ PHRASES = {
     "hence": "therefore",
     "approx": "approximately",
     "physician": "doctor",
-    "film": "movie",
     "faulty": "defective",
     "telephone": "phone",
     "television": "tv",

@@ -27,8 +27,7 @@ from llmx.presenting import FlatRows
 from llmx.records import Shape, to_json
 from llmx.schemas import Schema, list_fields
 from llmx.settings import Settings
-from llmx.streaming import Streams
-from llmx.streaming.fields import Fields
+from llmx.streaming import Fields
 
 __all__ = ["Engines", "Question", "Running"]
 
@@ -62,17 +61,17 @@ class Running(Struct, frozen=True, eq=False):
     """An engine, and how what it yields is shown.
 
     Args:
-        streams: its rows one by one, field by field.
         stop: thrown when no further row can succeed.
         settings: of the run.
         schema: of answers, the user's own.
+        fields: of what is asked for, one by one.
     """
 
     parts: Engine
-    streams: Streams
     stop: Stop
     settings: Settings
     schema: Schema
+    fields: Fields
 
 
 class _Kept:
@@ -192,7 +191,7 @@ class Engines:
             first_rows=None,  # many requests share it: bad rows of one of them are no verdict on the others
         ) as parts:
             self._observer(RunStarted(None, parts.label, parts.concurrency, endpoints=parts.names))
-            yield Running(parts, Streams(parts, Fields(asked), stop, None), stop, settings, schema)
+            yield Running(parts, stop, settings, schema, Fields(asked))
 
     def _sweep(self) -> None:
         """Let go of those that are over, or too many, or not used for long."""

@@ -101,15 +101,25 @@ def _limits(key: Key) -> KeyLimits | None:
 
 
 def _daily(balance: Balance | None) -> dict[str, Any]:
-    """The budgets of a day as JSON; money as decimals in text."""
+    """The budgets of a day as JSON; money as decimals in text. What is held is set aside for calls that may be made soon."""
     if balance is None or balance.limits.daily is None:
-        unlimited = {"limit": None, "spent": None, "left": None}
+        unlimited = {"limit": None, "spent": None, "held": None, "left": None}
         return {"tokens": unlimited, "cost": unlimited, "frees": None}
     limits, (dollars, tokens) = balance.limits, balance.left
     frees = balance.frees_at
     return {
-        "tokens": {"limit": limits.daily_tokens, "spent": balance.tokens, "left": tokens},
-        "cost": {"limit": _text(limits.daily_cost), "spent": _text(balance.cost), "left": _text(dollars)},
+        "tokens": {
+            "limit": limits.daily_tokens,
+            "spent": balance.tokens - balance.held_tokens,
+            "held": balance.held_tokens,
+            "left": tokens,
+        },
+        "cost": {
+            "limit": _text(limits.daily_cost),
+            "spent": _text(balance.cost - balance.held_cost),
+            "held": _text(balance.held_cost),
+            "left": _text(dollars),
+        },
         "frees": None if frees is None else datetime.fromtimestamp(frees, UTC).isoformat(timespec="seconds"),
     }
 

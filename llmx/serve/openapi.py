@@ -22,7 +22,17 @@ from llmx.serve.asking import ExtractRequest, JobRequest, JobWithRows
 from llmx.serve.problems import MEDIA_TYPE
 from llmx.serve.streamed import EVENTS
 
-__all__ = ["answer", "described", "json_body", "methods_of", "problems", "reference", "text_of"]
+__all__ = [
+    "ALWAYS",
+    "WHY",
+    "answer",
+    "described",
+    "json_body",
+    "methods_of",
+    "problems",
+    "reference",
+    "text_of",
+]
 
 SUMMARY = "Structured extraction with language models: rows in, validated objects out."
 
@@ -45,6 +55,7 @@ WHY = {
     415: ("unsupported_media_type", "The body is of another type."),
     422: ("invalid_field", "A field, a row or the schema is wrong."),
     429: ("too_many_requests", "More requests than the key may make."),
+    431: ("head_too_large", "The address and the headers are too long."),
     500: ("internal_error", "A fault of the service."),
     502: ("provider_refused", "The provider refuses the service's key or model."),
     503: ("provider_down", "The provider, the queue or the service itself is not available now."),
@@ -52,7 +63,7 @@ WHY = {
 }
 """Of every error status that is used: a code of it, and what it means."""
 
-ALWAYS = (400, 401, 403, 405, 429, 500)
+ALWAYS = (400, 401, 403, 405, 429, 431, 500)
 """What any route that needs a key may answer."""
 
 

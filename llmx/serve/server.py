@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 
+import orjson
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -21,6 +24,8 @@ from llmx.serve.app import application
 from llmx.serve.drain import Drain
 from llmx.serve.house import House
 from llmx.serve.opening import at_work
+from llmx.serve.problems import MEDIA_TYPE, Problem
+from llmx.serve.walls import HEADERS
 
 __all__ = ["bound", "served"]
 
@@ -84,8 +89,27 @@ class _Patient(HttpToolsProtocol):
     def _count(self, size: int) -> None:
         self._size += size
         if self._size > HEAD_BYTES:
-            self.transport.write(b"HTTP/1.1 431 \r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
-            self.transport.close()
+            self._refuse(Problem(431, "head_too_large", "the address and the headers are too long"))
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP."""
+        self._refuse(Problem(400, "invalid_http", "the request is none of HTTP"))
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answer what never becomes a request, and close."""
+        if self.transport.is_closing():
+            return
+        body = orjson.dumps(problem.document(f"req_{secrets.token_hex(12)}"))
+        phrase = HTTPStatus(problem.status).phrase
+        fields = {
+            "Content-Type": MEDIA_TYPE,
+            "Content-Length": str(len(body)),
+            "Connection": "close",
+            **HEADERS,
+        }
+        lines = [f"HTTP/1.1 {problem.status} {phrase}", *(f"{name}: {text}" for name, text in fields.items())]
+        self.transport.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+        self.transport.close()
 
 
 class _Server(uvicorn.Server):

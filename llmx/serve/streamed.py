@@ -27,6 +27,9 @@ PING = 15.0
 STALLED = 120.0
 """Seconds after which a reader that takes nothing is given up."""
 
+PIECE = 65_536
+"""Bytes that are handed to a connection together: as much as it holds before it makes us wait."""
+
 T = TypeVar("T")
 
 Emit = Callable[[bytes], Awaitable[None]]
@@ -87,8 +90,10 @@ class Streamed(Response):
         async with aclosing(self._chunks) as chunks:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             async for chunk in chunks:
-                async with asyncio.timeout(STALLED):
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                for start in range(0, len(chunk), PIECE):
+                    async with asyncio.timeout(STALLED):
+                        body = chunk[start : start + PIECE]
+                        await send({"type": "http.response.body", "body": body, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -1,6 +1,6 @@
 """`POST /v1/extract` as a stream: each field as soon as it is there, then the whole, then what it has cost.
 
-Where fields come from is `llmx.streaming`'s business; here they become events.
+Fields come as `llmx.streaming` finds them in what the model writes; who has gone is not heard for any longer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from llmx.serve.house import House
 from llmx.serve.problems import Problem, problem_of
 from llmx.serve.streamed import Emit, event
 from llmx.serve.together import together
-from llmx.streaming import FieldDone, ObjectDone, Part, Restarted
+from llmx.streaming import FieldDone, ObjectDone, Part, Restarted, heard
 from llmx.types import NOTHING, Record, Usage
 
 __all__ = ["stream_extraction"]
@@ -52,7 +52,7 @@ async def _streamed(house: House, extraction: Extraction, emit: Emit) -> None:
 async def _row(running: Running, record: Record, emit: Emit) -> Usage:
     """Emit one row's events; what it has cost."""
     usage = NOTHING
-    async with aclosing(running.streams.stream(record.data)) as parts:
+    async with aclosing(heard(running.parts, running.fields, running.stop, record)) as parts:
         async for part in parts:
             name, data = _told(part)
             await emit(event(name, {"row": record.index, **data}))

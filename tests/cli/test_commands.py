@@ -41,7 +41,7 @@ def test_help_names_only_options_that_are_built(llmx: Llmx) -> None:
     shown = llmx("extract", "--help").out
     for built in ("--max-cost", "--budget", "--spread", "--hedge", "--votes"):
         assert built in shown
-    assert "serve" not in shown
+    assert "--queue" not in shown
 
 
 def test_cache_stats_and_clear(llmx: Llmx, mock: Mock, rows: Path) -> None:

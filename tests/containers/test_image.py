@@ -61,6 +61,7 @@ class Container:
     data: Path
     secrets: Path
     variables: dict[str, str] = field(default_factory=dict)
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self, *command: str, entry: bool = True, **options: Any) -> subprocess.Popen[str]:
         """Start a command behind the image's entry point, or as it stands."""
@@ -79,7 +80,7 @@ class Container:
             "contained",
         ]
         places = {"root": IMAGE_ROOT, "data": str(self.data), "secrets": str(self.secrets)}
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*isolated, *given, "/bin/sh", "-c", inside, "sh", *words],
             env={"PATH": os.environ["PATH"], "user": self.config["User"], **places},
             stdin=subprocess.DEVNULL,
@@ -88,6 +89,8 @@ class Container:
             text=True,
             **options,
         )
+        self.started.append(process)
+        return process
 
     def run(self, *command: str, entry: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
@@ -97,7 +100,7 @@ class Container:
 
 
 @pytest.fixture
-def container(tmp_path: Path) -> Container:
+def container(tmp_path: Path) -> Iterator[Container]:
     """A container with empty data, as a volume is that was made anew, and no secret."""
     config = json.loads(Path(IMAGE).read_text(encoding="utf-8"))["Docker"]["config"]
     data, secrets = tmp_path / "data", tmp_path / "secrets"
@@ -107,7 +110,12 @@ def container(tmp_path: Path) -> Container:
     (secrets / "none").write_text("")
     os.chown(data, user, group)
     tmp_path.chmod(0o755)
-    return Container(config, data, secrets)
+    made = Container(config, data, secrets)
+    yield made
+    for process in made.started:
+        if process.poll() is None:
+            os.kill(first_process(process.pid), signal.SIGKILL)  # and with it all of its namespace
+        process.communicate()
 
 
 @pytest.fixture
@@ -228,8 +236,9 @@ def test_a_signal_reaches_process_1(container: Container, rows: Path, provider: 
 
 def first_process(pid: int) -> int:
     """The process that is number 1 in the namespace that `unshare`, this process, has made."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    assert len(children) == 1
+    deadline = time.monotonic() + PATIENCE
+    while not (children := Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
+        assert time.monotonic() < deadline
     inside = re.search(
         r"^NSpid:\s+\d+\s+(\d+)$", Path(f"/proc/{children[0]}/status").read_text(), re.MULTILINE
     )
@@ -244,18 +253,20 @@ def test_the_service_starts_is_healthy_answers_and_drains(
     """With a key that was made before it began, `llmx serve` is what docs/containers.md says, health check and all."""
     mock = provider()
     container.variables = {"OPENAI_API_KEY": "mock", "OPENAI_BASE_URL": f"{mock.url}/v1"}
-    check = container.config["Healthcheck"]["Test"][1:]
+    port = free_port()
+    check = [word.replace("8090", str(port)) for word in container.config["Healthcheck"]["Test"][1:]]
     key = container.run("keys", "create", "laptop").stdout.strip()
     assert container.run(*check, entry=False).returncode == 1
-    process = container.start("serve", "-m", "openai/a")
+    process = container.start("serve", "--port", str(port), "-m", "openai/a")
     deadline = time.monotonic() + PATIENCE
     while container.run(*check, entry=False).returncode:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
-    question = '{"schema": "name", "rows": [{"text": "Ada"}]}'
-    status, answer = sent(key, "POST", "/v1/extract", question)
-    assert (status, json.loads(answer)["results"][0]["source"]) == (200, "model")
-    assert sent(key[:-1], "POST", "/v1/extract", question)[0] == 401
+    question = '{"schema": "name str", "rows": [{"text": "Ada"}]}'
+    status, answer = sent(port, key, "POST", "/v1/extract", question)
+    assert status == 200, answer
+    assert json.loads(answer)["results"][0]["source"] == "model"
+    assert sent(port, key[:-1], "POST", "/v1/extract", question)[0] == 401
     ended(process)
 
 
@@ -270,47 +281,63 @@ def test_the_services_of_the_compose_file_work_together(
         "OPENAI_BASE_URL": f"{mock.url}/v1",
         "LLMX_MODEL": "openai/a",
     }
-    key = container.run("keys", "create", "laptop").stdout.strip()
+    key, port = container.run("keys", "create", "laptop").stdout.strip(), free_port()
     with ExitStack() as stack:
-        port = stack.enter_context(redis_started(services["redis"]["command"][1:], tmp_path / "redis"))
-        here = {"redis": f"127.0.0.1:{port}"}
+        redis = stack.enter_context(redis_started(services["redis"]["command"][1:], tmp_path / "redis"))
+        here = {"redis:6379": f"127.0.0.1:{redis}", "0.0.0.0": "127.0.0.1", "8090": str(port)}
         for name in ("api", "worker"):
-            command = [text.replace("redis:6379", here["redis"]) for text in services[name]["command"]]
-            process = container.start(*("127.0.0.1" if word == "0.0.0.0" else word for word in command))
+            process = container.start(*(replaced(word, here) for word in services[name]["command"]))
             stack.callback(ended, process)
-            healthy(container, process, services[name])
+            check = services[name].get("healthcheck", container.config["Healthcheck"])
+            healthy(process, [replaced(word, here) for word in check.get("test") or check["Test"]])
         status, job = sent(
-            key, "POST", "/v1/jobs", '{"schema": "name", "rows": [{"text": "Ada"}, {"text": "Bo"}]}'
+            port, key, "POST", "/v1/jobs", '{"schema": "name str", "rows": [{"text": "Ada"}, {"text": "Bo"}]}'
         )
         assert status == 202
-        status, rows = sent(key, "GET", f"/v1/jobs/{json.loads(job)['id']}/results?follow=true")
+        status, rows = sent(port, key, "GET", f"/v1/jobs/{json.loads(job)['id']}/results?follow=true")
         assert (status, len(rows.splitlines())) == (200, 2)
+
+
+def free_port() -> int:
+    """One that nobody listens to."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 @contextmanager
 def redis_started(options: list[str], folder: Path) -> Iterator[int]:
     """A Redis server with the options of compose.yaml, at a free port."""
     folder.mkdir()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
+    port = free_port()
     here = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
     with subprocess.Popen(["redis-server", *options, *here], stdout=subprocess.DEVNULL) as server:
-        while subprocess.run(["redis-cli", "-e", "-p", str(port), "ping"], capture_output=True).returncode:
-            assert server.poll() is None
-        yield port
-        server.terminate()
+        try:
+            while subprocess.run(
+                ["redis-cli", "-e", "-p", str(port), "ping"], capture_output=True
+            ).returncode:
+                assert server.poll() is None
+            yield port
+        finally:
+            server.terminate()
 
 
-def healthy(container: Container, process: subprocess.Popen[str], service: dict[str, Any]) -> None:
-    """Wait until a service's own health check, else the image's, is content."""
-    check = service.get("healthcheck", {}).get("test") or container.config["Healthcheck"]["Test"]
-    inside = ["nsenter", "--target", str(first_process(process.pid)), "--mount", "--root", "--wd"]
+def replaced(word: str, here: dict[str, str]) -> str:
+    """A word of a command with the addresses that hold on this machine."""
+    for there, address in here.items():
+        word = word.replace(there, address)
+    return word
+
+
+def healthy(process: subprocess.Popen[str], check: list[str]) -> None:
+    """Wait until a health check is content inside the container."""
+    inside = ["nsenter", "--target", str(first_process(process.pid)), "--mount", "--root"]
     deadline = time.monotonic() + PATIENCE
     command = [*inside, "/opt/llmx/bin/python", *check[2:]]
-    while subprocess.run(command, stderr=subprocess.DEVNULL).returncode:
+    while (done := subprocess.run(command, capture_output=True, text=True)).returncode:
         assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, done.stderr
 
 
 def ended(process: subprocess.Popen[str]) -> None:
@@ -321,9 +348,9 @@ def ended(process: subprocess.Popen[str]) -> None:
     assert process.returncode in (0, 143), err
 
 
-def sent(key: str, method: str, path: str, body: str | None = None) -> tuple[int, str]:
-    """What the service at port 8090 says."""
-    connection = http.client.HTTPConnection("127.0.0.1", 8090, timeout=PATIENCE)
+def sent(port: int, key: str, method: str, path: str, body: str | None = None) -> tuple[int, str]:
+    """What the service at a port says."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
     connection.request(method, path, body, headers)
     response = connection.getresponse()

@@ -56,6 +56,37 @@ def test_a_stream_tells_fields_then_the_whole_then_the_cost(open_service: Servic
         assert fields == mine[-1][1]["value"]
 
 
+def test_fields_come_while_the_provider_writes_and_who_leaves_then_hangs_up(tmp_path: Path) -> None:
+    """The first field is there before the whole; the provider sees the client go."""
+    with mocked(MockSettings(pace=10.0)) as provider, serving(tmp_path / "s", provider.url) as service:
+        body = b'{"schema": "name str, age int, words list[str]", "rows": [{"text": "Ada"}]}'
+        head = "POST /v1/extract HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\nContent-Type: application/json\r\n"
+        with closing(service.connect()) as connection:
+            connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            came = b""
+            while b"event: field" not in came:
+                piece = connection.recv(65_536)
+                assert piece, came
+                came += piece
+            assert b"event: object" not in came
+            assert provider.server.stats()["in_flight"] == 1
+            connection.shutdown(socket.SHUT_RDWR)
+        wait_for(lambda: provider.server.stats()["abandoned"] == 1)
+
+
+def test_a_field_comes_while_the_model_still_writes(tmp_path: Path) -> None:
+    """It need not wait for the end of the answer."""
+    fields = ", ".join(f"field_{number} str" for number in range(12))
+    with mocked(MockSettings(pace=10.0)) as provider, serving(tmp_path / "s", provider.url) as service:
+        body = {"schema": fields, "rows": [{"text": "one two three four five six"}]}
+        accept = {"Accept": "text/event-stream"}
+        times: dict[str, float] = {}
+        with service.client.stream("POST", "/v1/extract", json=body, headers=accept) as response:
+            for line in response.iter_lines():
+                times.setdefault(line, time.monotonic())
+        assert times["event: object"] - times["event: field"] > 0.5
+
+
 def test_a_json_schema_and_a_name_on_offer_are_taken(service: Service) -> None:
     """The forms that a schema may have."""
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}

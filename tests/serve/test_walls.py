@@ -102,6 +102,13 @@ def test_without_keys_no_other_address_is_served(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_model_without_a_key_is_not_offered(tmp_path: Path) -> None:
+    """Exit code 4 at the start, and not an error for every request."""
+    env = {name: value for name, value in variables(tmp_path).items() if name != "OPENAI_API_KEY"}
+    done = llmx("serve", "--port", "0", "-m", "openai/m", env=env, cwd=tmp_path)
+    assert (done.returncode, "OPENAI_API_KEY" in done.stderr) == (4, True)
+
+
 def test_a_port_that_is_taken_is_an_error(open_service: Service, tmp_path: Path) -> None:
     """One line, exit code 2."""
     argv = ("serve", "--port", str(open_service.port), "-m", "openai/m")

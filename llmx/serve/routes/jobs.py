@@ -105,7 +105,7 @@ def _handing_in(router: APIRouter, house: House) -> None:
             Query(
                 alias="request",
                 description="The request as JSON, where the body is a file of rows.",
-                max_length=100_000,
+                max_length=30_000,
             ),
         ] = None,
     ) -> Response:

@@ -30,7 +30,7 @@ def operation_routes(house: House) -> APIRouter:
         "/healthz",
         operation_id="health",
         summary="Whether the process lives",
-        responses={200: answer("It does.", Status), **problems(400, 403, 405, 500)},
+        responses={200: answer("It does.", Status), **problems(400, 403, 405, 431, 500)},
     )
     async def health() -> Response:
         """Needs no key."""
@@ -40,7 +40,7 @@ def operation_routes(house: House) -> APIRouter:
         "/readyz",
         operation_id="readiness",
         summary="Whether it takes work",
-        responses={200: answer("It does.", Status), **problems(400, 403, 405, 500, 503)},
+        responses={200: answer("It does.", Status), **problems(400, 403, 405, 431, 500, 503)},
     )
     async def readiness() -> Response:
         """503 while it shuts down, or while its store cannot be written. Needs no key."""
