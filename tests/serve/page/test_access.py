@@ -260,6 +260,20 @@ def test_long_words_on_a_phone(service: StandIn, opened: Open, tmp_path: Path) -
     assert page.overflow == 0
 
 
+def test_a_job_takes_a_few_lines_of_a_phone(busy: StandIn, opened: Open) -> None:
+    """Whatever its name: a list is to be looked through."""
+    busy.add(Plan(10, state="succeeded", settled=10, more={"name": "n" * 150}), "job_z")
+    page = opened(busy.url, **PHONE)
+    lines = page.tab.locator(".jobs tbody tr")
+    expect(lines).to_have_count(7)
+    assert max(line.evaluate("line => line.getBoundingClientRect().height") for line in lines.all()) < 180
+    apart = """line => {
+        const [name, state] = [".job-name", ".state"].map((one) => line.querySelector(one).getBoundingClientRect());
+        return name.right <= state.left && state.right <= innerWidth;
+    }"""
+    assert all(line.evaluate(apart) for line in lines.all())
+
+
 def test_a_row_takes_the_phone_and_gives_it_back(busy: StandIn, opened: Open) -> None:
     """Beside each other there is no room for table and row."""
     page = opened(busy.url, hash="#/job/job_succeeded/results", **PHONE)
