@@ -62,7 +62,7 @@ def _client() -> Any:
         import prometheus_client
     except ImportError as error:
         raise UsageError(
-            "metrics need the package prometheus-client", hint="pip install 'llmx-extract[serve]'"
+            "metrics need the package prometheus-client", hint="install the extra: llmx-extract[serve]"
         ) from error
     return prometheus_client
 

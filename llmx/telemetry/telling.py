@@ -173,7 +173,7 @@ def opened(variables: Mapping[str, str], say: Say, console: TextIO | None = None
     if not (wanted.traces or wanted.metrics):
         return None
     if not _is_installed():
-        hint = "pip install 'llmx-extract[otel]'"
+        hint = "install the extra: llmx-extract[otel]"
         say(f"warning: {wanted.variable} asks for telemetry, and OpenTelemetry is not installed ({hint})")
         return None
     return _set_up(wanted, variables, say, console or sys.stderr)

@@ -372,7 +372,7 @@ def test_where_the_extra_is_missing_it_is_one_line(llmx: Llmx, mock: Mock, rows:
     assert done.returncode == 0
     assert warnings(done.stderr) == [
         "warning: OTEL_EXPORTER_OTLP_ENDPOINT asks for telemetry, and OpenTelemetry is not installed "
-        "(pip install 'llmx-extract[otel]')"
+        "(install the extra: llmx-extract[otel])"
     ]
     assert collector.bodies == []
 
