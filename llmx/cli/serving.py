@@ -27,15 +27,12 @@ def run_service(own: Mapping[str, Any], options: Mapping[str, Any], env: Environ
     """
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise UsageError(f"the service needs {missing[0]}", hint="install the extra: llmx-extract[serve]")
-    from msgspec.structs import replace
 
     from llmx.cluster.address import check_listed
-    from llmx.serve.secret_files import with_secrets
     from llmx.serve.settings import serve_settings
 
     check_listed(own.get("queue"))
 
-    env = replace(env, variables=with_secrets(env.variables, ["LLMX_QUEUE"]))
     return asyncio.run(_serve(serve_settings(own, env), options, env))
 
 

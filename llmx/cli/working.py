@@ -12,8 +12,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from msgspec.structs import replace
-
 from llmx.environment import Environment
 from llmx.errors import UsageError
 
@@ -43,10 +41,8 @@ def run_worker(own: Mapping[str, Any], options: Mapping[str, Any], env: Environm
     from llmx.config import anchored
     from llmx.serve.keys import KeyRing
     from llmx.serve.limits import open_limits
-    from llmx.serve.secret_files import secret_names, with_secrets
     from llmx.serve.settings import serve_settings
 
-    env = replace(env, variables=with_secrets(env.variables, secret_names(options.get("endpoints", {}))))
     settings = serve_settings({name: own.get(name) for name in ("data", "shards")}, env)
     if not settings.shards:
         raise UsageError("--shards 0: a worker that runs none", hint="--shards 2")

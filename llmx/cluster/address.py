@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from llmx.errors import UsageError
+from llmx.providers import secret
 
 __all__ = ["EXAMPLE", "SCHEMES", "VARIABLE", "Address", "address_from", "check_listed", "parse_address"]
 
@@ -83,18 +82,5 @@ def address_from(option: str | None, variables: Mapping[str, str]) -> Address | 
     if option is not None:
         check_listed(option)
         return parse_address(option)
-    if text := variables.get(VARIABLE, "").strip():
-        return parse_address(text)
-    if path := variables.get(f"{VARIABLE}_FILE", "").strip():
-        return parse_address(_content(path))
-    return None
-
-
-def _content(path: str) -> str:
-    try:
-        return Path(path).expanduser().read_text(encoding="utf-8")
-    except OSError as error:
-        reason = os.strerror(error.errno).lower() if error.errno else "unreadable"
-        raise UsageError(f"{VARIABLE}_FILE: cannot read {path!r}: {reason}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{VARIABLE}_FILE: {path!r} is not UTF-8") from None
+    text = secret(VARIABLE, variables)
+    return parse_address(text) if text else None

@@ -27,7 +27,6 @@ from llmx.serve.limits import open_limits
 from llmx.serve.observing import observed
 from llmx.serve.offers import Offers, load_schemas_on_offer, models_on_offer
 from llmx.serve.queues import open_desk
-from llmx.serve.secret_files import secret_names, with_secrets
 from llmx.serve.settings import ServeSettings
 from llmx.serve.uploads import incoming, swept
 from llmx.serve.webhooks import Deliverer, secret_of
@@ -59,9 +58,6 @@ async def opened(
         OutputFailed: the service's folder cannot be used.
     """
     endpoints = options.get("endpoints", {})
-    env = replace(
-        env, variables=with_secrets(env.variables, secret_names(endpoints, settings.webhook_secret_name))
-    )
     keys = KeyRing(settings.key_file, required=not _is_loopback(settings.host), say=log.error)
     _check_host(settings, keys)
     _check_models(options, env)

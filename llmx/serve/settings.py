@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from llmx.config import load_service
 from llmx.environment import Environment
 from llmx.errors import UsageError
+from llmx.providers import secret
 from llmx.settings import parse_duration, parse_names, parse_size
 from llmx.text import nearest
 
@@ -25,7 +26,7 @@ PREFIX = "LLMX_SERVE_"
 """`max-body` of the table has the variable LLMX_SERVE_MAX_BODY."""
 
 _ALIASES = {"queue": "LLMX_QUEUE"}
-"""Variables that workers read, too."""
+"""Variables that workers read, too, or the files that they name with _FILE: an address may hold a password."""
 
 Name = Annotated[str, Field(min_length=1)]
 Seconds = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, le=10**9)]
@@ -164,8 +165,8 @@ def _variables(env: Environment) -> dict[str, str]:
                 )
             found[known[variable]] = value
     for name, alias in _ALIASES.items():
-        if name not in found and env.variables.get(alias):
-            found[name] = env.variables[alias]
+        if name not in found and (value := secret(alias, env.variables)):
+            found[name] = value
     return found
 
 

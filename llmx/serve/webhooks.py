@@ -24,7 +24,7 @@ from llmx.errors import LlmxError, UsageError
 from llmx.jobs.document import document
 from llmx.jobs.store import Outbox
 from llmx.jobs.types import Event, Job
-from llmx.providers.keys import read_key_file
+from llmx.providers.keys import read_key_file, secret
 from llmx.records import to_json
 from llmx.serve.addresses import check_webhook
 from llmx.serve.posting import NotPosted, post
@@ -69,23 +69,23 @@ def secret_of(env: Environment, settings: ServeSettings, options: Mapping[str, A
     if not settings.webhook_hosts:
         return None
     name = settings.webhook_secret_name
-    text = env.variables.get(name, "").strip()
+    text = secret(name, env.variables)
     if not text and options.get("key_file"):
         text = read_key_file(Path(options["key_file"])).get(name, "")
     if not text:
         hint = f"set {name}, or {name}_FILE to the path of a file that holds it"
         raise UsageError("webhook-hosts are listed, but there is no secret to sign with", hint=hint)
     try:
-        secret = (
+        key = (
             base64.b64decode(text.removeprefix("whsec_"), validate=True)
             if text.startswith("whsec_")
             else text.encode()
         )
     except (binascii.Error, ValueError):
         raise UsageError(f"{name}: what follows whsec_ is not base64") from None
-    if len(secret) < 16:
+    if len(key) < 16:
         raise UsageError(f"{name} is too short: a secret has 24 to 64 bytes", hint="openssl rand -hex 32")
-    return secret
+    return key
 
 
 def signed(secret: bytes, id: str, timestamp: int, body: bytes) -> str:

@@ -8,7 +8,6 @@ import pytest
 
 from llmx.environment import Environment
 from llmx.errors import UsageError
-from llmx.serve.secret_files import with_secrets
 from llmx.serve.settings import ServeSettings, serve_settings
 
 
@@ -91,15 +90,15 @@ def test_the_table_is_no_concern_of_a_run(tmp_path: Path) -> None:
     assert load_config(env_in(tmp_path, "rpm = 5\n[serve]\nport = 1\n"), {"rpm"}) == {"rpm": 5}
 
 
-def test_a_secret_may_lie_in_a_file(tmp_path: Path) -> None:
-    """The variable itself wins; a file that is not there is an error that names no content."""
-    (tmp_path / "key").write_text("sk-1\n")
-    found = with_secrets({"OPENAI_API_KEY_FILE": str(tmp_path / "key")}, ["OPENAI_API_KEY", "OTHER"])
-    assert found["OPENAI_API_KEY"] == "sk-1"
-    both = {"OPENAI_API_KEY": "sk-2", "OPENAI_API_KEY_FILE": str(tmp_path / "key")}
-    assert with_secrets(both, ["OPENAI_API_KEY"])["OPENAI_API_KEY"] == "sk-2"
-    with pytest.raises(UsageError, match="cannot read"):
-        with_secrets({"OPENAI_API_KEY_FILE": str(tmp_path / "none")}, ["OPENAI_API_KEY"])
+def test_the_queue_may_lie_in_a_file(tmp_path: Path) -> None:
+    """Its address may hold a password; the variable itself wins."""
+    (tmp_path / "queue").write_text("redis://:hunter2@127.0.0.1/0\n")
+    named = {"LLMX_QUEUE_FILE": str(tmp_path / "queue")}
+    assert serve_settings({}, env_in(tmp_path, "", **named)).queue == "redis://:hunter2@127.0.0.1/0"
+    both = {**named, "LLMX_QUEUE": "redis://127.0.0.1/1"}
+    assert serve_settings({}, env_in(tmp_path, "", **both)).queue == "redis://127.0.0.1/1"
+    with pytest.raises(UsageError, match="LLMX_QUEUE_FILE"):
+        serve_settings({}, env_in(tmp_path, "", LLMX_QUEUE_FILE=str(tmp_path / "none")))
 
 
 def test_defaults_are_those_that_are_documented() -> None:
