@@ -15,7 +15,7 @@ from llmx.jobs.types import Event, Finished, Job, JobState, Lease, Progress, Sha
 __all__ = ["DEATHS", "LEASE", "Conflict", "Jobs", "Outbox", "Shards", "Store"]
 
 LEASE = 15.0
-"""Seconds for which a lease lasts; it is renewed three times as often."""
+"""Seconds for which a lease lasts; it is renewed every second."""
 
 DEATHS = 5
 """Workers that may die over one shard without any progress before its job is stopped: the shard kills them."""

@@ -28,8 +28,9 @@ __all__ = ["Worker", "worker_name"]
 
 log = logging.getLogger("llmx.worker")
 
-RENEWED = 3
-"""How often a lease is renewed while it lasts."""
+RENEWED, BEAT = 3, 1.0
+"""How often a lease is renewed while it lasts, at least; and the seconds after which it is in any case: readers want to see how
+far a job is, and a job that is cancelled should end soon."""
 
 
 def worker_name() -> str:
@@ -128,7 +129,7 @@ class Worker:
     async def _keep(self, lease: Lease, figures: Figures, stop: Fenced) -> None:
         """Renew the lease for as long as the run goes on, and throw its switch when it is another's or nobody's."""
         while True:
-            await self._clock.sleep(self._lease / RENEWED)
+            await self._clock.sleep(min(BEAT, self._lease / RENEWED))
             asked = self._clock.now()
             try:
                 standing = await self._desk.store.renew(lease, progress_of(lease.shard.progress, figures))
