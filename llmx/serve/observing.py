@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from llmx.events import Observer, fan_out
 from llmx.jobs.types import ShardRef
@@ -44,6 +44,9 @@ class Observing:
             registry=registry,
             buckets=SECONDS,
         )
+        self._waiting = Gauge(
+            "llmx_shards_waiting", "Shards of jobs that no worker has yet, 10,000 at most.", registry=registry
+        )
 
     @contextmanager
     def shard(self, ref: ShardRef) -> Iterator[Observer]:
@@ -64,8 +67,13 @@ class Observing:
         self._requests.labels(method if method in _METHODS else "other", str(status)).inc()
         self._seconds.observe(seconds)
 
-    def exposition(self) -> str:
-        """All figures, as Prometheus reads them."""
+    def exposition(self, waiting: int) -> str:
+        """All figures, as Prometheus reads them.
+
+        Args:
+            waiting: shards that no worker has.
+        """
+        self._waiting.set(waiting)
         return self._metrics.exposition()
 
 

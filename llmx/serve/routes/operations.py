@@ -20,6 +20,9 @@ __all__ = ["operation_routes"]
 
 _FIGURES = "text/plain"
 
+MOST_WAITING = 10_000
+"""Shards that are counted: more of them say no more."""
+
 
 def operation_routes(house: House) -> APIRouter:
     """The router."""
@@ -61,7 +64,8 @@ def operation_routes(house: House) -> APIRouter:
     )
     async def metrics(key: Annotated[Key, Depends(operator)]) -> Response:
         """With keys it needs the scope admin."""
-        return Response(house.told.exposition(), media_type=CONTENT_TYPE)
+        waiting = len(await house.desk.store.waiting(MOST_WAITING))
+        return Response(house.told.exposition(waiting), media_type=CONTENT_TYPE)
 
     @router.get("/openapi.json", include_in_schema=False)
     async def openapi(request: Request) -> Response:
