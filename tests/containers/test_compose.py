@@ -20,8 +20,8 @@ from contained import ROOT, SCRIPTS, composed
 from llmx.cli.app import build_app
 from llmx.providers import parse_model
 
-GPU = ("--profile", "gpu", "--env-file", "containers/gpu.env")
-LOCAL = ("--env-file", "containers/local.env")
+GPU = ("--profile", "gpu", "--env-file", ".compose/gpu.env")
+LOCAL = ("--env-file", ".compose/local.env")
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_secrets_are_files(services: dict[str, dict[str, Any]]) -> None:
 
 
 def test_a_model_of_ones_own_is_asked_by_its_name(services: dict[str, dict[str, Any]]) -> None:
-    """What containers/gpu.env lets vLLM serve is what it lets llmx ask for, at vLLM's address."""
+    """What .compose/gpu.env lets vLLM serve is what it lets llmx ask for, at vLLM's address."""
     asked = parse_model(services["api"]["environment"]["LLMX_MODEL"])
     assert (asked.provider, asked.name) == ("openai", services["model"]["command"][0])
     assert services["api"]["environment"]["LLMX_BASE_URL"] == "http://model:8000/v1"
