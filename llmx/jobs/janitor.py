@@ -10,13 +10,14 @@ import logging
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from llmx.clock import Clock
 from llmx.detached import in_thread
 from llmx.errors import LlmxError
 from llmx.jobs.desk import Desk, forget
-from llmx.jobs.ids import is_job
+from llmx.jobs.ids import is_incoming, is_job
 from llmx.jobs.types import ENDED, Job
 
 __all__ = ["sweep", "sweeping"]
@@ -76,11 +77,11 @@ async def _jobs(desk: Desk) -> AsyncIterator[Job]:
 
 def _left_over(root: Path, before: float) -> Iterator[Path]:
     """What has not been written to since, and may belong to nobody."""
-    for folder in ("incoming", "jobs"):
+    for folder, ours in (("incoming", is_incoming), ("jobs", is_job)):
         for path in (root / folder).glob("*"):
-            known = folder == "incoming" or is_job(path.name)
-            if known and path.lstat().st_mtime < before:
-                yield path
+            with suppress(FileNotFoundError):  # somebody else sweeps, too
+                if ours(path.name) and path.lstat().st_mtime < before:
+                    yield path
 
 
 def _remove(path: Path) -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
-import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -20,12 +20,16 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from llmx.environment import private
+from llmx.jobs.ids import is_upload, upload_name
 from llmx.locks import lock
 from llmx.records.formats import suffix_format
 from llmx.serve.bodies import Reading, media_type
 from llmx.serve.problems import Problem
+from llmx.system import OURS
 
 __all__ = ["FORMATS", "Received", "Upload", "incoming", "receive_form", "receive_raw", "swept", "written"]
+
+log = logging.getLogger("llmx.serve")
 
 FORMATS = {
     "application/x-ndjson": "jsonl",
@@ -74,16 +78,22 @@ def incoming(data: Path) -> Path:
 
 def swept(folder: Path) -> int:
     """Remove what processes that were killed have left; how many files. Those of living ones are locked."""
-    count = 0
-    for path in folder.glob("upload-*"):
-        file = os.open(path, os.O_RDWR)
-        try:
-            if lock(file):
-                path.unlink(missing_ok=True)
-                count += 1
-        finally:
-            os.close(file)
-    return count
+    return sum(_removed(path) for path in folder.glob("upload-*") if is_upload(path.name))
+
+
+def _removed(path: Path) -> bool:
+    """Remove an upload that nobody is writing; whether there was one."""
+    try:
+        file = os.open(path, os.O_RDWR | OURS)
+    except OSError as error:  # another process has been faster, or it is none of ours
+        log.debug("%s is left where it is: %s", path.name, error.strerror)
+        return False
+    try:
+        if free := lock(file):
+            path.unlink(missing_ok=True)
+        return free
+    finally:
+        os.close(file)
 
 
 class _Target:
@@ -111,7 +121,7 @@ class _Target:
 @contextmanager
 def _target(folder: Path) -> Iterator[_Target]:
     """A new file, removed at the end: by then a job has its rows, or nobody wants them. Raises Problem: the disk refuses."""
-    path = folder / f"upload-{secrets.token_hex(8)}"
+    path = folder / upload_name()
     try:
         with private(), path.open("xb") as file:
             lock(file.fileno())

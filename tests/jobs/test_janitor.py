@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from llmx.jobs.ids import ulid
+from llmx.jobs.ids import ulid, upload_name
 from llmx.jobs.janitor import sweep
 from tests.jobs.scene import desk_in, handed_in, rows_in
 
@@ -27,16 +27,17 @@ async def test_left_overs_are_removed_after_a_day(tmp_path: Path) -> None:
         aged(tmp_path / "jobs" / job.id, 9)
         orphan, young = tmp_path / "jobs" / ulid("job_"), tmp_path / "jobs" / ulid("job_")
         other = tmp_path / "jobs" / "somebody-elses"
-        upload, folder, fresh = (tmp_path / "incoming" / name for name in ("old", "older", "new"))
+        names = (upload_name(), f"{ulid('job_')}.new", upload_name(), "thesis.docx")
+        upload, folder, fresh, thesis = (tmp_path / "incoming" / name for name in names)
         for path in (orphan, young, other, folder):
             path.mkdir()
-        for path in (upload, fresh):
+        for path in (upload, fresh, thesis):
             path.write_text("{}\n")
-        for path in (orphan, other, upload, folder):
+        for path in (orphan, other, upload, folder, thesis):
             aged(path, 2)
         await sweep(desk, 30 * DAY)
     assert {job.id, young.name, other.name} == {path.name for path in (tmp_path / "jobs").iterdir()}
-    assert ["new"] == [path.name for path in (tmp_path / "incoming").iterdir()]
+    assert {fresh.name, "thesis.docx"} == {path.name for path in (tmp_path / "incoming").iterdir()}
 
 
 async def test_jobs_are_forgotten_some_time_after_their_end(tmp_path: Path) -> None:

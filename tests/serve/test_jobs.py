@@ -18,10 +18,12 @@ import pytest
 from commands import mocked
 from serving import ASK, Service, events, serving
 
-from llmx.jobs.ids import ulid
+from llmx.jobs.ids import ulid, upload_name
 from llmx.jobs.sqlite import SqliteStore
 from llmx.jobs.types import Job, Shard, ShardRef
+from llmx.locks import lock
 from llmx.mock import Latency, MockSettings
+from llmx.serve.uploads import swept
 
 REQUEST = json.dumps(ASK)
 
@@ -366,3 +368,17 @@ def test_left_overs_of_a_killed_service_are_swept(tmp_path: Path) -> None:
         with serving(folder, provider.url) as again:
             assert list(incoming.glob("upload-*")) == []
             assert again.ended(job["id"])["state"] == "succeeded"
+
+
+def test_only_uploads_are_swept(tmp_path: Path) -> None:
+    """What others have in a folder of that name stays, whatever it is; so does what is being received."""
+    left, taken = tmp_path / upload_name(), tmp_path / upload_name()
+    others = [tmp_path / "upload-photos", tmp_path / "upload-0123456789abcdeX", tmp_path / upload_name()]
+    others[0].mkdir()
+    others[2].symlink_to(others[1])
+    for path in (left, taken, others[1]):
+        path.write_text("kept")
+    with taken.open() as file:
+        lock(file.fileno())
+        assert 1 == swept(tmp_path)
+    assert {taken, *others} == set(tmp_path.iterdir())
