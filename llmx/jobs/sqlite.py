@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from llmx.clock import Signal, first_of
 from llmx.environment import private
-from llmx.errors import OutputFailed
+from llmx.errors import OutputFailed, UsageError
 from llmx.jobs import rules
 from llmx.jobs.rules import Change
 from llmx.jobs.store import LEASE, Conflict
@@ -30,6 +30,9 @@ from llmx.system import OURS
 __all__ = ["SqliteStore"]
 
 T = TypeVar("T")
+
+APPLICATION, VERSION = 0x6C6C6D78, 1
+"""By which the file is known as ours ("llmx"), and the version of its tables and documents."""
 
 LOCK_SECONDS = 30.0
 """How long another process may hold the file; a transaction takes about a millisecond."""
@@ -48,7 +51,8 @@ class SqliteStore:
         now: seconds since 1970.
 
     Raises:
-        OutputFailed: the system refuses, or the file is none of ours.
+        OutputFailed: the system refuses, or the file is no database.
+        UsageError: it is another program's, or another version's.
     """
 
     def __init__(self, path: Path, now: Callable[[], float] = time.time) -> None:
@@ -61,6 +65,9 @@ class SqliteStore:
         except (sqlite3.Error, OSError) as error:
             self._thread.shutdown()
             raise _failed(path, error) from error
+        except UsageError:
+            self._thread.shutdown()
+            raise
         self._tables = Tables(self._db)
 
     async def _step(self, work: Callable[[], T]) -> T:
@@ -292,14 +299,40 @@ def _opened(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, LOCK_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         db.execute("PRAGMA trusted_schema = OFF")
+        _check(path, db)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")  # a job that was acknowledged outlives a power cut
-        for table in TABLES:
-            db.execute(table)
+        _make(db)
     except BaseException:
         db.close()
         raise
     return db
+
+
+def _check(path: Path, db: sqlite3.Connection) -> None:
+    """Raises UsageError: the file is another program's, or of another version of this one."""
+    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    (whose,) = db.execute("PRAGMA application_id").fetchone()
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if tables and whose != APPLICATION:
+        raise UsageError(
+            f"{str(path)!r} is a database, but not one of jobs", hint="another folder by --data DIR"
+        )
+    if tables and version != VERSION:
+        raise UsageError(
+            f"the jobs in {str(path)!r} are of another version of llmx (format {version}, this one has {VERSION})",
+            hint="the version that made them, or another folder by --data DIR",
+        )
+
+
+def _make(db: sqlite3.Connection) -> None:
+    """What is not there yet, in one step: a process that starts at the same time sees all of it, or nothing."""
+    db.execute("BEGIN IMMEDIATE")
+    for table in TABLES:
+        db.execute(table)
+    db.execute(f"PRAGMA application_id = {APPLICATION}")
+    db.execute(f"PRAGMA user_version = {VERSION}")
+    db.execute("COMMIT")
 
 
 def _failed(path: Path, error: sqlite3.Error | OSError) -> OutputFailed:

@@ -7,12 +7,13 @@ import sqlite3
 import stat
 import sys
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from llmx.errors import OutputFailed
-from llmx.jobs.sqlite import SqliteStore
+from llmx.errors import OutputFailed, UsageError
+from llmx.jobs.sqlite import APPLICATION, SqliteStore
 from llmx.jobs.store import Store
 from llmx.jobs.types import Progress, ShardRef
 from tests.jobs.contract import Later, StoreContract, created
@@ -129,6 +130,28 @@ async def test_a_file_of_somebody_else_is_told(tmp_path: Path) -> None:
     with pytest.raises(OutputFailed, match="cannot use the jobs"):
         SqliteStore(path)
     assert path.read_text().startswith("a shopping list")
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ("CREATE TABLE jobs (id INTEGER)", "not one of jobs"),
+        (
+            f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = 7; CREATE TABLE jobs (id INTEGER)",
+            "format 7",
+        ),
+    ],
+)
+def test_a_database_of_somebody_else_is_refused(tmp_path: Path, made: str, said: str) -> None:
+    """One of another program or another version of ours is left as it was, to the byte."""
+    path = tmp_path / "jobs.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(made)
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match=said):
+        SqliteStore(path)
+    assert path.read_bytes() == before
+    assert [path] == list(tmp_path.iterdir())
 
 
 async def test_a_locked_file_is_not_ready(
