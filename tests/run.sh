@@ -15,4 +15,4 @@ ruff check .
 ruff format --check .
 mypy
 lint-imports --no-logo
-exec pytest -n auto
+exec pytest -n auto --dist worksteal

@@ -173,7 +173,7 @@ def test_paths_beside_the_command_stay_as_they_are(env: Environment):
         (
             "[rpm]\nvalue = 3",
             "'rpm' is a table",
-            "options stand at the top level, as in: rpm = 500; tables are [endpoint.NAME] and [budget.NAME]",
+            "options stand at the top level, as in: rpm = 500; tables are [endpoint.NAME], [budget.NAME] and [serve]",
         ),
     ],
     ids=["misspelt", "like nothing", "no table", "table"],

@@ -343,6 +343,7 @@ def test_a_run_that_is_complete(tmp_path: Path):
         "failed": 1,
         "cached": 0,
         "coalesced": 0,
+        "semantic": 0,
         "resumed": 0,
         "written": 2,
     }

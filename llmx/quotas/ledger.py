@@ -50,7 +50,7 @@ ahead of the clock: what was spent is counted for a day and five minutes at most
 KEPT = 2 * DAY
 """Seconds after which a cell is deleted: not at once, lest a clock that is ahead for a moment lose what counts."""
 
-ALIVE = 30.0
+ALIVE = 12.0
 """Seconds after which a process that has said nothing is expected to give nothing back."""
 
 WANTED = 5.0

@@ -130,6 +130,7 @@ def test_the_summary_as_json(llmx: Llmx, mock: Mock, rows: Path) -> None:
         "failed": 0,
         "cached": 0,
         "coalesced": 0,
+        "semantic": 0,
         "resumed": 0,
     }
     assert (summary["calls"], summary["exit_code"], summary["stopped"]) == (10, 0, None)

@@ -26,8 +26,8 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 EXAMPLE_SERVER = "http://127.0.0.1:8000"
 EXAMPLE_SERVICE = "127.0.0.1:8090"
 STARTS_SERVICE = "llmx serve "
-NEED_AN_ENGINE = "containers"
-"""The page whose commands need a container engine; tests/containers looks up what they say."""
+NEED_MORE = ("containers", "workers")
+"""Pages whose commands need a container engine, which tests/containers looks up, or several machines: tests/cluster has them."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def test_the_programs_of_a_page_run(
 
 def test_few_commands_are_left_out() -> None:
     """What cannot be run in a test stays the exception."""
-    pages = [page for page in PAGES if page.stem != NEED_AN_ENGINE]
+    pages = [page for page in PAGES if page.stem not in NEED_MORE]
     left_out = [block.where for page in pages for block in blocks(page, "console")]
     assert len(left_out) <= 7, left_out
 

@@ -146,7 +146,7 @@ async def book(tmp_path: Path, clock: list[float]) -> AsyncIterator[EmbeddedLedg
 
 
 async def test_what_a_killed_process_held_counts_for_a_day(book: EmbeddedLedger, clock: list[float]):
-    """It may have been billed; after half a minute nobody waits for it to come back."""
+    """It may have been billed; after some seconds nobody waits for it to come back."""
     await book.lend("k", LIMITS, Report("dead", NONE, NONE, tokens(600), tokens(600)))
     clock[0] += ALIVE + 1
     wish = Report("a", NONE, NONE, tokens(500), tokens(500))

@@ -33,7 +33,8 @@ def chosen(service: StandIn, opened: Open, tmp_path: Path) -> Callable[..., Open
 
 
 def fields(page: Opened, text: str = "label late|lost, score int?") -> None:
-    """Write fields."""
+    """Write fields, once it is known what is on offer."""
+    expect(page.tab.locator("#model option")).not_to_have_count(0)
     page.tab.fill("#schema-inline", text)
 
 
