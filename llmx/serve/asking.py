@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic.config import JsonDict
 
 from llmx.serve.problems import Problem
+from llmx.text import nearest
 
 __all__ = ["Ask", "ExtractRequest", "JobRequest", "JobWithRows", "checked"]
 
@@ -175,16 +176,16 @@ def checked(form: type[Form], value: Any) -> Form:
     try:
         return form.model_validate(value)
     except ValidationError as error:
-        raise _problem(error) from None
+        raise _problem(form, error) from None
 
 
-def _problem(error: ValidationError) -> Problem:
+def _problem(form: type[Ask], error: ValidationError) -> Problem:
     problems = error.errors(include_url=False, include_input=False)
     # A misspelt field is what is wrong where the right one is missing.
     first = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])
     place = ".".join(str(step) for step in first["loc"] if not _is_branch(step))
     if first["type"] == "extra_forbidden":
-        return Problem(422, "unknown_field", f"there is no field {place[:100]!r}", hint=_fields())
+        return Problem(422, "unknown_field", f"there is no field {place[:100]!r}", hint=_fields(form, place))
     text = first["msg"].removeprefix("Value error, ")
     if first["type"] == "missing":
         text = "is required"
@@ -202,5 +203,8 @@ def _is_branch(step: str | int) -> bool:
     return isinstance(step, str) and _BRANCH.fullmatch(step) is not None
 
 
-def _fields() -> str:
-    return f"fields: {', '.join(name.rstrip('_') for name in JobWithRows.model_fields)}"
+def _fields(form: type[Ask], wrong: str) -> str:
+    """What a request of this form may have instead of a field that there is not."""
+    names = [name.rstrip("_") for name in form.model_fields]
+    close = nearest(wrong, names)
+    return f"did you mean {close!r}?" if close else f"fields: {', '.join(names)}"

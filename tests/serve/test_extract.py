@@ -250,3 +250,14 @@ def test_a_client_that_goes_away_cancels_its_call(tmp_path: Path, accept: str) -
         wait_for(lambda: provider.server.stats()["in_flight"] == 0)
         assert time.monotonic() - began < 10
         assert service.get("/readyz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("field", "hint"), [("row", "did you mean 'rows'?"), ("keep", "schema, model, system")]
+)
+def test_a_field_that_there_is_not_has_a_hint_of_those_there_are(
+    service: Service, field: str, hint: str
+) -> None:
+    """Of this kind of request: what only a job may have is not among them."""
+    told = service.post("/v1/extract", {**ASK, "rows": [{"text": "x"}], field: "all"}).json()
+    assert (told["code"], hint in told["hint"], "keep" in told["hint"]) == ("unknown_field", True, False)
