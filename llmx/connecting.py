@@ -11,13 +11,22 @@ from msgspec.structs import replace
 from llmx.environment import Environment
 from llmx.errors import UsageError
 from llmx.layers.stop import Stop
-from llmx.providers import CATALOG, Endpoint, Prices, checked_address, connect, parse_model, with_keys
+from llmx.providers import (
+    CATALOG,
+    Endpoint,
+    Prices,
+    check_callable,
+    checked_address,
+    connect,
+    parse_model,
+    with_keys,
+)
 from llmx.report.summary import Figures
 from llmx.schemas import Schema
 from llmx.settings import EndpointTable, Settings
 from llmx.spending import counts_money
 
-__all__ = ["Quiet", "Talk", "connected", "keyless"]
+__all__ = ["Quiet", "Talk", "check_askable", "connected", "keyless"]
 
 
 class Talk(Protocol):
@@ -104,6 +113,29 @@ def _check_models(settings: Settings) -> None:
     if settings.base_url is not None and len(remote) > 1:
         hint = "[endpoint.NAME] tables with a base-url in llmx.toml, or the variables of their SDKs, such as OPENAI_BASE_URL"
         raise UsageError(f"--base-url is for one provider, and -m names {' and '.join(remote)}", hint=hint)
+
+
+def check_askable(settings: Settings, env: Environment) -> None:
+    """Refuse to serve what could answer nobody; nothing is opened or fetched.
+
+    Args:
+        settings: of an operator; `model` are those on offer.
+
+    Raises:
+        UsageError: a package that a model or the cache needs is not installed, or the models cannot be meant.
+        AuthenticationFailed: a model has no key.
+    """
+    _check_models(settings)
+    for spec in settings.model:
+        table = settings.table(spec)
+        address, key_name = table.base_url or settings.base_url, table.key_name
+        check_callable(
+            table.model, env.variables, base_url=address, key_file=settings.key_file, key_name=key_name
+        )
+    if settings.cache == "semantic":
+        from llmx.semantic.embedding import embeddings
+
+        embeddings()
 
 
 def _checked_table(spec: str, settings: Settings) -> EndpointTable:

@@ -73,14 +73,17 @@ def operated(given: Mapping[str, Any], context: typer.Context) -> dict[str, Any]
         Options as `Settings.of` takes them; `model` is a list of those on offer.
 
     Raises:
-        UsageError: an option is wrong, or there is no model.
+        UsageError: an option is wrong, there is no model, or a package is missing.
+        AuthenticationFailed: a model has no key.
     """
+    from llmx.connecting import check_askable
+
     env: Environment = context.obj
     options = _named(given, env, context)
     models = _models(options)
     if not models:
         raise no_model(env)
-    Settings.of({**options, "schema": "checked later"}, said=_said(context))
+    check_askable(Settings.of({**options, "schema": "checked later"}, said=_said(context)), env)
     return {**options, "model": models}
 
 

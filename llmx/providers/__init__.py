@@ -8,7 +8,7 @@ from __future__ import annotations
 from llmx.providers.addresses import checked_address
 from llmx.providers.catalog import CATALOG, CatalogEntry, ModelName, named, parse_model, suggestions
 from llmx.providers.codec import Codec, modes_of
-from llmx.providers.endpoints import DEFAULT_CAP, Endpoint, Prices, connect, load_adapter
+from llmx.providers.endpoints import DEFAULT_CAP, Endpoint, Prices, check_callable, connect, load_adapter
 from llmx.providers.forms import caps_in, size_of
 from llmx.providers.keys import has_key, secret, with_keys
 from llmx.providers.modes import choose, reasons
@@ -22,6 +22,7 @@ __all__ = [
     "ModelName",
     "Prices",
     "caps_in",
+    "check_callable",
     "checked_address",
     "choose",
     "connect",

@@ -6,7 +6,7 @@ the schema. SDKs are imported here and not before.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
@@ -32,7 +32,7 @@ from llmx.providers.transports import TransportName, is_proxied
 from llmx.schemas import Schema, WireSchema
 from llmx.types import Listener, Provider, Usage
 
-__all__ = ["DEFAULT_CAP", "Endpoint", "Prices", "connect", "load_adapter"]
+__all__ = ["DEFAULT_CAP", "Endpoint", "Prices", "check_callable", "connect", "load_adapter"]
 
 DEFAULT_CAP = 4096
 """Output tokens asked for when the user names no limit: always sent, so that a loop ends."""
@@ -221,6 +221,40 @@ def load_adapter(spec: str) -> None:
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise UsageError(message)
+
+
+def check_callable(
+    spec: str,
+    variables: Mapping[str, str],
+    *,
+    base_url: str | None,
+    key_file: Path | None,
+    key_name: str | None,
+) -> None:
+    """Refuse a model that could not be asked, before there is a schema: nothing is opened or fetched.
+
+    Args:
+        spec, base_url, key_file, key_name: see `connect`.
+        variables: of the environment.
+
+    Raises:
+        UsageError: a package, an SDK or the file of the model is not there, or the address is wrong.
+        AuthenticationFailed: there is no key.
+    """
+    model = parse_model(spec)
+    entry = CATALOG[model.provider]
+    if entry.wire == "local":
+        from llmx.providers.local import check_local
+
+        return check_local(model.path or "")
+    _check_installed(entry)
+    if key_name is not None:
+        entry = replace(entry, keys=(key_name,), needs_key=True)
+    own_server = base_url is not None
+    if entry.wire != "instructor":
+        _, own_server = server_address(entry, base_url, variables)
+    api_key(entry, variables, key_file=key_file, own_server=own_server)
+    return None
 
 
 def _check_installed(entry: CatalogEntry) -> None:

@@ -37,6 +37,7 @@ __all__ = [
     "MODEL",
     "MODEL_NOTE",
     "LocalProvider",
+    "check_local",
     "local_model",
 ]
 
@@ -74,15 +75,28 @@ def local_model(name: str, env: Environment, progress: Progress) -> tuple[Path, 
     Raises:
         UsageError: xllamacpp is not installed, the file is not there or no GGUF, or no weights could be had.
     """
+    check_local(name)
+    if not name:
+        return ensure_weights(env.home, progress, variables=env.variables, cwd=env.cwd), MODEL
+    path = Path(name).expanduser()
+    return path, path.stem
+
+
+def check_local(name: str) -> None:
+    """What can be said of a local model before anything is fetched.
+
+    Args:
+        name: see `local_model`.
+
+    Raises:
+        UsageError: xllamacpp is not installed, or the file is not there or no GGUF.
+    """
     if find_spec("xllamacpp") is None:
         raise UsageError(
             "the local model needs xllamacpp, which is not installed", hint="pip install xllamacpp"
         )
-    if not name:
-        return ensure_weights(env.home, progress, variables=env.variables, cwd=env.cwd), MODEL
-    path = Path(name).expanduser()
-    _check_gguf(path)
-    return path, path.stem
+    if name:
+        _check_gguf(Path(name).expanduser())
 
 
 def _check_gguf(path: Path) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["DIMENSIONS", "Embedding", "similarity"]
+__all__ = ["DIMENSIONS", "Embedding", "embeddings", "similarity"]
 
 DIMENSIONS = 256
 
@@ -37,7 +37,7 @@ class Embedding:
     """
 
     def __init__(self) -> None:
-        self._folder = _folder()
+        self._folder = embeddings()
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -83,8 +83,8 @@ def similarity(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     return float(one @ other)
 
 
-def _folder() -> Path:
-    """Where the package is, which is not imported."""
+def embeddings() -> Path:
+    """Where the package is, which is not imported. Raises UsageError: it is not installed, or of another version."""
     found = find_spec("wordllama")
     if found is None or found.origin is None or not (find_spec("tokenizers") and find_spec("safetensors")):
         raise UsageError("--cache semantic needs local embeddings, which are an extra", hint=HINT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import shlex
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,7 +19,6 @@ from llmx.environment import Environment
 from llmx.errors import LlmxError, UsageError
 from llmx.jobs.janitor import sweeping
 from llmx.jobs.worker import Worker
-from llmx.providers import CATALOG, parse_model
 from llmx.serve.drain import Drain
 from llmx.serve.engines import Engines
 from llmx.serve.house import House
@@ -30,7 +30,6 @@ from llmx.serve.queues import open_desk
 from llmx.serve.settings import ServeSettings
 from llmx.serve.uploads import incoming, swept
 from llmx.serve.webhooks import Deliverer, secret_of
-from llmx.settings import EndpointTable
 
 __all__ = ["at_work", "opened"]
 
@@ -54,13 +53,11 @@ async def opened(
 
     Raises:
         UsageError: a schema, a key file or the address is wrong.
-        AuthenticationFailed: a model on offer has no key.
         OutputFailed: the service's folder cannot be used.
     """
     endpoints = options.get("endpoints", {})
     keys = KeyRing(settings.key_file, required=not _is_loopback(settings.host), say=log.error)
     _check_host(settings, keys)
-    _check_models(options, env)
     offered = load_schemas_on_offer(settings.schemas, env.cwd)
     offers = Offers(models_on_offer(options["model"], endpoints, options.get("base_url")), offered)
     clock = SystemClock()
@@ -103,24 +100,8 @@ def _check_host(settings: ServeSettings, keys: KeyRing) -> None:
     if not _is_loopback(settings.host) and not read_keys(settings.key_file):
         raise UsageError(
             f"--host {settings.host}: other machines are let in only with API keys, and there are none",
-            hint="llmx keys create NAME",
+            hint=f"llmx keys create NAME --keys {shlex.quote(str(settings.key_file))}",
         )
-
-
-def _check_models(options: Mapping[str, Any], env: Environment) -> None:
-    """Refuse to offer a model that could not be asked. Raises AuthenticationFailed: it has no key."""
-    from llmx.providers.addresses import server_address
-    from llmx.providers.keys import api_key
-
-    endpoints = options.get("endpoints", {})
-    key_file = None if options.get("key_file") is None else Path(options["key_file"])
-    for name in options["model"]:
-        table = endpoints.get(name) or EndpointTable(model=name)
-        entry = CATALOG[parse_model(table.model).provider]
-        if table.key_name is None and entry.wire in ("openai", "anthropic"):
-            address = table.base_url or options.get("base_url")
-            _, own = server_address(entry, address, env.variables)
-            api_key(entry, env.variables, key_file=key_file, own_server=own)
 
 
 def _is_loopback(host: str) -> bool:
