@@ -81,10 +81,11 @@ class SqliteStore:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             result = work()
+            self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:  # a full disk may have ended it already
+                self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
         return result
 
     async def _read(self, work: Callable[[], T]) -> T:

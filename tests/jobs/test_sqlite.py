@@ -176,3 +176,30 @@ def _lease():  # type: ignore[no-untyped-def]  # a Lease
 
     new = job()
     return Lease(ShardRef(new.id, 0), new, shards_of(new)[0], 1, "w", 10.0)
+
+
+async def test_a_step_that_cannot_be_committed_is_undone(tmp_path: Path) -> None:
+    """The next one finds no transaction open."""
+    store = SqliteStore(tmp_path / "jobs.db")
+    db = store._db
+    db.execute("PRAGMA foreign_keys = ON")
+    db.execute("CREATE TABLE parents (id PRIMARY KEY)")
+    db.execute("CREATE TABLE orphans (id REFERENCES parents DEFERRABLE INITIALLY DEFERRED)")
+    with pytest.raises(OutputFailed, match="FOREIGN KEY"):
+        await store._step(lambda: db.execute("INSERT INTO orphans VALUES (1)"))
+    assert await store.ready()
+    await store.aclose()
+
+
+async def test_a_step_that_the_disk_has_undone_tells_why(tmp_path: Path) -> None:
+    """And not that there was nothing left to undo."""
+    store = SqliteStore(tmp_path / "jobs.db")
+
+    def work() -> None:
+        store._db.execute("ROLLBACK")  # as SQLite does where the disk is full
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with pytest.raises(OutputFailed, match="disk is full"):
+        await store._step(work)
+    assert await store.ready()
+    await store.aclose()
