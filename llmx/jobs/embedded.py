@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
 from llmx.clock import Signal, first_of
+from llmx.errors import LlmxError
+from llmx.jobs.hands import Hands
 from llmx.jobs.queue import Run
 from llmx.jobs.store import Store
 from llmx.jobs.types import ShardRef
 
 __all__ = ["EmbeddedQueue"]
+
+log = logging.getLogger("llmx.worker")
 
 LOOK = 2.0
 """Seconds after which the store is looked at again: for leases that have run out, and jobs of other processes."""
@@ -28,31 +33,24 @@ class EmbeddedQueue:
         self._news.happen()
 
     async def consume(self, run: Run, at_once: int) -> None:
-        """See `Queue.consume`."""
-        running: dict[ShardRef, asyncio.Task[None]] = {}
+        """See `Queue.consume`; a store that fails is tried again."""
+        hands = Hands(run, at_once)
         try:
             while True:
                 news = self._news.next()
-                if len(running) < at_once:
-                    for ref in await self._store.waiting(at_once + len(running)):
-                        if ref not in running and len(running) < at_once:
-                            running[ref] = asyncio.create_task(run(ref))
-                await first_of(news, asyncio.sleep(LOOK), *_waits(running))
-                running = {ref: task for ref, task in running.items() if not _ended(task)}
+                if not hands.full:
+                    hands.take(await self._waiting(hands.wanted))
+                await first_of(news, asyncio.sleep(LOOK), *hands.runs)
+                hands.let_go()
         finally:
-            await asyncio.gather(*running.values(), return_exceptions=True)
+            await asyncio.gather(*hands.runs, return_exceptions=True)
+
+    async def _waiting(self, limit: int) -> Sequence[ShardRef]:
+        try:
+            return await self._store.waiting(limit)
+        except LlmxError as error:
+            log.warning("%s; shards under way go on", error)
+            return ()
 
     async def aclose(self) -> None:
         """See `Queue.aclose`."""
-
-
-def _waits(running: dict[ShardRef, asyncio.Task[None]]) -> list[asyncio.Task[None]]:
-    """Tasks are futures: `first_of` leaves them to go on."""
-    return list(running.values())
-
-
-def _ended(task: asyncio.Task[None]) -> bool:
-    """Whether it has; what it raised, which is our bug, is raised here."""
-    if task.done():
-        task.result()
-    return task.done()
