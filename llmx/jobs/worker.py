@@ -69,13 +69,19 @@ class Worker:
         return len(self._stops)
 
     async def run(self, at_once: int) -> None:
-        """Take shards until `drain` is called; returns when those under way have been given back."""
+        """Take shards until `drain` is called; returns when those under way have been given back.
+
+        What the queue raises, which is our bug, is raised here; then it may be called again.
+        """
         consuming = asyncio.create_task(self._desk.queue.consume(self._take, at_once))
         draining = asyncio.create_task(self._draining.wait())
         try:
             await asyncio.wait([consuming, draining], return_when=asyncio.FIRST_COMPLETED)
-        finally:
+        except asyncio.CancelledError:
             self.drain()
+            raise
+        finally:
+            self._hand_over()
             draining.cancel()
             if not consuming.done():
                 consuming.cancel()
@@ -85,6 +91,9 @@ class Worker:
     def drain(self) -> None:
         """Take no more shards, and give those back that are under way; their calls in flight are waited for."""
         self._draining.set()
+        self._hand_over()
+
+    def _hand_over(self) -> None:
         for stop in list(self._stops):
             stop.set(HandedOver("the worker shuts down"))
 

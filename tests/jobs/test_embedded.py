@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from llmx.errors import OutputFailed
 from llmx.jobs import embedded, hands
 from llmx.jobs.embedded import EmbeddedQueue
+from llmx.jobs.queue import Run
 from llmx.jobs.sqlite import SqliteStore
 from llmx.jobs.types import ShardRef
+from llmx.jobs.worker import Worker
 from tests.jobs.contract import created
+from tests.jobs.scene import desk_in
 
 FULL = OutputFailed("database or disk is full")
 
@@ -58,3 +62,30 @@ async def test_a_store_that_fails_for_a_while_stops_nobody(
     consuming.cancel()
     await asyncio.wait([consuming])
     await store.aclose()
+
+
+class Broken(EmbeddedQueue):
+    """A queue that gives out shards until it is found to have a bug."""
+
+    calls = 0
+
+    async def consume(self, run: Run, at_once: int) -> None:
+        self.calls += 1
+        if self.calls == 1:
+            raise ZeroDivisionError
+        await asyncio.Event().wait()
+
+
+async def test_a_worker_whose_queue_broke_can_be_begun_again(tmp_path: Path) -> None:
+    """It takes shards as before, and is not told to end by what went wrong."""
+    async with desk_in(tmp_path) as desk:
+        queue = Broken(desk.store)
+        worker = Worker(replace(desk, queue=queue))
+        with pytest.raises(ZeroDivisionError):
+            await worker.run(1)
+        again = asyncio.create_task(worker.run(1))
+        done, _ = await asyncio.wait([again], timeout=0.1)
+        worker.drain()
+        await asyncio.wait_for(again, 10)
+    assert not done
+    assert queue.calls == 2
