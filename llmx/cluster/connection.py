@@ -26,10 +26,11 @@ from redis.exceptions import (
     TimeoutError,
 )
 
+from llmx.cancelling import cancellable
 from llmx.cluster.address import Address
 from llmx.errors import QueueAway
 
-__all__ = ["PATIENCE", "PREFIX", "UNWANTED", "Connection", "cancellable", "connect", "refused", "token"]
+__all__ = ["PATIENCE", "PREFIX", "UNWANTED", "Connection", "connect", "refused", "token"]
 
 T = TypeVar("T")
 
@@ -127,21 +128,6 @@ def refused(address: Address, error: Exception) -> QueueAway:
         return QueueAway(f"redis at {str(address)!r} takes nothing: {_line(error)}", hint="redis-cli INFO")
     hint = "is it running, and is the address right?"
     return QueueAway(f"redis at {str(address)!r} is not there: {_line(error)}", hint=hint)
-
-
-async def cancellable(work: Awaitable[T]) -> T:
-    """The same; where it has swallowed a cancellation, that is raised.
-
-    redis-py looks, before every command, for bytes that nobody asked for, under a time limit of 0; a cancellation at that moment
-    is taken for the limit's own (`asyncio.timeout`, by `Task.uncancel`).
-    """
-    task = asyncio.current_task()
-    before = task.cancelling() if task is not None else 0
-    try:
-        return await work
-    finally:
-        if task is not None and task.cancelling() > before:
-            raise asyncio.CancelledError
 
 
 def _line(error: Exception) -> str:

@@ -12,8 +12,9 @@ from contextlib import contextmanager, suppress
 
 from redis.exceptions import ConnectionError, RedisError
 
+from llmx.cancelling import cancellable
 from llmx.clock import Signal
-from llmx.cluster.connection import PREFIX, Connection, cancellable
+from llmx.cluster.connection import PREFIX, Connection
 
 __all__ = ["News"]
 

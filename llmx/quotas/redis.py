@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from llmx.cancelling import cancellable
 from llmx.errors import OutputFailed, UsageError
 from llmx.layers.budget import Amount
 from llmx.quotas.keys import KeyLimits
@@ -135,7 +136,7 @@ class RedisLedger:
 
     async def _run(self, script: str, keys: Sequence[str], given: Sequence[Any]) -> Any:
         try:
-            return await self._scripts[script](keys=keys, args=given)
+            return await cancellable(self._scripts[script](keys=keys, args=given))
         except self._problems as error:
             reason = str(error) or type(error).__name__
             hint = "redis-cli ping shows whether it is there; what is in flight is kept, and counted when it is back"

@@ -9,8 +9,9 @@ from contextlib import suppress
 import pytest
 from redis_server import RedisServer, needs_redis
 
+from llmx.cancelling import cancellable
 from llmx.cluster.address import parse_address
-from llmx.cluster.connection import cancellable, connect
+from llmx.cluster.connection import connect
 from llmx.errors import QueueAway
 
 PATIENCE = 20.0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 
@@ -326,3 +328,21 @@ def test_limits_that_are_none_are_refused(limits: dict[str, object]):
     """As a mistake of whoever wrote them."""
     with pytest.raises(ValueError, match=r"\w"):
         KeyLimits(**{"name": "k", **limits})  # type: ignore[arg-type]  # what is wrong is the point
+
+
+async def test_a_cancellation_that_the_client_swallows_is_raised() -> None:
+    """A process that ends must not talk to its ledger for ever."""
+    ledger = RedisLedger("redis://127.0.0.1:1/0")
+
+    async def swallows(**_: object) -> list[object]:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return ["0", [], []]
+
+    ledger._scripts["meet"] = swallows
+    task = asyncio.create_task(ledger.meet("me"))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task], timeout=10)
+    assert task.cancelled()
+    await ledger.aclose()
