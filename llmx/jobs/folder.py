@@ -26,12 +26,18 @@ from llmx.system import system
 
 __all__ = ["ERRORS", "OUTPUT", "JobFolder", "ShardFolder", "job_folder", "settle_in", "staging", "sync_tree"]
 
+JOURNAL = "journal.jsonl"
+
 OUTPUT, ERRORS, ROWS, UNREADABLE = "out.jsonl", "out.errors.jsonl", "rows.jsonl", "unreadable.jsonl"
 
 _EPOCH = re.compile(r"e([1-9][0-9]{0,8})")
 
 _LEFT = ("lock", "index.sqlite*", "reserve", "*.new", "*.building")
 """What belongs to the process that wrote it; an index is made anew of its journal, which may have grown meanwhile."""
+
+
+_TAIL = 4_096
+"""Bytes at the end of a journal in which the line that ends it is, if it is there."""
 
 
 class ShardFolder(Struct, frozen=True):
@@ -83,6 +89,8 @@ class ShardFolder(Struct, frozen=True):
                     shutil.copytree(old / STATE, fresh / STATE, ignore=shutil.ignore_patterns(*_LEFT))
                 rest = shutil.ignore_patterns(*_LEFT, STATE)
                 shutil.copytree(old, fresh, ignore=rest, dirs_exist_ok=True)
+                for journal in (fresh / STATE).glob(f"*/{JOURNAL}"):
+                    _reopen(journal)
             fresh.rename(target)
 
     def tidy(self, number: int) -> None:
@@ -109,6 +117,20 @@ class JobFolder(Struct, frozen=True):
     def remove(self) -> None:
         """All of it; what cannot be removed stays."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _reopen(journal: Path) -> None:
+    """Take the end off a journal whose run had ended, but the store was not told: else its failed rows would be asked again.
+
+    Readers of the results have counted rows in which those are missing.
+    """
+    with journal.open("r+b") as file:
+        begin = max(0, file.seek(0, os.SEEK_END) - _TAIL)
+        file.seek(begin)
+        data = file.read()
+        start = data.rstrip(b"\n").rfind(b"\n") + 1
+        if b'"t":"end"' in data[start : start + 40]:
+            file.truncate(begin + start)
 
 
 def job_folder(root: Path, id: str) -> JobFolder:

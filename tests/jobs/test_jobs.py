@@ -13,16 +13,20 @@ from typing import Any
 import pytest
 from commands import Mock, mocked
 
+from llmx.clock import SystemClock
 from llmx.errors import UsageError
 from llmx.jobs.desk import forget, resume
 from llmx.jobs.document import document
+from llmx.jobs.fence import Fenced
 from llmx.jobs.folder import job_folder
 from llmx.jobs.results import errors, results
+from llmx.jobs.shard import run_shard
 from llmx.jobs.store import Conflict
 from llmx.jobs.types import Finished, Progress, ShardRef
 from llmx.jobs.worker import Worker
 from llmx.mock import MockSettings
 from llmx.mock.settings import Latency
+from llmx.report.summary import Figures
 from llmx.settings import MaxFailures
 from tests.jobs.scene import WorkerProcess, desk_in, ended, gathered, handed_in, ids, rows_in, until
 
@@ -346,3 +350,29 @@ async def test_a_stale_worker_cannot_end_a_shard(tmp_path: Path) -> None:
         assert now is not None
         assert "succeeded" == now.state
         json.dumps(document(now))
+
+
+async def test_a_run_whose_end_was_not_told_is_not_asked_again(tmp_path: Path) -> None:
+    """The next worker finds all rows as they had ended, the failed ones too: nothing is paid for twice."""
+    with mocked(MockSettings(malformed_rate=0.4)) as mock:
+        async with desk_in(tmp_path, mock.url) as desk:
+            job = await handed_in(
+                desk,
+                rows_in(tmp_path / "in.jsonl", 30),
+                options={"reasks": 0},
+                max_failures=MaxFailures(100, True),
+            )
+            runs = []
+            for epoch in (1, 2):
+                lease = await desk.store.claim(ShardRef(job.id, 0), "w", 0.0)
+                assert lease is not None
+                assert lease.epoch == epoch
+                clock = SystemClock()
+                figures = Figures(clock)
+                stop = Fenced(clock, clock.now() + 60)
+                await run_shard(desk, lease, figures, stop, clock, lambda text: None)
+                runs.append(
+                    (mock.calls, await gathered(results(desk, job.id)), await gathered(errors(desk, job.id)))
+                )
+    assert 0 < len(runs[0][1]) < 30
+    assert runs[0] == runs[1]
