@@ -86,9 +86,8 @@ class ShardFolder(Struct, frozen=True):
             if before is not None:
                 old = self.epoch(before)
                 if (old / STATE).is_dir():
-                    shutil.copytree(old / STATE, fresh / STATE, ignore=shutil.ignore_patterns(*_LEFT))
-                rest = shutil.ignore_patterns(*_LEFT, STATE)
-                shutil.copytree(old, fresh, ignore=rest, dirs_exist_ok=True)
+                    _copy_tree(old / STATE, fresh / STATE, *_LEFT)
+                _copy_tree(old, fresh, *_LEFT, STATE)
                 for journal in (fresh / STATE).glob(f"*/{JOURNAL}"):
                     _reopen(journal)
             fresh.rename(target)
@@ -98,6 +97,17 @@ class ShardFolder(Struct, frozen=True):
         for epoch in self.epochs():
             if epoch < number:
                 shutil.rmtree(self.epoch(epoch), ignore_errors=True)
+
+
+def _copy_tree(source: Path, target: Path, *without: str) -> None:
+    """Copy a folder whose files somebody may be renaming; one that is gone is made anew of the journal. Raises OSError."""
+    left = shutil.ignore_patterns(*without)
+    shutil.copytree(source, target, ignore=left, copy_function=_copy, dirs_exist_ok=True)
+
+
+def _copy(source: str, target: str) -> None:
+    with suppress(FileNotFoundError):
+        shutil.copy2(source, target)
 
 
 class JobFolder(Struct, frozen=True):

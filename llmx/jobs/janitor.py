@@ -9,7 +9,7 @@ import asyncio
 import logging
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -60,7 +60,8 @@ async def sweep(desk: Desk, keep: float, now: Callable[[], float] = time.time) -
         over = job.state in ENDED and job.ended is not None and job.ended < now() - keep
         if over and await forget(desk, job.id):
             log.info("%s is forgotten: it ended more than %.0f days ago", job.id, keep / 86_400)
-    for path in await asyncio.wrap_future(in_thread(lambda: list(_left_over(desk.root, now() - LEFT)))):
+    ages = {"incoming": now() - LEFT, "jobs": now() - max(keep, LEFT)}
+    for path in await asyncio.wrap_future(in_thread(lambda: list(_left_over(desk.root, ages)))):
         if path.parent.name == "incoming" or await desk.store.get(path.name) is None:
             log.info("%s belongs to no job and is removed", path.name)
             await asyncio.wrap_future(in_thread(lambda path=path: _remove(path)))  # type: ignore[misc]  # a default argument
@@ -75,12 +76,15 @@ async def _jobs(desk: Desk) -> AsyncIterator[Job]:
         before = page[-1].id
 
 
-def _left_over(root: Path, before: float) -> Iterator[Path]:
-    """What has not been written to since, and may belong to nobody."""
+def _left_over(root: Path, ages: Mapping[str, float]) -> Iterator[Path]:
+    """What may belong to nobody, and was last written to before a moment, by its folder.
+
+    Results whose job the store does not know are kept as long as others: it may be the store that was lost.
+    """
     for folder, ours in (("incoming", is_incoming), ("jobs", is_job)):
         for path in (root / folder).glob("*"):
             with suppress(FileNotFoundError):  # somebody else sweeps, too
-                if ours(path.name) and path.lstat().st_mtime < before:
+                if ours(path.name) and path.lstat().st_mtime < ages[folder]:
                     yield path
 
 

@@ -20,11 +20,11 @@ def aged(path: Path, days: float) -> Path:
     return path
 
 
-async def test_left_overs_are_removed_after_a_day(tmp_path: Path) -> None:
-    """Uploads that broke off and files of no job; never what is young, known or not ours."""
+async def test_left_overs_are_removed(tmp_path: Path) -> None:
+    """Uploads that broke off after a day, results of no job after as long as those of jobs are kept; never what is not ours."""
     async with desk_in(tmp_path) as desk:
         job = await handed_in(desk, rows_in(tmp_path / "in.jsonl", 3))
-        aged(tmp_path / "jobs" / job.id, 9)
+        aged(tmp_path / "jobs" / job.id, 90)
         orphan, young = tmp_path / "jobs" / ulid("job_"), tmp_path / "jobs" / ulid("job_")
         other = tmp_path / "jobs" / "somebody-elses"
         names = (upload_name(), f"{ulid('job_')}.new", upload_name(), "thesis.docx")
@@ -33,8 +33,10 @@ async def test_left_overs_are_removed_after_a_day(tmp_path: Path) -> None:
             path.mkdir()
         for path in (upload, fresh, thesis):
             path.write_text("{}\n")
-        for path in (orphan, other, upload, folder, thesis):
+        for path in (young, upload, folder, thesis):
             aged(path, 2)
+        for path in (orphan, other):
+            aged(path, 31)
         await sweep(desk, 30 * DAY)
     assert {job.id, young.name, other.name} == {path.name for path in (tmp_path / "jobs").iterdir()}
     assert {fresh.name, "thesis.docx"} == {path.name for path in (tmp_path / "incoming").iterdir()}
