@@ -15,4 +15,5 @@ ruff check .
 ruff format --check .
 mypy
 lint-imports --no-logo
-exec pytest -n auto --dist worksteal
+# One more than there are cores: many tests wait for processes.
+exec pytest -n "$(($(python -c 'import os; print(len(os.sched_getaffinity(0)))') + 1))" --dist worksteal
