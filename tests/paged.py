@@ -73,7 +73,11 @@ class Opened:
     def go(self, address: str, hash: str = "") -> None:
         """Open it, and wait until it can be used."""
         self.tab.goto(address + hash)
-        self.tab.wait_for_selector("html[data-ready=yes]")
+        try:
+            self.tab.wait_for_selector("html[data-ready=yes]", timeout=15_000)
+        except TimeoutError:  # a script that did not arrive, as on a machine that does much else: what a person does
+            self.tab.reload()
+            self.tab.wait_for_selector("html[data-ready=yes]")
 
     def text(self, selector: str) -> str:
         """What stands in an element."""

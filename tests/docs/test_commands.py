@@ -133,7 +133,7 @@ def test_few_commands_are_left_out() -> None:
     """What cannot be run in a test stays the exception."""
     pages = [page for page in PAGES if page.stem not in NEED_MORE]
     left_out = [block.where for page in pages for block in blocks(page, "console")]
-    assert len(left_out) <= 7, left_out
+    assert len(left_out) <= 8, left_out
 
 
 def test_every_block_has_a_known_language() -> None:
