@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, TimeoutError
 
 from llmx.environment import Environment
 
@@ -75,7 +75,9 @@ class Opened:
         self.tab.goto(address + hash)
         try:
             self.tab.wait_for_selector("html[data-ready=yes]", timeout=15_000)
-        except TimeoutError:  # a script that did not arrive, as on a machine that does much else: what a person does
+        except (
+            TimeoutError
+        ):  # a script that did not arrive, as on a machine that does much else: what a person does
             self.tab.reload()
             self.tab.wait_for_selector("html[data-ready=yes]")
 
