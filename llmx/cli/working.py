@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager, suppress
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +18,11 @@ from llmx.errors import UsageError
 if TYPE_CHECKING:
     from llmx.cluster.address import Address
     from llmx.cluster.working import Working
+    from llmx.events import Observer
+    from llmx.jobs.types import ShardRef
     from llmx.serve.limits import Limits
+
+    Observing = Callable[[ShardRef], AbstractContextManager[Observer | None]]
 
 __all__ = ["run_worker"]
 
@@ -42,6 +46,7 @@ def run_worker(own: Mapping[str, Any], options: Mapping[str, Any], env: Environm
     from llmx.serve.keys import KeyRing
     from llmx.serve.limits import open_limits
     from llmx.serve.settings import serve_settings
+    from llmx.telemetry.logs import configure_logs
 
     settings = serve_settings({name: own.get(name) for name in ("data", "shards")}, env)
     if not settings.shards:
@@ -58,10 +63,36 @@ def run_worker(own: Mapping[str, Any], options: Mapping[str, Any], env: Environm
         env=env,
         health=None if health is None else env.cwd / Path(health).expanduser(),
     )
-    logging.basicConfig(stream=env.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("llmx").setLevel(logging.INFO)
-    keys = KeyRing(settings.key_file, say=logging.getLogger("llmx.worker").error)
-    return asyncio.run(_work(make, open_limits(address.url, keys)))
+    configure_logs(env.stderr, settings.log_level, settings.log_format)
+    log = logging.getLogger("llmx.worker")
+    keys = KeyRing(settings.key_file, say=log.error)
+    with _telling(env, log.warning) as observing:
+        return asyncio.run(_work(partial(make, observing=observing), open_limits(address.url, keys)))
+
+
+@contextmanager
+def _telling(env: Environment, say: Callable[[str], None]) -> Iterator[Observing]:
+    """Shards whose runs OpenTelemetry hears of, where its variables ask for it, and whose lines in the log name them."""
+    from llmx.telemetry.logs import bound
+    from llmx.telemetry.telling import opened
+
+    telemetry = opened(env.variables, say)
+
+    @contextmanager
+    def observing(ref: ShardRef) -> Iterator[Observer | None]:
+        with bound(job_id=ref.job, shard=ref.number):
+            run = None if telemetry is None else telemetry.run("llmx shard", say)
+            try:
+                yield run
+            finally:
+                if run is not None:
+                    run.end()
+
+    try:
+        yield observing
+    finally:
+        if telemetry is not None:
+            telemetry.close()
 
 
 def _address(option: str | None, configured: str, env: Environment) -> Address:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from llmx.cluster.desk import open_redis_desk
 from llmx.commons import Commons
 from llmx.environment import Environment
 from llmx.errors import OutputFailed
+from llmx.events import Observer
 from llmx.jobs.store import Store
+from llmx.jobs.types import ShardRef
 from llmx.jobs.worker import Worker
 
 __all__ = ["ALIVE", "Working"]
@@ -36,6 +38,7 @@ class Working:
         shards: how many are run at once.
         base, offered, env: see `Desk`.
         shared: what the runs of an owner have in common with others.
+        observing: see `Desk`; None for nobody who observes.
         health: a file that is touched while the worker is alive, and removed at its end; None for none.
     """
 
@@ -48,12 +51,15 @@ class Working:
         offered: Mapping[str, str],
         env: Environment,
         shared: Callable[[str], Commons | None] = lambda owner: None,
+        observing: Callable[[ShardRef], AbstractContextManager[Observer | None]] | None = None,
         health: Path | None = None,
     ) -> None:
         self._address = address
         self._data = data
         self._shards = shards
         self._fields: dict[str, Any] = {"base": base, "offered": offered, "env": env}
+        if observing is not None:
+            self._fields["observing"] = observing
         self._shared = shared
         self._health = health
         self._worker: Worker | None = None

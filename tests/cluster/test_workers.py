@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from collector import collecting
 from commands import Mock, mocked
 from redis_server import RedisServer, needs_redis, running_redis
 from serving import serving
@@ -166,3 +168,19 @@ async def test_the_service_and_a_worker(queue: RedisServer, mock: Mock, tmp_path
         service.signal()
         assert 0 == service.wait()
         assert 0 == worker.end()
+
+
+async def test_a_worker_tells_of_its_shards(queue: RedisServer, mock: Mock, tmp_path: Path) -> None:
+    """Its log names the job in every line of a shard, and OpenTelemetry hears of the run and of its calls."""
+    data = tmp_path / "data"
+    with collecting() as collector:
+        told = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "LLMX_SERVE_LOG_FORMAT": "json"}
+        async with desk_at(queue, data, mock) as desk:
+            worker = WorkerProcess(queue, data, mock, environment=told)
+            job = await handed_in(desk, rows_in(tmp_path / "in.jsonl", 5))
+            assert "succeeded" == (await finished(desk, job.id)).state
+            assert 0 == worker.end()
+    lines = [json.loads(line) for line in worker.said.splitlines() if line.startswith("{")]
+    assert any((line.get("job_id"), line.get("shard")) == (job.id, 0) for line in lines)
+    assert {"llmx shard"} == {span.name for span in collector.spans if not span.name.startswith("chat ")}
+    assert 5 == len(collector.chats)
