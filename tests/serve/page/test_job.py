@@ -133,8 +133,10 @@ def test_a_refusal_is_shown_in_the_services_words(service: StandIn, opened: Open
     job = service.add(Plan(5, stops_at=2, rate=2))
     service.advance(1)
     page = opened(service.url, hash=f"#/job/{job}")
+    resume = page.tab.get_by_role("button", name="Resume")
+    expect(resume).to_be_visible()
     service.jobs[job].state = "cancelled"
-    page.tab.get_by_role("button", name="Resume").click()
+    resume.click()
     box = page.tab.get_by_role("alert")
     expect(box).to_contain_text("only a job that was stopped can be resumed")
     expect(box).to_contain_text("HTTP 409 · request r-1")
