@@ -89,6 +89,10 @@ asyncio.run(main(**given))
 """
 
 
+STARTED: list[WorkerProcess] = []
+"""Those of a test, which must not outlive it, however it ends."""
+
+
 class WorkerProcess:
     """A worker in a process of its own."""
 
@@ -119,6 +123,8 @@ class WorkerProcess:
                 cwd=Path(__file__).parents[2],
                 env=variables(root / f"home-{name}"),
             )
+
+        STARTED.append(self)
 
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
