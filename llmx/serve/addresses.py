@@ -17,9 +17,8 @@ from llmx.serve.problems import Problem
 
 __all__ = ["Target", "check_webhook", "is_public", "target_of"]
 
-_NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))  # RFC 6052, RFC 8215
+_GLOBAL = ipaddress.ip_network("2000::/3")  # RFC 4291 2.4: of IPv6 nothing else is given out to anybody
 _CARRIER = ipaddress.ip_network("100.64.0.0/10")  # RFC 6598
-_TRANSLATED = ipaddress.ip_network("::/96")  # IPv4-compatible, RFC 4291 2.5.5.1
 
 
 class Target(Struct, frozen=True):
@@ -41,13 +40,7 @@ def is_public(address: str) -> bool:
     except ValueError:
         return False
     if isinstance(ip, ipaddress.IPv6Address):
-        if (
-            ip.ipv4_mapped
-            or ip.sixtofour
-            or ip.teredo
-            or ip in _TRANSLATED
-            or any(ip in net for net in _NAT64)
-        ):
+        if ip.ipv4_mapped or ip.sixtofour or ip.teredo or ip not in _GLOBAL:
             return False
     elif ip in _CARRIER:
         return False

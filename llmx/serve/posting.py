@@ -67,7 +67,7 @@ async def _addresses(target: Target, *, private: bool) -> list[_Address]:
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-    except OSError:
+    except (OSError, UnicodeError):  # the latter: a label that no name may have
         raise NotPosted("the host has no address") from None
     addresses = list(dict.fromkeys(_Address(family, str(place[0])) for family, _, _, _, place in found))
     for address in addresses:

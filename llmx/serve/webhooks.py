@@ -175,6 +175,10 @@ class Deliverer:
         except (NotPosted, Problem) as error:
             await self._later(event, str(error))
             return
+        except Exception as error:  # one event that cannot be told must not keep the others from being told
+            log.exception("webhook %s of %s", event.id, event.job)
+            await self._later(event, type(error).__name__)
+            return
         if 200 <= status < 300 or status == 410:  # gone for good
             await self._store.told(event)
             log.info("webhook %s of %s: told, %d", event.id, event.job, status)

@@ -19,10 +19,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from serving import ASK, Service, llmx, serving, variables
 
-from llmx.serve.addresses import check_webhook, is_public
+from llmx.jobs.sqlite import SqliteStore
+from llmx.jobs.types import Job
+from llmx.serve.addresses import Target, check_webhook, is_public
 from llmx.serve.posting import NotPosted, post
 from llmx.serve.problems import Problem
-from llmx.serve.webhooks import FIRST, LONGEST, TOLERANCE, backoff, signed, verified
+from llmx.serve.settings import ServeSettings
+from llmx.serve.webhooks import FIRST, LONGEST, TOLERANCE, Deliverer, backoff, signed, verified
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -171,7 +174,7 @@ PRIVATE = [
     "100.64.0.1", "100.127.255.255", "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255", "192.0.2.1", "198.18.0.1",
     "198.51.100.1", "203.0.113.1", "::", "::1", "fe80::1", "fe80::1%eth0", "fc00::1", "fd00::1", "ff02::1", "::ffff:127.0.0.1",
     "::ffff:8.8.8.8", "64:ff9b::7f00:1", "64:ff9b::808:808", "64:ff9b:1::1", "2002:7f00:1::", "2001::1", "2001:db8::1",
-    "::7f00:1", "nonsense", "",
+    "::7f00:1", "fec0::1", "4000::1", "nonsense", "",
 ]  # fmt: skip
 
 
@@ -205,6 +208,36 @@ async def test_a_name_that_points_to_this_machine_is_not_connected_to() -> None:
         with pytest.raises(NotPosted, match="not a public one"):
             await post(target, b"{}", {}, private=False)
         assert receiver.seen == []
+
+
+@pytest.mark.parametrize("label", ["a" * 64, "a..b", ""])
+async def test_a_name_that_no_host_can_have_is_not_connected_to(label: str) -> None:
+    """Python's look-up has an error of its own for it, that is none of the system's."""
+    target = check_webhook(f"https://{label}.below.example/", ["*.below.example"], private=False)
+    with pytest.raises(NotPosted, match="no address"):
+        await post(target, b"{}", {}, private=False)
+
+
+async def test_an_event_that_cannot_be_told_keeps_no_other_from_being_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong with it: it is tried again later, as after any failure."""
+
+    async def posted(target: Target, body: bytes, headers: Any, *, private: bool) -> int:
+        if target.path == "/bad":
+            raise RuntimeError("nobody has thought of this")
+        return 204
+
+    monkeypatch.setattr("llmx.serve.webhooks.post", posted)
+    store = SqliteStore(tmp_path / "jobs.db")
+    for number, path in enumerate(("bad", "good")):
+        job = Job(f"job_{number}", "", {}, 1, 1, 1.0, webhook=f"https://hooks.example/{path}")
+        await store.create(job, [], None)
+        await store.cancel(job.id)
+    deliverer = Deliverer(store, ServeSettings(webhook_hosts=["hooks.example"]), SECRET.encode())
+    assert await deliverer.round(SECRET.encode()) == 2
+    assert await store.due(0.0, 10) == []
+    await store.aclose()
 
 
 @given(st.binary(max_size=200), st.integers(0, 2**40), st.text("abcdef0123", max_size=20))
