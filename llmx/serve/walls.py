@@ -47,6 +47,14 @@ def is_loopback(host: str) -> bool:
     return _LOOPBACK.fullmatch(host) is not None
 
 
+def _host_of(origin: str) -> str:
+    """Host and port of an `Origin`; "" of what is none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
+
+
 def request_id_of(scope: Scope) -> str:
     """The id of a request."""
     return str(scope["llmx.request_id"])
@@ -107,7 +115,7 @@ class Walls:
             )
         origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
         foreign = site == "cross-site" and headers.get("sec-fetch-mode") != "navigate"
-        if foreign or (origin is not None and urlsplit(origin).netloc.lower() != host.lower()):
+        if foreign or (origin is not None and _host_of(origin) != host.lower()):
             raise Problem(403, "origin_refused", "pages of other sites may not ask a service without keys")
 
 

@@ -87,7 +87,7 @@ def test_a_service_without_keys_is_asked_by_its_own_names(open_service: Service,
 def test_a_service_without_keys_is_not_asked_by_other_sites(open_service: Service) -> None:
     """Neither by a script nor by a form of theirs; its own page may."""
     body = {**ASK, "rows": [{"text": "a"}]}
-    for origin in ("https://evil.example", "null", "http://127.0.0.1:1", "http://localhost"):
+    for origin in ("https://evil.example", "null", "http://[", "http://127.0.0.1:1", "http://localhost"):
         assert open_service.post("/v1/extract", body, headers={"Origin": origin}).status_code == 403
     cross = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
     assert open_service.get("/v1/jobs", headers=cross).status_code == 403
