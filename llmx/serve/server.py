@@ -39,12 +39,20 @@ HEAD_BYTES = 65_536
 
 BACKLOG = 2_048
 
+STALLED = 120.0
+"""Seconds after which a reader that takes nothing of an answer is given up."""
+
 
 class _Patient(HttpToolsProtocol):
-    """A connection that is closed when it says nothing, or too much, before its request is there."""
+    """A connection that is closed when it says nothing, or too much, before its request is there, or takes no answer.
+
+    uvicorn itself closes one only once its answer has been taken, be that never.
+    """
 
     _waiting: asyncio.TimerHandle | None = None
     _size = 0
+    _watching: asyncio.TimerHandle | None = None
+    _untaken: int | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """See `asyncio.BaseProtocol.connection_made`."""
@@ -54,7 +62,31 @@ class _Patient(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.BaseProtocol.connection_lost`."""
         self._heard()
+        if self._watching is not None:
+            self._watching.cancel()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol.data_received`."""
+        super().data_received(data)
+        idle = self.cycle is None or self.cycle.response_complete
+        if idle and self._waiting is None and not self.transport.is_closing():
+            self._wait()  # it was no request yet, such as an empty line, and uvicorn's own wait is over
+
+    def pause_writing(self) -> None:
+        """See `asyncio.BaseProtocol.pause_writing`."""
+        super().pause_writing()
+        self._watch()
+
+    def resume_writing(self) -> None:
+        """See `asyncio.BaseProtocol.resume_writing`."""
+        super().resume_writing()
+        self._untaken = None
+
+    def on_response_complete(self) -> None:
+        """An answer is written, though perhaps not taken."""
+        super().on_response_complete()
+        self._watch()
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -86,10 +118,24 @@ class _Patient(HttpToolsProtocol):
             self._waiting.cancel()
             self._waiting = None
 
+    def _watch(self) -> None:
+        if self._watching is None and (size := self.transport.get_write_buffer_size()):
+            self._untaken = size
+            self._watching = self.loop.call_later(STALLED, self._look)
+
+    def _look(self) -> None:
+        """Give up a reader that has taken nothing since."""
+        self._watching = None
+        if self._untaken is not None and self.transport.get_write_buffer_size() >= self._untaken:
+            self.transport.abort()
+        else:
+            self._watch()
+
     def _count(self, size: int) -> None:
         self._size += size
         if self._size > HEAD_BYTES:
             self._refuse(Problem(431, "head_too_large", "the address and the headers are too long"))
+            raise ValueError("the head is too large")  # ends the parser, so that nobody does what was refused
 
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP."""

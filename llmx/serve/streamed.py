@@ -24,9 +24,6 @@ EVENTS = "text/event-stream"
 PING = 15.0
 """Seconds without an event after which a comment is sent, so that nothing between takes the connection for dead."""
 
-STALLED = 120.0
-"""Seconds after which a reader that takes nothing is given up."""
-
 PIECE = 65_536
 """Bytes that are handed to a connection together: as much as it holds before it makes us wait."""
 
@@ -91,9 +88,8 @@ class Streamed(Response):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             async for chunk in chunks:
                 for start in range(0, len(chunk), PIECE):
-                    async with asyncio.timeout(STALLED):
-                        body = chunk[start : start + PIECE]
-                        await send({"type": "http.response.body", "body": body, "more_body": True})
+                    body = chunk[start : start + PIECE]
+                    await send({"type": "http.response.body", "body": body, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
