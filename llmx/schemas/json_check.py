@@ -12,6 +12,7 @@ import datetime
 import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 import jsonschema
@@ -24,6 +25,9 @@ from referencing import Registry
 __all__ = ["FORMATS", "JsonCheck", "pattern_problem"]
 
 _MOST_PROBLEMS = 10
+_STEPS, _STEPS_EACH = 2_000, 100
+"""References that are followed to check a small answer, and for each value of a larger one. Alternatives of alternatives
+double the work at each level: 16 of them took 24 s for one word."""
 _LONGEST_PROBLEM = 400
 
 
@@ -41,6 +45,7 @@ class JsonCheck:
             "patternProperties": _pattern_properties,
             "additionalProperties": _additional_properties,
             "uniqueItems": _unique_items,
+            "$ref": _counted(validator.VALIDATORS["$ref"]),
         }
         extended: type[Any] = jsonschema.validators.extend(validator, safe)  # type: ignore[no-untyped-call]  # its stubs
         # An empty registry cannot fetch: the default one would open a $ref's URL.
@@ -53,17 +58,78 @@ class JsonCheck:
         Models write null for what is not there, and a strict provider leaves them no other way.
 
         Raises:
-            pydantic.ValidationError: it does not fit; one line for each problem, with its place.
+            pydantic.ValidationError: it does not fit; one line for each problem, with its place. Or the schema has so many
+                ways to fit that it cannot be told.
         """
-        problems = list(self._validator.iter_errors(data))
+        problems = self._problems(data)
         nulls = {path for problem in problems for path in _null_properties(problem)}
         if nulls:
             data = _without(data, nulls)
-            problems = list(self._validator.iter_errors(data))
+            problems = self._problems(data)
         if problems:
             lines = [_line(problem, bool(nulls)) for problem in problems[:_MOST_PROBLEMS]]
             raise ValidationError.from_exception_data(self._title, lines, "json")
         return data
+
+    def _problems(self, data: Any) -> list[JsonSchemaError]:
+        token = _steps.set(_Steps(data))
+        try:
+            return list(self._validator.iter_errors(data))
+        except _TooMany:
+            text = "the schema has more alternatives than can be tried"
+            custom = PydanticCustomError("json_schema", "{problem}", {"problem": text})
+            line = InitErrorDetails(type=custom, loc=(), input=None)
+            raise ValidationError.from_exception_data(self._title, [line], "json") from None
+        finally:
+            _steps.reset(token)
+
+
+class _TooMany(Exception):
+    """More references would have to be followed than is sensible."""
+
+
+class _Steps:
+    """References that may still be followed for one answer."""
+
+    def __init__(self, data: Any) -> None:
+        self._data = data
+        self._left = _STEPS
+        self._counted = False
+
+    def take(self) -> None:
+        """One of them. Raises _TooMany."""
+        self._left -= 1
+        if self._left < 0 and not self._counted:  # most answers need so few that theirs need not be counted
+            self._left += _STEPS_EACH * _size(self._data)
+            self._counted = True
+        if self._left < 0:
+            raise _TooMany
+
+
+_steps: ContextVar[_Steps] = ContextVar("_steps")
+
+
+def _size(data: Any) -> int:
+    """How many values there are, those within others included."""
+    size, waiting = 0, [data]
+    while waiting:
+        value = waiting.pop()
+        size += 1
+        if isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return size
+
+
+def _counted(follow: Callable[..., Iterator[JsonSchemaError]]) -> Callable[..., Iterator[JsonSchemaError]]:
+    """A keyword that refers to another schema; without one the work is at most that of each keyword for each value."""
+
+    def counted(validator: Any, reference: Any, instance: Any, schema: Any) -> Iterator[JsonSchemaError]:
+        _steps.get().take()
+        yield from follow(validator, reference, instance, schema)
+
+    return counted
 
 
 def _null_properties(problem: JsonSchemaError) -> Iterator[tuple[str | int, ...]]:

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from llmx.errors import UsageError
 from llmx.schemas.keywords import Node, definitions, resolved, rewrite_children
-from llmx.schemas.merge import merge_all_of
+from llmx.schemas.merge import MOST_PARTS, merge_all_of, parts_of_all_of
 from llmx.schemas.references import used_definitions
 from llmx.text import nearest
 
@@ -36,6 +36,10 @@ def normalised(schema: Node, *, source: str, title: str, old_refs: bool) -> Node
     """
     normal = _Normal(schema, source, old_refs)
     root = normal.rewritten(schema)
+    if parts_of_all_of(root, normal.defs) > MOST_PARTS:
+        raise UsageError(
+            f"{source}: its allOf come to more than {MOST_PARTS:,} parts", hint="write them as one"
+        )
     while "$ref" in root:
         root = dict(resolved(root, normal.defs))
     lost: set[str] = set()

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llmx.schemas.keywords import Node, ref_name, resolved, types_of
+from llmx.schemas.keywords import Node, children, ref_name, resolved, types_of
 
-__all__ = ["merge_all_of"]
+__all__ = ["MOST_PARTS", "merge_all_of", "parts_of_all_of"]
+
+MOST_PARTS = 20_000
+"""Of all `allOf` of a schema, each with those of the definitions that it refers to: a chain of definitions that name the
+next one twice has 2 to the power of its length."""
 
 _ANNOTATIONS = {"title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly"}
 _HIGHEST = {"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"}
@@ -49,6 +53,35 @@ def merge_all_of(
         flat = merge_all_of(part, defs, lost, _seen | {name or ""}) if isinstance(part, dict) else None
         whole = _both(whole, flat, set() if lost is None else lost) if flat is not None else None
     return whole
+
+
+def parts_of_all_of(root: Any, defs: Mapping[str, Any]) -> int:
+    """How many parts `merge_all_of` would have to look at for all nodes of a schema, beyond `MOST_PARTS` no further.
+
+    Args:
+        defs: the root's definitions.
+    """
+    known: dict[str, int] = {}
+
+    def parts(node: Any) -> int:
+        if not isinstance(node, dict):
+            return 1
+        name = ref_name(node)
+        beside = 1 + sum(parts(part) for part in node.get("allOf", ()))
+        if name is None:
+            return beside
+        if name not in known:
+            known[name] = 1  # where it leads back to itself, merging ends
+            known[name] = parts(defs.get(name))
+        return min(beside + known[name], MOST_PARTS + 1)
+
+    total, waiting = 0, [root, *defs.values()]
+    while waiting and total <= MOST_PARTS:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            total += parts(node) if "allOf" in node else 0
+            waiting += [child for _, child in children(node)]
+    return total
 
 
 def _both(one: Node, other: Node, lost: set[str]) -> Node | None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 from msgspec import Struct
@@ -32,6 +33,9 @@ LARGEST_SCHEMA = 100_000
 
 MOST_NODES = 5_000
 """Objects in a JSON Schema."""
+
+MOST_UNFOLDED = 100_000
+"""Objects in a JSON Schema that has every definition written out where it is referred to: models are made of no less."""
 
 _PATH = re.compile(r"[/\\]|\.py(:[^\W\d][\w.]*)?:?$|\.json$", re.IGNORECASE)
 _MODULE = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
@@ -175,6 +179,43 @@ def _check_size(document: Mapping[str, Any]) -> None:
         )
     if sum(1 for _ in _nodes(document)) > MOST_NODES:
         raise Problem(422, "schema_too_large", f"the schema has more than {MOST_NODES:,} objects")
+    if _unfolded(document) > MOST_UNFOLDED:
+        problem = f"the schema has more than {MOST_UNFOLDED:,} objects, with its definitions wherever they are referred to"
+        raise Problem(422, "schema_too_large", problem)
+
+
+def _unfolded(document: Mapping[str, Any]) -> int:
+    """How many objects there are with every reference written out, but for those within themselves."""
+    known: dict[str, int] = {}
+
+    def size(node: Any) -> int:
+        if isinstance(node, list):
+            return sum(size(child) for child in node)
+        if not isinstance(node, dict):
+            return 0
+        ref, parts = node.get("$ref"), (child for name, child in node.items() if name not in _APART)
+        if not isinstance(ref, str):
+            return 1 + sum(size(part) for part in parts)
+        if ref not in known:
+            known[ref] = 0
+            known[ref] = size(_target(document, ref))
+        return known[ref] + sum(size(part) for part in parts)
+
+    return size(document)
+
+
+_APART = ("$defs", "definitions")
+
+
+def _target(document: Any, ref: str) -> Any:
+    """What a JSON pointer leads to, None for nothing."""
+    for token in unquote(ref.partition("#")[2]).split("/")[1:]:
+        name = token.replace("~1", "/").replace("~0", "~")
+        if isinstance(document, list):
+            document = document[int(name)] if name.isdecimal() and int(name) < len(document) else None
+        else:
+            document = document.get(name) if isinstance(document, dict) else None
+    return document
 
 
 def _nodes(document: Any) -> Iterator[Any]:

@@ -354,3 +354,39 @@ def test_a_reference_to_itself_alone_is_refused() -> None:
     document = {**object_of(a={"$ref": "#/$defs/A"}), "$defs": {"A": {"$ref": "#/$defs/A"}}}
     with pytest.raises(UsageError, match="definition 'A' refers to itself"):
         schema_of(document)
+
+
+def doubled(levels: int, keyword: str) -> dict[str, Any]:
+    """A schema of definitions each of which names the next one twice."""
+    defs: dict[str, Any] = {
+        f"d{number}": {keyword: [{"$ref": f"#/$defs/d{number + 1}"}] * 2} for number in range(levels)
+    }
+    defs[f"d{levels}"] = {"type": "string", "maxLength": 3}
+    return {"type": "object", "properties": {"x": {"$ref": "#/$defs/d0"}}, "$defs": defs}
+
+
+def test_allof_that_doubles_at_each_level_is_refused() -> None:
+    """Two to the power of the levels would have to be looked at."""
+    with pytest.raises(UsageError, match="allOf come to more than"):
+        schema_of(doubled(40, "allOf"))
+    assert schema_of(doubled(5, "allOf")).parse('{"x": "abc"}').model_dump() == {"x": "abc"}
+
+
+@pytest.mark.parametrize("keyword", ["anyOf", "oneOf"])
+def test_alternatives_that_double_at_each_level_end(keyword: str) -> None:
+    """The answer is refused in time: 16 levels took 24 s, and each one more twice as long."""
+    with pytest.raises(pydantic.ValidationError, match="more alternatives than can be tried"):
+        schema_of(doubled(40, keyword)).parse('{"x": "abcd"}')
+
+
+def test_a_long_answer_may_follow_many_references() -> None:
+    """As many as it needs for its length."""
+    item = {"anyOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/b"}]}
+    defs = {
+        "a": {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]},
+        "b": {"type": "string"},
+    }
+    schema = schema_of(
+        {"type": "object", "properties": {"all": {"type": "array", "items": item}}, "$defs": defs}
+    )
+    assert len(schema.parse('{"all": [' + ", ".join(['"b"'] * 5_000) + "]}").model_dump()["all"]) == 5_000
