@@ -181,7 +181,8 @@ def _reason(error: OSError) -> str:
 class KeyRing:
     """The keys of a file, read anew when it changes.
 
-    A service that has had keys never becomes one without: a file that is gone or cannot be read lets nobody in.
+    A service that has had keys never becomes one without: a file that is gone or cannot be read lets nobody in, and so does,
+    from the start, one that is there with no key left in it.
 
     Args:
         path: of the file, which need not be there.
@@ -199,7 +200,7 @@ class KeyRing:
         self._say = say
         self._seen = self._stamp()
         self._keys = read_keys(path)
-        self._required = required or bool(self._keys)
+        self._required = required or self._seen is not None
 
     @property
     def required(self) -> bool:
@@ -234,7 +235,7 @@ class KeyRing:
         except UsageError as error:
             self._keys = ()
             self._say(f"nobody is let in: {error}")
-        self._required = self._required or bool(self._keys) or stamp is not None
+        self._required = self._required or stamp is not None
 
     def _stamp(self) -> tuple[int, int, int] | None:
         """What changes with the file; every writing makes a new one."""

@@ -87,6 +87,17 @@ def test_a_file_that_is_none_of_keys_is_an_error(tmp_path: Path, damage: str) ->
         read_keys(path)
 
 
+def test_revoking_the_last_key_opens_nothing(tmp_path: Path) -> None:
+    """Nor does the next start: behind a proxy on this machine everybody would be let in."""
+    path = tmp_path / "keys.json"
+    assert not KeyRing(path).required
+    create_key(path, Key("a", ""))
+    ring = KeyRing(path)
+    revoke_key(path, "a")
+    assert ring.required
+    assert KeyRing(path).required
+
+
 def test_a_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
     """As with key files of providers."""
     path = tmp_path / "keys.json"
