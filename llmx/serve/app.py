@@ -32,7 +32,14 @@ PAGES = "llmx.serve.pages"
 
 def application(house: House) -> FastAPI:
     """The service's application."""
-    app = FastAPI(title="llmx", version=__version__, openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="llmx",
+        version=__version__,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # to the address that it sees itself under: http behind a proxy that speaks TLS
+    )
     for routes in (extract_routes, jobs_routes, offer_routes, operation_routes):
         app.include_router(routes(house))
     if importlib.util.find_spec(PAGES) is not None:

@@ -27,6 +27,7 @@ def test_errors_are_problems(service: Service) -> None:
     """By RFC 9457, whoever refuses: routes, the framework, or nobody."""
     for response in (
         service.get("/nowhere"),
+        service.get("/v1/jobs/"),
         service.client.put("/v1/jobs"),
         service.get("/v1/jobs?limit=0"),
         service.get("/v1/jobs/job_x"),
