@@ -63,8 +63,8 @@ WHY = {
 }
 """Of every error status that is used: a code of it, and what it means."""
 
-ALWAYS = (400, 401, 403, 405, 429, 431, 500)
-"""What any route that needs a key may answer."""
+ALWAYS = (400, 401, 403, 405, 429, 431, 500, 503)
+"""What any route that needs a key may answer; 503 where requests cannot be counted, for Redis is away."""
 
 
 def reference(model: type[BaseModel]) -> dict[str, str]:

@@ -46,7 +46,7 @@ def extract_routes(house: House) -> APIRouter:
         "/v1/extract",
         operation_id="extract",
         summary="Extract from a few rows now",
-        responses={200: good, **problems(*ALWAYS, 402, 406, 408, 413, 415, 422, 502, 503, 504)},
+        responses={200: good, **problems(*ALWAYS, 402, 406, 408, 413, 415, 422, 502, 504)},
         openapi_extra=json_body(ExtractRequest),
     )
     async def extract(request: Request, key: Annotated[Key, Depends(may_extract)]) -> Response:

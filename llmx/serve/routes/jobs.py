@@ -93,7 +93,7 @@ def _handing_in(router: APIRouter, house: House) -> None:
         operation_id="createJob",
         summary="Extract from many rows later",
         status_code=202,
-        responses={202: accepted, **problems(*ALWAYS, 402, 408, 409, 413, 415, 422, 503)},
+        responses={202: accepted, **problems(*ALWAYS, 402, 408, 409, 413, 415, 422)},
         openapi_extra=json_body(JobWithRows, **_BODIES),
     )
     async def create_job(
@@ -154,7 +154,7 @@ def _looking(router: APIRouter, house: House) -> None:
         "",
         operation_id="listJobs",
         summary="List jobs, the newest first",
-        responses={200: answer("A page of jobs.", JobPage), **problems(*ALWAYS, 422, 503)},
+        responses={200: answer("A page of jobs.", JobPage), **problems(*ALWAYS, 422)},
     )
     async def list_jobs(
         key: Annotated[Key, Depends(may_look)],
@@ -180,7 +180,7 @@ def _looking(router: APIRouter, house: House) -> None:
         responses={
             200: answer("The job.", JobDocument, {"ETag": "Its version."}),
             304: answer("It has not changed.", None, {"ETag": "Its version."}),
-            **problems(*ALWAYS, 404, 503),
+            **problems(*ALWAYS, 404),
         },
     )
     async def get_job(
@@ -210,7 +210,7 @@ def _reading(router: APIRouter, house: House) -> None:
             path,
             operation_id=operation,
             summary=summary,
-            responses={200: good, **problems(*ALWAYS, 404, 406, 422, 503)},
+            responses={200: good, **problems(*ALWAYS, 404, 406, 422)},
         )
 
     async def read(
@@ -257,7 +257,7 @@ def _reading(router: APIRouter, house: House) -> None:
                 "Events `progress`, whose id is the job's version and whose data are the job, and a last one, `end`.",
                 {EVENTS: 'event: progress\ndata: {"id": "' + JOB_ID + '", "state": "running"}\nid: 17\n\n'},
             ),
-            **problems(*ALWAYS, 404, 406, 422, 503),
+            **problems(*ALWAYS, 404, 406, 422),
         },
     )
     async def get_events(
@@ -287,7 +287,7 @@ def _ending(router: APIRouter, house: House) -> None:
         responses={
             200: answer("The job, which has ended.", JobDocument),
             204: answer("It is forgotten.", None),
-            **problems(*ALWAYS, 404, 409, 422, 503),
+            **problems(*ALWAYS, 404, 409, 422),
         },
     )
     async def cancel_job(
@@ -316,7 +316,7 @@ def _ending(router: APIRouter, house: House) -> None:
         status_code=202,
         responses={
             202: answer("The job, which waits again.", JobDocument, _LOCATION),
-            **problems(*ALWAYS, 404, 409, 503),
+            **problems(*ALWAYS, 404, 409),
         },
     )
     async def resume_job(id: str, key: Annotated[Key, Depends(may_end)]) -> Response:

@@ -63,7 +63,7 @@ def offer_routes(house: House) -> APIRouter:
         summary="Where this key stands",
         responses={
             200: answer("Its limits, what is spent of them and what is left.", Limits),
-            **problems(*ALWAYS, 503),
+            **problems(*ALWAYS),
         },
     )
     async def get_limits(key: Annotated[Key, Depends(anybody)]) -> Response:
