@@ -20,6 +20,7 @@ from llmx.connecting import Quiet
 from llmx.demands import check_demands, wrapped
 from llmx.engine import Engine, engine
 from llmx.environment import Environment
+from llmx.errors import AuthenticationFailed, LlmxError, QuotaSpent, UnknownModel
 from llmx.events import Observer, RunStarted
 from llmx.layers.stop import Stop
 from llmx.planning import make_prompt
@@ -36,6 +37,11 @@ MOST = 64
 
 IDLE = 300.0
 """Seconds after which one that nobody uses is let go."""
+
+
+HELD = 5.0
+"""Seconds for which what a provider has said of a key, a model or an account is not asked about again, whatever the schema:
+each new engine would find it out anew, by several calls."""
 
 
 class Question(Struct, frozen=True):
@@ -55,6 +61,11 @@ class Question(Struct, frozen=True):
     def id(self) -> str:
         """A digest of it; names count in their order, as they do in what a model is sent."""
         return hashlib.sha256(to_json([self.owner, self.schema, dict(self.options)])).hexdigest()
+
+    @property
+    def asked(self) -> str:
+        """Who asks which models, whatever the question: owners do not share it, lest one can close a model to others."""
+        return to_json([self.owner, self.options["model"]]).decode()
 
 
 class Running(Struct, frozen=True, eq=False):
@@ -80,6 +91,7 @@ class _Kept:
     def __init__(self, opened: Callable[[], Any]) -> None:
         self.users = 0
         self.used = 0.0
+        self.noted = False
         self.close = asyncio.Event()
         self.running: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
         self.task = asyncio.create_task(self._live(opened))
@@ -97,15 +109,13 @@ class _Kept:
             self.running.exception()  # whoever waited may have gone
 
     @property
-    def over(self) -> bool:
-        """Whether nothing comes of it any more."""
+    def reason(self) -> BaseException | None:
+        """Why nothing comes of it any more, None while something does."""
         if not self.running.done():
-            return False
-        return (
-            self.running.cancelled()
-            or self.running.exception() is not None
-            or (self.running.result().stop.reason is not None)
-        )
+            return None
+        if self.running.cancelled():
+            return asyncio.CancelledError()
+        return self.running.exception() or self.running.result().stop.reason
 
 
 class Engines:
@@ -132,6 +142,7 @@ class Engines:
         self._observer = observer
         self._warn = warn
         self._kept: dict[str, _Kept] = {}
+        self._refused: dict[str, tuple[LlmxError, float]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
@@ -145,22 +156,39 @@ class Engines:
             commons: what it shares with others, of which there is one for an owner.
 
         Raises:
-            LlmxError: it cannot be made.
+            LlmxError: it cannot be made, or one like it has just been refused by the provider.
         """
+        self._check(question)
         kept = self._find(question, load, commons)
         kept.users += 1
         try:
             yield await asyncio.shield(kept.running)
         finally:
             kept.users -= 1
+            self._note(question, kept)
             kept.used = self._clock.now()
             self._sweep()
+
+    def _check(self, question: Question) -> None:
+        """Raises what the provider has said to this owner of the same model a moment ago."""
+        reason, until = self._refused.get(question.asked, (None, 0.0))
+        if reason is not None and self._clock.now() < until:
+            raise reason.with_traceback(None)
+
+    def _note(self, question: Question, kept: _Kept) -> None:
+        """Remember for a while what no other engine would be told otherwise."""
+        if (
+            isinstance(reason := kept.reason, AuthenticationFailed | UnknownModel | QuotaSpent)
+            and not kept.noted
+        ):
+            kept.noted = True
+            self._refused[question.asked] = reason, self._clock.now() + HELD
 
     def _find(self, question: Question, load: Callable[[], Schema], commons: Commons | None) -> _Kept:
         """In the order of their use, the last one at the end."""
         id = question.id
         kept = self._kept.pop(id, None)
-        if kept is None or kept.over:
+        if kept is None or kept.reason is not None:
             if kept is not None:
                 self._let_go(kept)
             kept = _Kept(lambda: self._opened(question, load, commons))
@@ -199,7 +227,7 @@ class Engines:
         old = self._clock.now() - IDLE
         surplus = len(self._kept) - MOST
         for number, id in enumerate(idle):
-            if self._kept[id].over or self._kept[id].used < old or number < surplus:
+            if self._kept[id].reason is not None or self._kept[id].used < old or number < surplus:
                 self._let_go(self._kept.pop(id))
 
     def _let_go(self, kept: _Kept) -> None:

@@ -201,14 +201,14 @@ def test_a_provider_that_refuses_the_key_is_a_502_without_its_words(tmp_path: Pa
         mocked(MockSettings(keys=("another",))) as provider,
         serving(tmp_path / "s", provider.url) as service,
     ):
-        answer = service.extract("Ada")
-        assert (answer.status_code, answer.json()["code"]) == (502, "provider_refused")
-        assert "sk-" not in answer.text
         stream = service.post(
             "/v1/extract", {**ASK, "rows": [{"text": "a"}]}, headers={"Accept": "text/event-stream"}
         )
         [(name, data, _)] = events(stream.text)
         assert (name, data["status"]) == ("error", 502)
+        answer = service.extract("Ada")
+        assert (answer.status_code, answer.json()["code"]) == (502, "provider_refused")
+        assert "sk-" not in stream.text + answer.text
 
 
 def test_a_provider_that_is_down_is_a_503_and_the_service_recovers(tmp_path: Path) -> None:
